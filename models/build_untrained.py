@@ -1,0 +1,170 @@
+"""Make the bundled checkpoint: LLaVA-NeXT in shape, in files and in how it loads, small, with random weights.
+
+    python models/build_untrained.py models/heroserve-tiny
+
+What it answers means nothing; its config says so, and so do Describe, the CLI and the demo.
+The same seed gives the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    GenerationConfig,
+    LlamaConfig,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+TILE, PATCH = 112, 14
+PINPOINTS = [[TILE * h, TILE * w] for h, w in ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2), (3, 3))]
+SPECIALS = ["<pad>", "<s>", "</s>", "<image>", "<|system|>", "<|user|>", "<|assistant|>"]
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message.role }}|>"
+    "{% for part in message.content %}"
+    "{% if part.type == 'image' %}<image>\n{% else %}{{ part.text }}{% endif %}"
+    "{% endfor %}{% if message.role == 'assistant' %}</s>{% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+# Merges for the words of questions about pictures; any other text falls back to bytes.
+CORPUS = [
+    "what which where how many is are the there a an on in of left right above below number digit letter "
+    "word colour color shape object image picture document page sign photo screenshot chart table text say read "
+    "red green blue yellow black white orange purple circle square triangle star yes no please describe answer"
+]
+
+
+def build_tokenizer(suffix: str) -> PreTrainedTokenizerFast:
+    """A byte-level BPE; ``suffix`` is the template's tail ("" for a language model, " </s>" for CLIP)."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=SPECIALS,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS * 4, trainer)
+    ids = {token: tokenizer.token_to_id(token) for token in ("<s>", "</s>")}
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"<s> $A{suffix}", special_tokens=list(ids.items())
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        additional_special_tokens=SPECIALS[3:],
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def spread(model: torch.nn.Module, factor: float) -> None:
+    """Scale queries and keys up: fresh weights attend evenly, and even scores would hide mistakes in ranking."""
+    for name, parameter in model.named_parameters():
+        if name.endswith(("q_proj.weight", "k_proj.weight")):
+            parameter.data.mul_(factor)
+
+
+def build(folder: Path, seed: int) -> None:
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer("")
+    vocabulary = len(tokenizer)
+    vision = CLIPVisionConfig(
+        hidden_size=64,
+        intermediate_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=TILE,
+        patch_size=PATCH,
+        projection_dim=32,
+    )
+    language = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=64,
+        intermediate_size=192,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        initializer_range=0.2,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    config = LlavaNextConfig(
+        vision_config=vision,
+        text_config=language,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_grid_pinpoints=PINPOINTS,
+        image_seq_length=(TILE // PATCH) ** 2,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        heroserve={"trained": False, "note": "random weights; what this model answers means nothing"},
+    )
+    model = LlavaNextForConditionalGeneration(config).eval()
+    spread(model, 8.0)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model.save_pretrained(folder)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    save_image_processor(folder)
+
+    text = CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        projection_dim=32,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    clip = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=32))
+    # The very tower: one pass gives features and relevance.
+    clip.vision_model.load_state_dict(model.model.vision_tower.state_dict())
+    clip.save_pretrained(folder / "clip")
+    build_tokenizer(" </s>").save_pretrained(folder / "clip")
+    save_image_processor(folder / "clip")
+
+
+def save_image_processor(folder: Path) -> None:
+    side = {"height": TILE, "width": TILE}
+    LlavaNextImageProcessorPil(
+        size={"shortest_edge": TILE}, crop_size=side, image_grid_pinpoints=PINPOINTS
+    ).save_pretrained(folder)
+    # A stable file: no library version, keys in order.
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=2, sort_keys=True) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    build(options.folder, options.seed)
+    size = sum(file.stat().st_size for file in options.folder.rglob("*") if file.is_file())
+    print(f"{options.folder}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Client of heroserve: ask questions about high-resolution images, pay for the tokens that matter."""
+
+from importlib.metadata import version
+
+from heroserve.aio import AsyncClient
+from heroserve.channel import MAX_MESSAGE_BYTES
+from heroserve.client import Client
+from heroserve.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    FailedPrecondition,
+    HeroserveError,
+    ImageError,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
+from heroserve.images import ImageSource, image_digest
+from heroserve.requests import GenerateOptions, assistant, generate_request, system, user
+from heroserve.results import Answer, Savings, Timings, Usage
+from heroserve.retry import RetryPolicy
+from heroserve.streams import AsyncStream, Stream
+from heroserve.v1.chat_pb2 import ChatDescription, GenerateRequest, Message
+from heroserve.v1.encoder_pb2 import EncoderDescription, VisualTokens
+from heroserve.v1.tokens_pb2 import Image
+
+__version__ = version("heroserve")
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "Answer",
+    "AsyncClient",
+    "AsyncStream",
+    "Cancelled",
+    "ChatDescription",
+    "Client",
+    "DeadlineExceeded",
+    "EncoderDescription",
+    "FailedPrecondition",
+    "GenerateOptions",
+    "GenerateRequest",
+    "HeroserveError",
+    "Image",
+    "ImageError",
+    "ImageSource",
+    "Internal",
+    "InvalidArgument",
+    "Message",
+    "NotFound",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "RetryPolicy",
+    "Savings",
+    "Stream",
+    "Timings",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+    "Usage",
+    "VisualTokens",
+    "__version__",
+    "assistant",
+    "generate_request",
+    "image_digest",
+    "system",
+    "user",
+]

@@ -1,0 +1,115 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import grpc
+
+from heroserve import methods
+from heroserve.aio_rpc import AsyncConnection
+from heroserve.images import ImageSource
+from heroserve.requests import GenerateOptions, ask_request, encode_request
+from heroserve.results import Answer
+from heroserve.retry import RetryPolicy
+from heroserve.rpc import Peer
+from heroserve.streams import AsyncStream
+from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest
+from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, VisualTokens
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class AsyncClient:
+    """As `Client`, for asyncio; belongs to the event loop of its first call.
+
+        async with AsyncClient("llm.example:9001") as client:
+            answer = await client.ask("receipt.jpg", "What was the total?", retention=0.2)
+
+    Images are read and hashed in a thread. A bad image or budget surfaces when a stream is first iterated.
+    """
+
+    def __init__(
+        self,
+        target: str = "localhost:9001",
+        *,
+        encoder_target: str = "localhost:9000",
+        api_key: str | None = None,
+        tls: bool | grpc.ChannelCredentials = False,
+        timeout_s: float = 120.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+    ) -> None:
+        self._llm = AsyncConnection(Peer(target, api_key, tls, timeout_s, retry))
+        self._encoder = AsyncConnection(Peer(encoder_target, api_key, tls, timeout_s, retry))
+
+    async def ask(
+        self,
+        image: ImageSource | None,
+        question: str,
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Answer:
+        """The whole answer to one question about one image, or about none; see `GenerateOptions`."""
+        return await self.stream(image, question, timeout_s=timeout_s, **options).read()
+
+    def stream(
+        self,
+        image: ImageSource | None,
+        question: str,
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> AsyncStream:
+        """The same while it is written."""
+        build = partial(ask_request, image, question, **options)
+        return AsyncStream(self._llm.stream(methods.GENERATE, build, timeout_s))
+
+    def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> AsyncStream:
+        """Go on with any conversation; `heroserve.generate_request` builds one."""
+        return AsyncStream(self._llm.stream(methods.GENERATE, lambda: request, timeout_s))
+
+    async def encode(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        retention: float | None = None,
+        max_visual_tokens: int | None = None,
+        explain: bool = False,
+        timeout_s: float | None = None,
+    ) -> VisualTokens:
+        """The visual tokens worth keeping for a question; `explain` adds what made each tile matter."""
+        build = partial(
+            encode_request,
+            image,
+            question,
+            retention=retention,
+            max_visual_tokens=max_visual_tokens,
+            explain=explain,
+        )
+        return await self._encoder.unary(methods.ENCODE, build, timeout_s)
+
+    async def describe(self, *, timeout_s: float | None = None) -> ChatDescription:
+        """What the LLM service runs."""
+        return await self._llm.unary(methods.DESCRIBE, DescribeChatRequest, timeout_s)
+
+    async def describe_encoder(self, *, timeout_s: float | None = None) -> EncoderDescription:
+        """What the vision encoder runs."""
+        return await self._encoder.unary(methods.DESCRIBE_ENCODER, DescribeEncoderRequest, timeout_s)
+
+    async def close(self) -> None:
+        """Cancel what runs and disconnect."""
+        await self._llm.close()
+        await self._encoder.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

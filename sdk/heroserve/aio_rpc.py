@@ -1,0 +1,126 @@
+"""The asyncio half of the choke point: as `rpc`, and by the same `Call`, with other ways to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Generic
+
+import grpc
+
+from heroserve.call import Call
+from heroserve.channel import open_async_channel
+from heroserve.errors import Cancelled
+from heroserve.methods import Method, Request, Response
+from heroserve.rpc import Peer
+
+
+class AsyncConnection:
+    """A channel to one service, opened by the first call; belongs to one event loop.
+
+    Requests come as functions that build them: an image is read and hashed in a thread, off the loop.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._channel: grpc.aio.Channel | None = None
+        self._closed = False
+
+    async def unary(
+        self, method: Method[Request, Response], build: Callable[[], Request], timeout_s: float | None
+    ) -> Response:
+        """The one response; raises HeroserveError, and what `build` raises."""
+        call = await asyncio.to_thread(lambda: self._peer.call(method, build(), timeout_s))
+        rpc = self.open().unary_unary(
+            method.path, method.request.SerializeToString, method.response.FromString
+        )
+        while True:
+            try:
+                response: Response = await rpc(call.request, timeout=call.start(), metadata=call.metadata)
+            except grpc.RpcError as failure:
+                await asyncio.sleep(call.failed(failure))
+            except asyncio.CancelledError:
+                if self._closed:  # gRPC's word for it, which here is not the task's
+                    raise Cancelled("the client was closed", request_id=call.request_id) from None
+                raise
+            else:
+                call.succeeded()
+                return response
+
+    def stream(
+        self, method: Method[Request, Response], build: Callable[[], Request], timeout_s: float | None
+    ) -> AsyncResponses[Request, Response]:
+        """The responses as they come; nothing is built or sent before the first is asked for."""
+        return AsyncResponses(self, method, lambda: self._peer.call(method, build(), timeout_s))
+
+    async def close(self) -> None:
+        """Cancel what runs and disconnect; no call is possible after it."""
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def open(self) -> grpc.aio.Channel:
+        """The channel, connecting or connected. Raises RuntimeError after `close`."""
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        if self._channel is None:
+            self._channel = open_async_channel(self._peer.target, self._peer.tls)
+        return self._channel
+
+
+class AsyncResponses(Generic[Request, Response]):
+    """The responses of one call. Iterate once; `cancel` from any task of the loop."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        method: Method[Request, Response],
+        start: Callable[[], Call[Request]],
+    ) -> None:
+        self._connection = connection
+        self._method = method
+        self._start = start
+        self._cancelled = asyncio.Event()
+        self._running: grpc.aio.Call | None = None
+        self._responses = self._run()
+
+    def __aiter__(self) -> AsyncIterator[Response]:
+        return self._responses
+
+    def cancel(self) -> None:
+        """End the call, here and in the service: whoever iterates gets Cancelled. Harmless when over."""
+        self._cancelled.set()
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _run(self) -> AsyncIterator[Response]:
+        call = await asyncio.to_thread(self._start)
+        method = self._method
+        rpc = self._connection.open().unary_stream(
+            method.path, method.request.SerializeToString, method.response.FromString
+        )
+        while not self._cancelled.is_set():
+            responses = rpc(call.request, timeout=call.start(), metadata=call.metadata)
+            self._running = responses
+            try:
+                async for response in responses:
+                    call.succeeded()
+                    yield response
+            except grpc.RpcError as failure:
+                delay_s = call.failed(failure)
+            except asyncio.CancelledError:
+                if self._cancelled.is_set() or self._connection.closed:
+                    break  # gRPC's word for a cancelled call, which here is not a cancelled task
+                raise
+            else:
+                return
+            finally:
+                responses.cancel()  # when whoever iterates has lost interest
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._cancelled.wait(), delay_s)
+        raise Cancelled("cancelled by the client", request_id=call.request_id)

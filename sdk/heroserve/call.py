@@ -1,0 +1,116 @@
+"""One call's life between the arguments and the outcome, free of input and output.
+
+The synchronous and the asynchronous client differ only in how they wait; what to send, for how long, whether
+to try again and which exception to raise is decided here, once for every RPC.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Generic
+
+import grpc
+
+from heroserve.channel import MAX_MESSAGE_BYTES
+from heroserve.digests import SentImages, digest_of, images_of
+from heroserve.errors import HeroserveError, InvalidArgument, NotFound, from_status
+from heroserve.methods import Request
+from heroserve.retry import RETRYABLE, RetryPolicy
+
+# gRPC's own words on either side; it reports this as RESOURCE_EXHAUSTED, which elsewhere means overload.
+_TOO_LARGE = "message larger than max"
+_RESPONSE = "CLIENT: Received"
+
+
+class Call(Generic[Request]):
+    """What to send next, and what to make of how it went.
+
+    Attributes:
+        request: the message of the next attempt.
+        metadata: sent with every attempt.
+        request_id: the same for every attempt.
+    """
+
+    def __init__(
+        self,
+        application: str,
+        request: Request,
+        *,
+        timeout_s: float,
+        retry: RetryPolicy,
+        api_key: str | None,
+        sent: SentImages,
+    ) -> None:
+        self._deadline = time.monotonic() + timeout_s
+        self._retry = retry
+        self._sent = sent
+        self._failures = 0
+        self._answered = False
+        self.request_id = uuid.uuid4().hex
+        self.metadata: tuple[tuple[str, str], ...] = (
+            ("application", application),
+            ("request_id", self.request_id),
+        )
+        if api_key:
+            self.metadata += (("authorization", f"Bearer {api_key}"),)
+        self._full = request
+        self._digests = [digest_of(image) for image in images_of(request)]
+        self.request = self._without_known_images()
+
+    def start(self) -> float:
+        """Seconds the next attempt may take: what is left of the deadline, which all attempts share.
+
+        Raises InvalidArgument for a request that gRPC would not send.
+        """
+        size = self.request.ByteSize()
+        if size > MAX_MESSAGE_BYTES:
+            raise InvalidArgument(
+                f"image.data: the request with it has {size} bytes; at most {MAX_MESSAGE_BYTES} can be sent"
+            )
+        return self._remaining_s()
+
+    def succeeded(self) -> None:
+        """A response arrived: the images are there now, and from here on nothing may be sent twice."""
+        if not self._answered:
+            self._answered = True
+            self._sent.remember(self._digests)
+
+    def failed(self, failure: grpc.RpcError) -> float:
+        """Seconds to wait before the next attempt; raises the call's exception when there is none."""
+        error = self.exception(failure)
+        if self._answered:
+            raise error from failure
+        if isinstance(error, NotFound) and self.request is not self._full:
+            self._sent.forget(self._digests)
+            self.request = self._full
+            return 0.0
+        self._failures += 1
+        if error.code not in RETRYABLE or _TOO_LARGE in error.details:
+            raise error from failure
+        backoff_s = self._retry.backoff_s(self._failures)
+        # No use in sleeping towards a certain DeadlineExceeded: the cause at hand says more.
+        if self._failures >= self._retry.attempts or backoff_s >= self._remaining_s():
+            raise error from failure
+        return backoff_s
+
+    def exception(self, failure: grpc.RpcError) -> HeroserveError:
+        """The exception for a failed RPC."""
+        details = failure.details() or ""
+        if _TOO_LARGE in details and _RESPONSE not in details:
+            return InvalidArgument(f"image.data: {details}", request_id=self.request_id)
+        return from_status(failure.code(), details, self.request_id)
+
+    def _remaining_s(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
+
+    def _without_known_images(self) -> Request:
+        """The request with digests for the images the service has; the request itself if it has none."""
+        if not any(digest in self._sent for digest in self._digests):
+            return self._full
+        slim = type(self._full)()
+        slim.CopyFrom(self._full)
+        for image, digest in zip(images_of(slim), self._digests, strict=True):
+            if digest in self._sent:
+                image.digest = digest
+        return self._full if slim == self._full else slim

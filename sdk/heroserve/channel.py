@@ -1,0 +1,64 @@
+"""How this client connects: long-lived channels that spread their calls over every address of a name."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import grpc
+
+# Largest request or response in bytes; the services refuse more as well.
+MAX_MESSAGE_BYTES = 64 << 20
+
+OPTIONS: tuple[tuple[str, str | int], ...] = (
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # A channel outlives many calls: without this it would stay with the first server it met.
+    ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+    # Notices a dead server during a call. A server that is not told otherwise hangs up on clients that ping
+    # an idle connection, or a quiet one much more often than this.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    # gRPC's own first pause before it reconnects is 1 s, longer than the first retries: they would all fail
+    # without having tried.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+
+_SCHEME = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds|passthrough):(?!\d+$)")
+
+
+def address(target: str) -> str:
+    """`target` as gRPC resolves it: "host:port" becomes "dns:///host:port", gRPC's own names stay.
+
+    Raises ValueError for what gRPC could only fail on later, such as a URL.
+    """
+    if _SCHEME.match(target):
+        return target
+    if "://" in target or not target:
+        raise ValueError(f"target must be HOST:PORT, not {target!r}")
+    return f"dns:///{target}"
+
+
+def credentials(tls: bool | grpc.ChannelCredentials) -> grpc.ChannelCredentials | None:
+    """None means plaintext; True means the system's root certificates."""
+    if isinstance(tls, bool):
+        return grpc.ssl_channel_credentials() if tls else None
+    return tls
+
+
+def open_channel(target: str, tls: bool | grpc.ChannelCredentials) -> grpc.Channel:
+    """A channel to `target`; it connects on the first call."""
+    secure = credentials(tls)
+    if secure is None:
+        return grpc.insecure_channel(address(target), OPTIONS)
+    return grpc.secure_channel(address(target), secure, OPTIONS)
+
+
+def open_async_channel(target: str, tls: bool | grpc.ChannelCredentials) -> grpc.aio.Channel:
+    """The same for asyncio; belongs to the running event loop."""
+    secure = credentials(tls)
+    if secure is None:
+        return grpc.aio.insecure_channel(address(target), OPTIONS)
+    return grpc.aio.secure_channel(address(target), secure, OPTIONS)

@@ -1,0 +1,117 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import grpc
+
+from heroserve import methods
+from heroserve.images import ImageSource
+from heroserve.requests import GenerateOptions, ask_request, encode_request
+from heroserve.results import Answer
+from heroserve.retry import RetryPolicy
+from heroserve.rpc import Connection, Peer
+from heroserve.streams import Stream
+from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest
+from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, VisualTokens
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Client:
+    """Asks questions about images. Thread-safe; connects on first use, stays connected until closed.
+
+        with Client("llm.example:9001") as client:
+            print(client.ask("receipt.jpg", "What was the total?", retention=0.2).text)
+
+    An image the service has seen from this client is sent as its digest, and again whole if the service
+    has let go of it. Every method raises HeroserveError for a failed call, ImageError for an image that can't
+    be sent, ValueError for `retention` together with `max_visual_tokens`.
+
+    Args:
+        target: HOST:PORT of the LLM service.
+        encoder_target: HOST:PORT of the vision encoder; only `encode` and `describe_encoder` go there.
+        api_key: sent as a bearer token when given.
+        tls: False for plaintext, True for the system's root certificates, or credentials of your own.
+        timeout_s: seconds a call may take, retries and their pauses included; each method can override it.
+        retry: what to do when a service is unreachable or overloaded.
+    """
+
+    def __init__(
+        self,
+        target: str = "localhost:9001",
+        *,
+        encoder_target: str = "localhost:9000",
+        api_key: str | None = None,
+        tls: bool | grpc.ChannelCredentials = False,
+        timeout_s: float = 120.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+    ) -> None:
+        self._llm = Connection(Peer(target, api_key, tls, timeout_s, retry))
+        self._encoder = Connection(Peer(encoder_target, api_key, tls, timeout_s, retry))
+
+    def ask(
+        self,
+        image: ImageSource | None,
+        question: str,
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Answer:
+        """The whole answer to one question about one image, or about none; see `GenerateOptions`."""
+        return self.stream(image, question, timeout_s=timeout_s, **options).read()
+
+    def stream(
+        self,
+        image: ImageSource | None,
+        question: str,
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Stream:
+        """The same while it is written."""
+        return self.generate(ask_request(image, question, **options), timeout_s=timeout_s)
+
+    def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Stream:
+        """Go on with any conversation; `heroserve.generate_request` builds one."""
+        return Stream(self._llm.stream(methods.GENERATE, request, timeout_s))
+
+    def encode(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        retention: float | None = None,
+        max_visual_tokens: int | None = None,
+        explain: bool = False,
+        timeout_s: float | None = None,
+    ) -> VisualTokens:
+        """The visual tokens worth keeping for a question; `explain` adds what made each tile matter."""
+        request = encode_request(
+            image, question, retention=retention, max_visual_tokens=max_visual_tokens, explain=explain
+        )
+        return self._encoder.unary(methods.ENCODE, request, timeout_s)
+
+    def describe(self, *, timeout_s: float | None = None) -> ChatDescription:
+        """What the LLM service runs."""
+        return self._llm.unary(methods.DESCRIBE, DescribeChatRequest(), timeout_s)
+
+    def describe_encoder(self, *, timeout_s: float | None = None) -> EncoderDescription:
+        """What the vision encoder runs."""
+        return self._encoder.unary(methods.DESCRIBE_ENCODER, DescribeEncoderRequest(), timeout_s)
+
+    def close(self) -> None:
+        """Cancel what runs and disconnect."""
+        self._llm.close()
+        self._encoder.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,47 @@
+"""The RPCs of heroserve.v1, with their types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest, GenerateResponse
+from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+
+@dataclass(frozen=True)
+class Method(Generic[Request, Response]):
+    """One RPC.
+
+    Attributes:
+        service, name: as in the proto.
+        application: the Ray Serve application behind it; several share one proxy, and this tells them apart.
+        request, response: the message classes.
+        streams: whether the response is a stream.
+    """
+
+    service: str
+    name: str
+    application: str
+    request: type[Request]
+    response: type[Response]
+    streams: bool = False
+
+    @property
+    def path(self) -> str:
+        """The HTTP/2 path of the RPC."""
+        return f"/{self.service}/{self.name}"
+
+
+_CHAT = "heroserve.v1.VisionChat"
+_ENCODER = "heroserve.v1.VisionEncoder"
+
+GENERATE = Method(_CHAT, "Generate", "llm", GenerateRequest, GenerateResponse, streams=True)
+DESCRIBE = Method(_CHAT, "Describe", "llm", DescribeChatRequest, ChatDescription)
+ENCODE = Method(_ENCODER, "Encode", "encoder", EncodeRequest, VisualTokens)
+DESCRIBE_ENCODER = Method(_ENCODER, "Describe", "encoder", DescribeEncoderRequest, EncoderDescription)

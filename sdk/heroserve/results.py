@@ -1,0 +1,90 @@
+"""What an answer is, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heroserve.v1 import chat_pb2, tokens_pb2
+
+
+@dataclass(frozen=True)
+class Savings:
+    """Visual tokens of all images of a request; newline tokens are not counted."""
+
+    total: int = 0
+    kept: int = 0
+    dropped: int = 0
+
+    @property
+    def ratio(self) -> float:
+        """Share that was dropped, 0 to 1; 0 when there was no image."""
+        return self.dropped / self.total if self.total else 0.0
+
+    @classmethod
+    def from_message(cls, message: tokens_pb2.Savings) -> Savings:
+        return cls(message.total, message.kept, message.dropped)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens read and written by the language model."""
+
+    prompt_text_tokens: int = 0
+    prompt_visual_tokens: int = 0
+    prompt_newline_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All tokens the model read."""
+        return self.prompt_text_tokens + self.prompt_visual_tokens + self.prompt_newline_tokens
+
+    @classmethod
+    def from_message(cls, message: chat_pb2.Usage) -> Usage:
+        return cls(
+            message.prompt_text_tokens,
+            message.prompt_visual_tokens,
+            message.prompt_newline_tokens,
+            message.completion_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds since the service took the request up."""
+
+    encode_s: float = 0.0
+    time_to_first_token_s: float = 0.0
+    total_s: float = 0.0
+
+    @classmethod
+    def from_message(cls, message: chat_pb2.ChatTimings) -> Timings:
+        return cls(message.encode, message.time_to_first_token, message.total)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A finished answer.
+
+    Attributes:
+        text: all of it.
+        finish_reason: "stop" when the model or a stop string ended it, "length" when `max_tokens` did.
+        usage, savings, timings: what it cost.
+    """
+
+    text: str
+    finish_reason: str
+    usage: Usage
+    savings: Savings
+    timings: Timings
+
+    @classmethod
+    def from_message(cls, text: str, last: chat_pb2.GenerateResponse) -> Answer:
+        """The answer that ends with the response `last`."""
+        return cls(
+            text=text,
+            finish_reason=chat_pb2.GenerateResponse.FinishReason.Name(last.finish_reason).lower(),
+            usage=Usage.from_message(last.usage),
+            savings=Savings.from_message(last.savings),
+            timings=Timings.from_message(last.timings),
+        )

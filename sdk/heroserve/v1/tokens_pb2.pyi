@@ -1,0 +1,31 @@
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Optional as _Optional
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Image(_message.Message):
+    __slots__ = ("data", "digest")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    digest: str
+    def __init__(self, data: _Optional[bytes] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("retention", "max_tokens")
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    retention: float
+    max_tokens: int
+    def __init__(self, retention: _Optional[float] = ..., max_tokens: _Optional[int] = ...) -> None: ...
+
+class Savings(_message.Message):
+    __slots__ = ("total", "kept", "dropped")
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    total: int
+    kept: int
+    dropped: int
+    def __init__(self, total: _Optional[int] = ..., kept: _Optional[int] = ..., dropped: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,181 @@
+"""Hugging Face checkpoints, a hub id or a folder, read one part at a time.
+
+The encoder needs a tower and the LLM service a language model, and neither should fetch or hold the other's
+weights: only the shards that hold a wanted tensor are opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from transformers import AutoConfig
+from transformers.utils.hub import cached_file
+
+from services.common.settings import SettingError
+
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class Checkpoint:
+    """A checkpoint and the setting that named it, so that every failure can say which one to mend.
+
+    Args:
+        name: folder, or hub id.
+        variable: the environment variable it came from.
+    """
+
+    def __init__(self, name: str, variable: str) -> None:
+        self.name = name
+        self.variable = variable
+
+    @cached_property
+    def config(self) -> Any:
+        """The transformers config object.
+
+        Raises:
+            SettingError: there is no such checkpoint, or no readable config in it.
+        """
+        try:
+            return AutoConfig.from_pretrained(self.name)
+        except (OSError, ValueError) as error:
+            raise self.unusable(f"no checkpoint found ({_first_line(error)})") from error
+
+    def llava_next(self) -> Any:
+        """The config, which must be of a LLaVA-NeXT model.
+
+        Raises:
+            SettingError: it is of another architecture, or uses a variant that is not served.
+        """
+        config = self.config
+        if config.model_type != "llava_next":
+            raise self.unusable(f"expected a LLaVA-NeXT checkpoint, this is {config.model_type!r}")
+        if config.vision_config.model_type != "clip_vision_model":
+            raise self.unusable(f"expected a CLIP vision tower, this has {config.vision_config.model_type!r}")
+        if config.vision_feature_select_strategy != "default":
+            raise self.unusable("vision_feature_select_strategy must be 'default' (patches without CLS)")
+        return config
+
+    @property
+    def trained(self) -> bool:
+        """False only for a checkpoint whose config says so: ``"heroserve": {"trained": false}``."""
+        own: Mapping[str, Any] = getattr(self.config, "heroserve", None) or {}
+        return bool(own.get("trained", True))
+
+    def path(self, filename: str) -> Path | None:
+        """Local path of one of its files, fetched from the hub if need be; None if it has none."""
+        found = cached_file(
+            self.name,
+            filename,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+        return Path(found) if found else None
+
+    def json(self, filename: str) -> dict[str, Any]:
+        """One of its JSON files; empty if it has none."""
+        path = self.path(filename)
+        return json.loads(path.read_text(encoding="utf-8")) if path else {}
+
+    def tensors(self, select: Callable[[str], str | None]) -> dict[str, torch.Tensor]:
+        """Load the tensors that ``select`` gives a name to, under that name, in their stored dtype.
+
+        Raises:
+            SettingError: no safetensors weights, or none that ``select`` wants.
+        """
+        tensors: dict[str, torch.Tensor] = {}
+        for shard, names in self._shards(select).items():
+            path = self.path(shard)
+            if path is None:
+                raise self.unusable(f"{shard} is missing")
+            with safe_open(path, framework="pt") as weights:
+                for stored in names or weights.keys():
+                    name = select(stored)
+                    if name is not None:
+                        tensors[name] = weights.get_tensor(stored)
+        if not tensors:
+            raise self.unusable("its weights hold none of the tensors this service needs")
+        return tensors
+
+    def _shards(self, select: Callable[[str], str | None]) -> dict[str, list[str]]:
+        """File name -> wanted tensors; an empty list means that its names must be read first."""
+        if self.path(_SINGLE) is not None:
+            return {_SINGLE: []}
+        weight_map = self.json(_INDEX).get("weight_map")
+        if not weight_map:
+            raise self.unusable(f"neither {_SINGLE} nor {_INDEX} found; only safetensors weights are read")
+        shards: dict[str, list[str]] = {}
+        for stored, shard in weight_map.items():
+            if select(stored) is not None:
+                shards.setdefault(shard, []).append(stored)
+        return shards
+
+    def unusable(self, problem: str) -> SettingError:
+        return SettingError(f"{self.variable}={self.name!r}: {problem}")
+
+
+def prefixed(*prefixes: str) -> Callable[[str], str | None]:
+    """A ``select`` that keeps names under any of the prefixes, and cuts the first that fits off."""
+
+    def select(name: str) -> str | None:
+        for prefix in prefixes:
+            if name.startswith(prefix):
+                return name[len(prefix) :]
+        return None
+
+    return select
+
+
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes."""
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        whole.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return whole.hexdigest()
+
+
+def load(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], source: Checkpoint) -> None:
+    """Fill a module with exactly these weights.
+
+    Raises:
+        SettingError: a weight is missing, left over or of another shape.
+    """
+    try:
+        model.load_state_dict(dict(tensors), strict=True)
+    except RuntimeError as error:
+        raise source.unusable(f"weights do not fit the config: {error}") from error
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is the accelerator where there is one.
+
+    Raises:
+        SettingError: cuda is asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SettingError("HEROSERVE_DEVICE='cuda': no CUDA device is available")
+    return torch.device(name)
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """``auto`` is float16 on an accelerator and float32 (exact) on a CPU."""
+    if name == "auto":
+        name = "float32" if device.type == "cpu" else "float16"
+    return DTYPES[name]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,58 @@
+"""How a service's deployments are set up, and what each of their replicas does first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import torch
+
+from services.common import logs, metrics
+from services.common.settings import Settings
+
+T = TypeVar("T", bound=Settings)
+
+
+def settings(cls: type[T], args: Mapping[str, str] | None) -> T:
+    """Settings from the environment, overlaid with the arguments of a Serve config file (same names)."""
+    return cls.from_env({**os.environ, **(args or {})})
+
+
+def options(settings: Settings, *, cpus: float | None = None, accelerator: bool = False) -> dict[str, Any]:
+    """Options of a deployment: resources, autoscaling, back-pressure, environment.
+
+    Args:
+        settings: of the service.
+        cpus: cores a replica reserves; by default HEROSERVE_REPLICA_CPUS.
+        accelerator: the deployment runs the model.
+    """
+    on_gpu = accelerator and (
+        settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
+    )
+    return {
+        "max_ongoing_requests": settings.max_ongoing_requests,
+        "max_queued_requests": settings.max_queued_requests,
+        "autoscaling_config": {
+            "min_replicas": settings.min_replicas,
+            "max_replicas": settings.max_replicas,
+            "target_ongoing_requests": max(1, settings.max_ongoing_requests // 2),
+        },
+        "ray_actor_options": {
+            "num_cpus": settings.replica_cpus if cpus is None else cpus,
+            "num_gpus": 1 if on_gpu else 0,
+            # prometheus_client picks its mode when it is imported, so the variable comes with the process.
+            "runtime_env": {"env_vars": {metrics.VARIABLE: settings.metrics_dir}},
+        },
+        "health_check_period_s": 10,
+        "health_check_timeout_s": 60,
+        "graceful_shutdown_timeout_s": settings.request_timeout_s,
+        "graceful_shutdown_wait_loop_s": 0.5,
+    }
+
+
+def start_replica(settings: Settings) -> None:
+    """Logs, metrics and threads of a replica's process."""
+    logs.configure(settings.log_level)
+    metrics.serve(settings.metrics_port, settings.metrics_dir)
+    torch.set_num_threads(max(1, round(settings.replica_cpus)))

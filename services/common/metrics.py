@@ -1,0 +1,59 @@
+"""One ``/metrics`` port a service and node, right however many processes count.
+
+prometheus_client's multiprocess mode: every process writes to files in one folder, and whoever holds the port
+reads them all. The replicas of a service on a node race for the port; when its holder dies, another takes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, start_http_server, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_RETRY_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+def serve(port: int, folder: str) -> None:
+    """Answer ``/metrics`` on ``port`` from this process, now or as soon as the port is free.
+
+    Raises:
+        RuntimeError: PROMETHEUS_MULTIPROC_DIR was not ``folder`` when prometheus_client was imported; what
+            this process counts would be seen by no one.
+    """
+    if os.environ.get(VARIABLE) != folder or values.ValueClass.__name__ == "MutexValue":
+        raise RuntimeError(f"{VARIABLE} must be {folder!r} in this process's environment from its start")
+    threading.Thread(target=_hold_port, args=(port, folder), name="metrics", daemon=True).start()
+
+
+def prepare(folder: str) -> None:
+    """Make the folder that a service's processes share; what an earlier run left in it is removed."""
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    for leftover in path.glob("*.db"):
+        leftover.unlink()
+
+
+def _hold_port(port: int, folder: str) -> None:
+    while _serve(port, folder) is None:
+        time.sleep(_RETRY_S)
+
+
+def _serve(port: int, folder: str) -> WSGIServer | None:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+    try:
+        server, _ = start_http_server(port, addr="0.0.0.0", registry=registry)  # noqa: S104
+    except OSError as error:
+        logger.debug("metrics port %d is held by another process: %s", port, error)
+        return None
+    logger.info("metrics on port %d", port)
+    return server

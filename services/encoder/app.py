@@ -1,0 +1,145 @@
+"""The encoder service as a Ray Serve application: ``services.encoder.app:build``.
+
+``Encoder`` takes the RPCs and needs no accelerator; ``VisionTower`` runs behind it, batched across requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from ray import serve
+from ray.serve import Application
+from ray.serve.grpc_util import RayServegRPCContext
+from ray.serve.handle import DeploymentHandle
+
+from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncodeRequest, EncoderDescription, VisualTokens
+from services.common import deployment
+from services.common.checkpoint import Checkpoint
+from services.common.rpc import RpcGate
+from services.encoder import metrics
+from services.encoder.cache.rank_once import RankOnceCache, open_store
+from services.encoder.image import ImageLimits
+from services.encoder.pipeline import EncodePipeline, Mask, Tiles
+from services.encoder.ranked import RankedImage
+from services.encoder.ranking import rank_images
+from services.encoder.relevance import QuestionEmbedder
+from services.encoder.request import parse_request
+from services.encoder.response import DTYPES
+from services.encoder.settings import EncoderSettings
+from services.encoder.tiling import Tiler
+from services.encoder.tower import VisionTower, hero_config
+
+Job = tuple[Tiles, Mask]
+
+
+@serve.deployment(name="VisionTower")
+class VisionTowerDeployment:
+    """Tiles in, ranked rows out; one pass for all requests that wait."""
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        deployment.start_replica(settings)
+        self._tower = VisionTower(settings)
+        self._rank_batch.set_max_batch_size(max(settings.max_batch_tiles, self._tower.max_tiles))
+        self._rank_batch.set_batch_wait_timeout_s(settings.batch_wait_s)
+
+    def describe(self) -> dict[str, Any]:
+        """What the ingress must know of these weights."""
+        tower = self._tower
+        return {
+            "encoder_id": tower.encoder_id,
+            "width": tower.width,
+            "dtype": str(tower.dtype).removeprefix("torch."),
+        }
+
+    async def rank(self, tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
+        """One image's ranked rows, and the seconds that its batch spent in the stages here."""
+        ranked: tuple[RankedImage, dict[str, float]] = await self._rank_batch((tiles, mask))
+        return ranked
+
+    @serve.batch(batch_size_fn=lambda jobs: sum(len(tiles) for tiles, _ in jobs))
+    async def _rank_batch(self, jobs: list[Job]) -> list[tuple[RankedImage, dict[str, float]]]:
+        # In a thread, so that health checks and new arrivals are served meanwhile.
+        return await asyncio.to_thread(self._rank, jobs)
+
+    def _rank(self, jobs: list[Job]) -> list[tuple[RankedImage, dict[str, float]]]:
+        started = time.perf_counter()
+        tiles = np.concatenate([tiles for tiles, _ in jobs])
+        metrics.TOWER_BATCH_TILES.observe(len(tiles))
+        output = self._tower.encode(tiles)
+        self._tower.synchronize()
+        encoded = time.perf_counter()
+        images = rank_images(output, [mask for _, mask in jobs], self._tower.hero)
+        seconds = {"tower": encoded - started, "rank": time.perf_counter() - encoded}
+        return [(image, seconds) for image in images]
+
+    def check_health(self) -> None:
+        """Fails, and has the replica replaced, when the accelerator is lost."""
+        self._tower.synchronize()
+
+
+@serve.deployment(name="Encoder")
+class EncoderDeployment:
+    """``heroserve.v1.VisionEncoder``."""
+
+    async def __init__(self, settings: EncoderSettings, tower: DeploymentHandle[Any]) -> None:
+        deployment.start_replica(settings)
+        self._settings = settings
+        self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+        self._gate = RpcGate(settings.api_keys, metrics.REQUESTS)
+        source = Checkpoint(settings.model, "HEROSERVE_MODEL")
+        config = source.llava_next()
+        tiler = Tiler.of(source)
+        relevance = settings.relevance
+        described = await tower.describe.remote()
+
+        async def rank(tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
+            ranked: tuple[RankedImage, dict[str, float]] = await tower.rank.remote(tiles, mask)
+            return ranked
+
+        self._pipeline = EncodePipeline(
+            encoder_id=described["encoder_id"],
+            tiler=tiler,
+            limits=self._limits,
+            hero=hero_config(settings, config.vision_config.num_hidden_layers),
+            cache=RankOnceCache(open_store(settings), described["encoder_id"]),
+            cache_depth=settings.cache_depth,
+            tower=rank,
+            embedder=QuestionEmbedder(Checkpoint(relevance, "HEROSERVE_RELEVANCE_MODEL")) if relevance else None,
+        )
+        self._description = EncoderDescription(
+            model=settings.model,
+            relevance_model=relevance or "",
+            encoder_id=described["encoder_id"],
+            tile_size=tiler.tile_size,
+            patches_per_side=tiler.patches_per_side,
+            feature_width=described["width"],
+            dtype=DTYPES[described["dtype"]],
+            default_retention=settings.retention,
+            max_image_bytes=settings.max_image_bytes,
+            max_image_pixels=settings.max_image_pixels,
+            trained=source.trained,
+            version=version("heroserve"),
+        )
+
+    async def Encode(self, request: EncodeRequest, grpc_context: RayServegRPCContext) -> VisualTokens:
+        with self._gate.enter(grpc_context):
+            job = parse_request(request, self._limits, self._settings.retention)
+            return await self._pipeline.encode(job)
+
+    async def Describe(
+        self, request: DescribeEncoderRequest, grpc_context: RayServegRPCContext
+    ) -> EncoderDescription:
+        with self._gate.enter(grpc_context):
+            return self._description
+
+
+def build(args: dict[str, str] | None = None) -> Application:
+    """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
+    settings = deployment.settings(EncoderSettings, args)
+    open_store(settings)  # A bad URL is told here, not by a replica that keeps restarting.
+    tower = VisionTowerDeployment.options(**deployment.options(settings, accelerator=True)).bind(settings)
+    return EncoderDeployment.options(**deployment.options(settings, cpus=0.5)).bind(settings, tower)

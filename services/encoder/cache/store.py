@@ -1,0 +1,34 @@
+"""Where entries are kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+
+class StoreError(Exception):
+    """The store is out of reach or refused; nothing is known about the entry."""
+
+
+class Store(ABC):
+    """Two strings an entry: ``meta``, read whole, and ``rows``, read in ranges.
+
+    A store may lose either at any time. Every method may raise StoreError, and does so within the store's
+    time-out: callers go on without it.
+    """
+
+    @abstractmethod
+    async def meta(self, key: str) -> bytes | None:
+        """The entry's meta; None if there is none."""
+
+    @abstractmethod
+    async def ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Bytes [start, stop) of the entry's rows for each span; shorter where the rows are."""
+
+    @abstractmethod
+    async def put(self, key: str, meta: bytes, rows: bytes) -> bool:
+        """Write both strings, replacing what is there; False for an entry that can never fit."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give connections back."""

@@ -1,0 +1,61 @@
+"""The method's choices in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+# Where the published CLIP-L/14 tower (24 layers) is read: layers 5..8 look at objects, 22 is global.
+_DEPTH = 24
+_LOW = (5, 9)
+
+
+@dataclass(frozen=True)
+class HeroConfig:
+    """What HERO reads and how it shares out its budget.
+
+    The paper's names: ``alpha`` weighs saliency against relevance, ``density_weight`` is w,
+    ``saliency_temperature`` T_cls and ``relevance_temperature`` T_clip. Layers index the tower's
+    transformer blocks from 0.
+    """
+
+    low_layers: tuple[int, ...] = (5, 6, 7, 8)
+    high_layers: tuple[int, ...] = (22,)
+    alpha: float = 0.5
+    density_weight: float = 0.2
+    saliency_temperature: float = 0.1
+    relevance_temperature: float = 0.01
+    # What the authors' code does and the default corrects, see docs/architecture.md.
+    softmax_again: bool = False
+    count_padding: bool = False
+    spend_remainder: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.low_layers or not self.high_layers or min(self.layers) < 0:
+            raise ValueError("low_layers and high_layers need at least one index each, none below 0")
+        if not 0 <= self.alpha <= 1 or not 0 <= self.density_weight <= 1:
+            raise ValueError("alpha and density_weight must lie in [0, 1]")
+        if self.saliency_temperature <= 0 or self.relevance_temperature <= 0:
+            raise ValueError("temperatures must be above 0")
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Every layer that is read, ascending: the order in which CLS rows are recorded."""
+        return tuple(sorted({*self.low_layers, *self.high_layers}))
+
+    @classmethod
+    def reference(cls) -> HeroConfig:
+        """The authors' code with all its habits: for comparison, not for service."""
+        return cls(softmax_again=True, count_padding=True, spend_remainder=False)
+
+    def for_depth(self, layers: int) -> HeroConfig:
+        """This config read at the same relative depth of a tower of ``layers`` blocks (24: unchanged).
+
+        High is the block whose output ``vision_feature_layer = -2`` hands to the language model.
+        """
+        if layers < 1:
+            raise ValueError(f"layers must be at least 1, not {layers}")
+        if layers == _DEPTH:
+            return self
+        start = min(round(_LOW[0] * layers / _DEPTH), layers - 1)
+        stop = max(start + 1, min(round(_LOW[1] * layers / _DEPTH), layers))
+        return replace(self, low_layers=tuple(range(start, stop)), high_layers=(max(0, layers - 2),))

@@ -1,0 +1,33 @@
+"""What the encoder service counts. Names are a contract; dashboards and alerts use them."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+_RATIOS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_TILES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+VISUAL_TOKENS = Counter(
+    "heroserve_visual_tokens_total",
+    "Visual tokens kept and dropped, of thumbnails (global) and local tiles (local).",
+    ["outcome", "scope"],
+)
+RETENTION = Histogram(
+    "heroserve_retention_ratio", "Share of its visual tokens that a request kept.", buckets=_RATIOS
+)
+CACHE_REQUESTS = Counter(
+    "heroserve_cache_requests_total", "Look-ups in the rank-once cache by result: hit, miss, error.", ["result"]
+)
+CACHE_BYTES = Counter(
+    "heroserve_cache_bytes_total", "Bytes read from and written to the cache.", ["direction"]
+)
+STAGE_SECONDS = Histogram(
+    "heroserve_encoder_stage_seconds", "Time a request spent in each stage.", ["stage"], buckets=_SECONDS
+)
+REQUESTS = Counter(
+    "heroserve_encoder_requests_total", "RPCs the encoder service ended, by gRPC status.", ["code"]
+)
+TOWER_BATCH_TILES = Histogram(
+    "heroserve_tower_batch_tiles", "Tiles in one pass of the vision tower.", buckets=_TILES
+)

@@ -1,0 +1,143 @@
+"""A request's way through the encoder: cache, or decode, tile, tower and rank; then plan and slice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+
+from heroserve.v1.encoder_pb2 import VisualTokens
+from services.common.errors import NotFound
+from services.encoder import metrics
+from services.encoder.cache.entry import Entry, build_entry
+from services.encoder.cache.rank_once import RankOnceCache
+from services.encoder.hero import HeroConfig
+from services.encoder.image import ImageLimits, decode
+from services.encoder.plan import TokenPlan, plan_tokens
+from services.encoder.ranked import Bytes2D, RankedImage
+from services.encoder.relevance import QuestionEmbedder
+from services.encoder.request import EncodeJob
+from services.encoder.response import visual_tokens
+from services.encoder.single_flight import SingleFlight
+from services.encoder.stages import Stages
+from services.encoder.tiling import Tiler
+
+Tiles = np.ndarray[Any, np.dtype[np.uint8]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Embedding = np.ndarray[Any, np.dtype[np.float32]]
+Found = tuple[Entry, TokenPlan, Bytes2D, VisualTokens.Cache]
+# Tiles and padding masks of one image to its ranked rows, and the seconds that "tower" and "rank" took.
+Tower = Callable[[Tiles, Mask], Awaitable[tuple[RankedImage, dict[str, float]]]]
+
+
+class EncodePipeline:
+    """Everything of the encoder service that is not Ray Serve.
+
+    Args:
+        encoder_id: of the tower behind ``tower``.
+        tiler: how images are cut.
+        limits: what an image may be.
+        hero: how budgets are shared.
+        cache: ranked rows by image digest.
+        cache_depth: share of each tile's rows that is cached.
+        tower: the vision tower.
+        embedder: embeds questions; None without a relevance model.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder_id: str,
+        tiler: Tiler,
+        limits: ImageLimits,
+        hero: HeroConfig,
+        cache: RankOnceCache,
+        cache_depth: float,
+        tower: Tower,
+        embedder: QuestionEmbedder | None,
+    ) -> None:
+        self._encoder_id = encoder_id
+        self._tiler = tiler
+        self._limits = limits
+        self._hero = hero
+        self._cache = cache
+        self._cache_depth = cache_depth
+        self._tower = tower
+        self._embedder = embedder
+        self._flights: SingleFlight[tuple[Entry, Bytes2D, bool]] = SingleFlight()
+
+    async def encode(self, job: EncodeJob) -> VisualTokens:
+        """Answer one request.
+
+        Raises:
+            NotFound: only a digest was sent, and the cache does not hold what is asked for.
+            InvalidArgument: the image can't be decoded or tiled.
+        """
+        stages = Stages()
+        with stages.time("plan"):
+            question = await self._embed(job.question)
+        found = await self._from_cache(job, question, stages) or await self._from_tower(job, question, stages)
+        entry, plan, rows, cache = found
+        _count(entry, plan)
+        tokens = visual_tokens(job.digest, self._encoder_id, entry, plan, rows, cache, explain=job.explain)
+        tokens.timings.stages.update(stages.seconds)
+        tokens.timings.total = stages.total
+        return tokens
+
+    async def _from_cache(self, job: EncodeJob, question: Embedding | None, stages: Stages) -> Found | None:
+        with stages.time("cache_read"):
+            entry = await self._cache.entry(job.digest)
+        if entry is None:
+            return None
+        plan = self._plan(entry, question, job, stages)
+        with stages.time("cache_read"):
+            rows = await self._cache.rows(job.digest, entry, plan.counts)
+        return None if rows is None else (entry, plan, rows, VisualTokens.HIT)
+
+    async def _from_tower(self, job: EncodeJob, question: Embedding | None, stages: Stages) -> Found:
+        if job.data is None:
+            raise NotFound("image.digest: not in the cache at the depth this budget needs; send image.data")
+        data = job.data
+        entry, every_row, written = await self._flights.run(
+            job.digest, lambda: self._encode_image(job.digest, data, stages)
+        )
+        plan = self._plan(entry, question, job, stages)
+        cache = VisualTokens.MISS if written else VisualTokens.BYPASS
+        return entry, plan, every_row[entry.kept(plan.counts)], cache
+
+    def _plan(self, entry: Entry, question: Embedding | None, job: EncodeJob, stages: Stages) -> TokenPlan:
+        with stages.time("plan"):
+            return plan_tokens(entry, question, job, self._hero)
+
+    async def _embed(self, question: str) -> Embedding | None:
+        if self._embedder is None:
+            return None
+        return await asyncio.to_thread(self._embedder.embed, question)
+
+    async def _encode_image(self, digest: str, data: bytes, stages: Stages) -> tuple[Entry, Bytes2D, bool]:
+        """An image's whole entry, all its rows, and whether they were cached."""
+        with stages.time("decode"):
+            image = await asyncio.to_thread(decode, data, self._limits)
+        with stages.time("tile"):
+            plan = self._tiler.plan(image.width, image.height)
+            tiles = await asyncio.to_thread(self._tiler.cut, image, plan)
+        ranked, seconds = await self._tower(tiles, plan.valid())
+        for stage, spent in seconds.items():
+            stages.add(stage, spent)
+        entry, rows = build_entry(plan, ranked, 1.0)
+        with stages.time("cache_write"):
+            cached = (entry, rows) if self._cache_depth == 1 else build_entry(plan, ranked, self._cache_depth)
+            written = await self._cache.write(digest, *cached)
+        return entry, rows, written
+
+
+def _count(entry: Entry, plan: TokenPlan) -> None:
+    for scope, valid, kept in (
+        ("global", int(entry.valid[0]), plan.counts[0]),
+        ("local", int(entry.valid[1:].sum()), sum(plan.counts[1:])),
+    ):
+        metrics.VISUAL_TOKENS.labels(outcome="kept", scope=scope).inc(kept)
+        metrics.VISUAL_TOKENS.labels(outcome="dropped", scope=scope).inc(valid - kept)
+    metrics.RETENTION.observe(sum(plan.counts) / int(entry.valid.sum()))

@@ -1,0 +1,33 @@
+"""An image's visual tokens in the order HERO keeps them: what the tower hands on and what the cache holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Bytes2D = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class RankedImage:
+    """Every valid patch of every tile, best first within its tile. n is their number over all tiles.
+
+    Args:
+        valid: patches of each tile, int64 [1 + K], the thumbnail's first.
+        positions: uint16 [n], tile after tile: patch index within its tile, best first.
+        rows: uint8 [n, row_bytes], the feature of each position: little-endian values of ``dtype``.
+        dtype: "float32", "float16" or "bfloat16".
+        width: H, values a row.
+        saliency_cos: float32 [K], each local tile's CLS against the thumbnail's.
+        relevance: float32 [K, D], each local tile's unit CLIP embedding; D = 0 without a relevance model.
+    """
+
+    valid: np.ndarray[Any, np.dtype[np.int64]]
+    positions: np.ndarray[Any, np.dtype[np.uint16]]
+    rows: Bytes2D
+    dtype: str
+    width: int
+    saliency_cos: np.ndarray[Any, np.dtype[np.float32]]
+    relevance: np.ndarray[Any, np.dtype[np.float32]]

@@ -1,0 +1,50 @@
+"""From one pass of the tower to each image's ranked tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from services.encoder.hero import HeroConfig, patch_scores, rank, saliency_cosines
+from services.encoder.ranked import RankedImage
+from services.encoder.tower import TowerOutput
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def rank_images(output: TowerOutput, masks: Sequence[Mask], config: HeroConfig) -> list[RankedImage]:
+    """Split a batch's output into its images and sort each tile's rows by score.
+
+    Args:
+        output: the tower's, over the tiles of all images one after the other.
+        masks: for each image bool [1 + K, N], False for padding.
+        config: which layers score which tile.
+    """
+    images = []
+    start = 0
+    for mask in masks:
+        tiles = slice(start, start + len(mask))
+        start = tiles.stop
+        images.append(_rank_image(output, tiles, torch.from_numpy(mask).to(output.features.device), config))
+    return images
+
+
+def _rank_image(
+    output: TowerOutput, tiles: slice, valid: torch.Tensor, config: HeroConfig
+) -> RankedImage:
+    scores = patch_scores(output.cls_attention[:, tiles], config)
+    order = [rank(score, mask) for score, mask in zip(scores, valid, strict=True)]
+    features = output.features[tiles]
+    rows = torch.cat([features[tile, positions] for tile, positions in enumerate(order)]).cpu()
+    return RankedImage(
+        valid=valid.sum(dim=1).cpu().numpy(),
+        positions=torch.cat(order).cpu().numpy().astype(np.uint16),
+        rows=rows.contiguous().view(torch.uint8).numpy(),
+        dtype=str(rows.dtype).removeprefix("torch."),
+        width=rows.shape[1],
+        saliency_cos=saliency_cosines(output.cls[tiles]).cpu().numpy(),
+        relevance=output.embedding[tiles][1:].cpu().numpy(),
+    )

@@ -1,0 +1,68 @@
+"""CLIP embeddings of questions, for a tile's relevance. Runs on the CPU: a cache hit touches no accelerator."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, CLIPTextModelWithProjection
+
+from services.common import checkpoint as checkpoints
+from services.common.checkpoint import Checkpoint
+
+_CACHED_QUESTIONS = 1024
+
+
+class QuestionEmbedder:
+    """The text tower of a CLIP checkpoint, in float32."""
+
+    def __init__(self, source: Checkpoint) -> None:
+        config = clip_config(source)
+        weights = source.tensors(
+            lambda name: name if name.startswith("text_model.") or name == "text_projection.weight" else None
+        )
+        weights = {name: tensor.float() for name, tensor in weights.items() if "position_ids" not in name}
+        self._model = CLIPTextModelWithProjection(_with_projection(config.text_config, config.projection_dim))
+        checkpoints.load(self._model, weights, source)
+        self._model.eval()
+        self._tokenizer = AutoTokenizer.from_pretrained(source.name)
+        self._max_length = config.text_config.max_position_embeddings
+        self._known: OrderedDict[str, np.ndarray[Any, np.dtype[np.float32]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def embed(self, question: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The question's unit CLIP embedding, float32 [D]; what is too long for CLIP is cut off."""
+        with self._lock:
+            if question in self._known:
+                self._known.move_to_end(question)
+                return self._known[question]
+            tokens = self._tokenizer(
+                question, truncation=True, max_length=self._max_length, return_tensors="pt"
+            )
+            with torch.inference_mode():
+                embedding = self._model(tokens.input_ids, tokens.attention_mask).text_embeds[0]
+            unit: np.ndarray[Any, np.dtype[np.float32]] = torch.nn.functional.normalize(embedding, dim=0).numpy()
+            self._known[question] = unit
+            if len(self._known) > _CACHED_QUESTIONS:
+                self._known.popitem(last=False)
+            return unit
+
+
+def clip_config(source: Checkpoint) -> Any:
+    """The config of a whole CLIP model.
+
+    Raises:
+        SettingError: it is something else.
+    """
+    if source.config.model_type != "clip":
+        raise source.unusable(f"expected a CLIP checkpoint, this is {source.config.model_type!r}")
+    return source.config
+
+
+def _with_projection(config: Any, dim: int) -> Any:
+    # Old checkpoints keep the width of the shared space only at the top of their config.
+    config.projection_dim = dim
+    return config

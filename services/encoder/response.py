@@ -1,0 +1,85 @@
+"""From kept rows to the VisualTokens message."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from heroserve.v1.encoder_pb2 import EncodeTimings, Features, Grid, Tile, TileExplanation, VisualTokens, Window
+from heroserve.v1.tokens_pb2 import Savings
+from services.encoder.cache.entry import Entry
+from services.encoder.plan import TokenPlan
+from services.encoder.ranked import Bytes2D
+from services.encoder.tiling import TilePlan
+
+DTYPES = {"float32": Features.FLOAT32, "float16": Features.FLOAT16, "bfloat16": Features.BFLOAT16}
+
+
+def visual_tokens(
+    digest: str,
+    encoder_id: str,
+    entry: Entry,
+    plan: TokenPlan,
+    rows: Bytes2D,
+    cache: VisualTokens.Cache,
+    *,
+    explain: bool,
+) -> VisualTokens:
+    """The answer to an EncodeRequest, but for its timings.
+
+    Args:
+        digest, encoder_id: of the image and of the encoder.
+        entry: the image.
+        plan: how many rows of each tile are kept.
+        rows: those rows, tile after tile in ranked order, uint8 [sum(plan.counts), row_bytes].
+        cache: where they came from.
+        explain: tell the terms of each local tile's importance.
+    """
+    positions = entry.positions[entry.kept(plan.counts)]
+    tile_of_row = np.repeat(np.arange(len(plan.counts)), plan.counts)
+    # Ranked order is ours; the wire's is by position.
+    order = np.lexsort((positions, tile_of_row))
+    kept, total = len(rows), int(entry.valid.sum())
+    return VisualTokens(
+        image_digest=digest,
+        encoder_id=encoder_id,
+        grid=_grid(entry.plan),
+        tiles=_tiles(entry, plan, np.split(positions[order], np.cumsum(plan.counts)[:-1]), explain),
+        features=Features(
+            dtype=DTYPES[entry.dtype], rows=kept, cols=entry.width, data=rows[order].tobytes()
+        ),
+        savings=Savings(total=total, kept=kept, dropped=total - kept),
+        cache=cache,
+        timings=EncodeTimings(),
+    )
+
+
+def _grid(plan: TilePlan) -> Grid:
+    return Grid(
+        rows=plan.rows,
+        cols=plan.cols,
+        patches_per_side=plan.side,
+        image_width=plan.width,
+        image_height=plan.height,
+        window=Window(top=plan.top, bottom=plan.bottom, left=plan.left, right=plan.right),
+    )
+
+
+def _tiles(
+    entry: Entry, plan: TokenPlan, positions: list[np.ndarray[tuple[int], np.dtype[np.uint16]]], explain: bool
+) -> list[Tile]:
+    tiles = [
+        Tile(index=index, valid=int(valid), positions=kept.tolist())
+        for index, (valid, kept) in enumerate(zip(entry.valid, positions, strict=True))
+    ]
+    for index, tile in enumerate(tiles[1:]):
+        tile.importance = float(plan.importance[index])
+        if explain:
+            relevance = 0.0 if plan.relevance is None else float(plan.relevance[index])
+            tile.explanation.CopyFrom(
+                TileExplanation(
+                    saliency=float(plan.saliency[index]),
+                    relevance=relevance,
+                    density=float(plan.density[index]),
+                )
+            )
+    return tiles

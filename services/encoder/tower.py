@@ -1,0 +1,230 @@
+"""The CLIP vision tower: one batched pass that also records the CLS rows HERO reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AttentionInterface, CLIPVisionModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from services.common import checkpoint as checkpoints
+from services.common.checkpoint import Checkpoint, prefixed
+from services.encoder.hero import HeroConfig
+from services.encoder.relevance import clip_config
+from services.encoder.settings import EncoderSettings
+from services.encoder.tiling import Tiler, preprocessor_config
+
+# Part of the encoder's identity: raise it when rows or entries change their meaning.
+SCHEMA = 1
+_TOWER = prefixed("vision_tower.vision_model.", "vision_tower.", "model.vision_tower.vision_model.", "model.vision_tower.")
+_CLIP_VISION = prefixed("vision_model.")
+_ATTENTION = "heroserve_cls_rows"
+
+
+@dataclass(frozen=True)
+class TowerOutput:
+    """What one pass over T tiles yields, on the tower's device.
+
+    Args:
+        features: [T, N, H] in the tower's dtype, the hidden state of ``vision_feature_layer`` without CLS.
+        cls_attention: float32 [layers, T, heads, N], the CLS row of the softmaxed attention without its CLS
+            column, for ``HeroConfig.layers`` in order.
+        cls: [T, H], the last hidden state of CLS, before ``post_layernorm``.
+        embedding: float32 [T, D], unit CLIP image embeddings; D = 0 without a relevance model.
+    """
+
+    features: torch.Tensor
+    cls_attention: torch.Tensor
+    cls: torch.Tensor
+    embedding: torch.Tensor
+
+
+class VisionTower:
+    """A LLaVA-NeXT checkpoint's tower, and beside it the original CLIP's where the two differ."""
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        source = Checkpoint(settings.model, "HEROSERVE_MODEL")
+        config = source.llava_next()
+        self.device = checkpoints.pick_device(settings.device)
+        self.dtype = checkpoints.pick_dtype(settings.dtype, self.device)
+        layers = config.vision_config.num_hidden_layers
+        self.hero = hero_config(settings, layers)
+        states = config.vision_feature_layer
+        states = [states] if isinstance(states, int) else list(states)
+        # hidden_states[i] is the input of block i, and the last one the output of the last block.
+        self._states = [state % (layers + 1) for state in states]
+        self.width = config.vision_config.hidden_size * len(states)
+
+        weights = _clean(source.tensors(_TOWER))
+        self._tower = self._build(config.vision_config, weights, source)
+        self._pixels = _pixel_table(preprocessor_config(source)).to(self.device)
+        self._relevance, relevance_digest = self._load_relevance(settings, weights)
+        tiler = Tiler.of(source)
+        self.max_tiles = tiler.max_tiles
+        self.encoder_id = _digest(
+            {
+                "schema": SCHEMA,
+                "weights": checkpoints.digest(weights),
+                "relevance": relevance_digest,
+                "tiler": [tiler.tile_size, tiler.patch_size, tiler.pinpoints, tiler.resample],
+                "pixels": self._pixels.tolist(),
+                "states": self._states,
+                "ranking": [self.hero.low_layers, self.hero.high_layers, self.hero.softmax_again],
+                "dtype": str(self.dtype),
+            }
+        )
+
+    @torch.inference_mode()
+    def encode(self, tiles: np.ndarray[Any, np.dtype[np.uint8]]) -> TowerOutput:
+        """One pass over tiles of any number of images, uint8 [T, 3, size, size]."""
+        raw = torch.from_numpy(tiles).to(self.device)
+        tower = self._tower
+        hidden = tower.pre_layrnorm(tower.embeddings(self._normalise(raw)))
+        kept: dict[int, torch.Tensor] = {}
+        cls_rows: list[torch.Tensor] = []
+        for index, block in enumerate(tower.encoder.layers):
+            if index in self._states:
+                kept[index] = hidden
+            hidden = block(hidden, None, cls_rows=cls_rows if index in self.hero.layers else None)
+        kept[len(tower.encoder.layers)] = hidden
+        features = torch.cat([kept[state][:, 1:] for state in self._states], dim=-1)
+        cls = hidden[:, 0]
+        return TowerOutput(features, torch.stack(cls_rows), cls, self._embed(raw, cls))
+
+    def synchronize(self) -> None:
+        """Wait for the accelerator; raises if it is lost."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def _embed(self, raw: torch.Tensor, cls: torch.Tensor) -> torch.Tensor:
+        if self._relevance is None:
+            return torch.zeros(len(raw), 0)
+        return self._relevance(raw, cls)
+
+    def _normalise(self, raw: torch.Tensor) -> torch.Tensor:
+        """uint8 [T, 3, s, s] to the tower's dtype, by the table of exact float32 values."""
+        channel = torch.arange(3, device=self.device).view(1, 3, 1, 1)
+        return self._pixels[channel, raw.long()].to(self.dtype)
+
+    def _build(self, config: Any, weights: dict[str, torch.Tensor], source: Checkpoint) -> CLIPVisionModel:
+        return _build_tower(config, weights, source).to(self.device, self.dtype)
+
+    def _load_relevance(
+        self, settings: EncoderSettings, tower_weights: dict[str, torch.Tensor]
+    ) -> tuple[SharedRelevance | SeparateRelevance | None, str]:
+        if settings.relevance is None:
+            return None, ""
+        source = Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL")
+        config = clip_config(source)
+        weights = _clean(source.tensors(_CLIP_VISION))
+        projection = source.tensors(prefixed("visual_projection."))["weight"].to(self.device, self.dtype)
+        identity = checkpoints.digest(weights | {"visual_projection": projection.cpu()})
+        if _same(weights, tower_weights):
+            return SharedRelevance(self._tower.post_layernorm, projection), identity
+        tower = self._build(config.vision_config, weights, source)
+        pixels = _pixel_table(preprocessor_config(source)).to(self.device)
+        return SeparateRelevance(tower, projection, pixels), identity
+
+
+class SharedRelevance:
+    """The relevance model's tower is the tower itself: its CLS is projected, nothing is run twice."""
+
+    def __init__(self, post_layernorm: torch.nn.Module, projection: torch.Tensor) -> None:
+        self._post_layernorm = post_layernorm
+        self._projection = projection
+
+    def __call__(self, raw: torch.Tensor, cls: torch.Tensor) -> torch.Tensor:
+        return _unit(self._post_layernorm(cls) @ self._projection.T)
+
+
+class SeparateRelevance:
+    """The original CLIP beside a fine-tuned tower; tiles are resized to what it was trained on."""
+
+    def __init__(self, tower: CLIPVisionModel, projection: torch.Tensor, pixels: torch.Tensor) -> None:
+        self._tower = tower
+        self._projection = projection
+        # Value 0 and the step to 1, a channel: resized tiles are no longer whole numbers.
+        self._offset = pixels[:, :1, None]
+        self._step = ((pixels[:, -1:] - pixels[:, :1]) / 255)[..., None]
+
+    def __call__(self, raw: torch.Tensor, cls: torch.Tensor) -> torch.Tensor:
+        size = self._tower.config.image_size
+        tiles = raw.float()
+        if tiles.shape[-1] != size:
+            tiles = torch.nn.functional.interpolate(tiles, size=(size, size), mode="bicubic", antialias=True)
+            tiles = tiles.round().clamp(0, 255)
+        pixels = (tiles * self._step + self._offset).to(self._projection.dtype)
+        return _unit(self._tower(pixels).pooler_output @ self._projection.T)
+
+
+def hero_config(settings: EncoderSettings, layers: int) -> HeroConfig:
+    """The HERO config a service with these settings runs on a tower of ``layers`` blocks."""
+    config = HeroConfig.reference() if settings.hero == "reference" else HeroConfig()
+    return config.for_depth(layers)
+
+
+def _attention_with_cls_rows(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float,
+    cls_rows: list[torch.Tensor] | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """SDPA, which never shows its weights; where a list is passed, the CLS row is computed once more for it."""
+    if cls_rows is not None:
+        logits = (query[:, :, :1] @ key.transpose(-1, -2)).float() * scaling
+        cls_rows.append(logits.softmax(dim=-1)[:, :, 0, 1:])
+    output: tuple[torch.Tensor, None] = sdpa_attention_forward(
+        module, query, key, value, attention_mask, scaling=scaling, **kwargs
+    )
+    return output
+
+
+AttentionInterface.register(_ATTENTION, _attention_with_cls_rows)
+
+
+def _build_tower(config: Any, weights: dict[str, torch.Tensor], source: Checkpoint) -> CLIPVisionModel:
+    config._attn_implementation = _ATTENTION
+    tower = CLIPVisionModel(config)
+    checkpoints.load(tower, {name: tensor.float() for name, tensor in weights.items()}, source)
+    return tower.eval()
+
+
+def _pixel_table(processor: dict[str, Any]) -> torch.Tensor:
+    """What each byte becomes in each channel, float32 [3, 256], by the arithmetic of the image processor.
+
+    A table, because the tower's device need not round as NumPy does.
+    """
+    scaled = (np.arange(256).astype(np.float64) * processor.get("rescale_factor", 1 / 255)).astype(np.float32)
+    mean = np.array(processor["image_mean"], np.float32)
+    std = np.array(processor["image_std"], np.float32)
+    return torch.from_numpy((scaled[None] - mean[:, None]) / std[:, None])
+
+
+def _clean(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    # A buffer that older checkpoints store with their weights.
+    return {name: tensor for name, tensor in weights.items() if not name.endswith("position_ids")}
+
+
+def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(
+        one[name].shape == other[name].shape and torch.equal(one[name].float(), other[name].float())
+        for name in one
+    )
+
+
+def _unit(embedding: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(embedding.float(), dim=-1)
+
+
+def _digest(identity: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
