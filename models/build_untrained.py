@@ -58,9 +58,7 @@ def build_tokenizer(suffix: str) -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator(CORPUS * 4, trainer)
     ids = {token: tokenizer.token_to_id(token) for token in ("<s>", "</s>")}
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"<s> $A{suffix}", special_tokens=list(ids.items())
-    )
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"<s> $A{suffix}", special_tokens=list(ids.items()))
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<s>",

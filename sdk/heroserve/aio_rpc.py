@@ -32,10 +32,10 @@ class AsyncConnection:
     ) -> Response:
         """The one response; raises HeroserveError, and what `build` raises."""
         call = await asyncio.to_thread(lambda: self._peer.call(method, build(), timeout_s))
-        rpc = self.open().unary_unary(
-            method.path, method.request.SerializeToString, method.response.FromString
-        )
         while True:
+            rpc = self.open().unary_unary(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
             try:
                 response: Response = await rpc(call.request, timeout=call.start(), metadata=call.metadata)
             except grpc.RpcError as failure:
@@ -101,10 +101,10 @@ class AsyncResponses(Generic[Request, Response]):
     async def _run(self) -> AsyncIterator[Response]:
         call = await asyncio.to_thread(self._start)
         method = self._method
-        rpc = self._connection.open().unary_stream(
-            method.path, method.request.SerializeToString, method.response.FromString
-        )
         while not self._cancelled.is_set():
+            rpc = self._connection.open().unary_stream(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
             responses = rpc(call.request, timeout=call.start(), metadata=call.metadata)
             self._running = responses
             try:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import grpc
 
-# The service did no work for these, so a second attempt cannot do it twice; nothing else is retried.
+# Away or busy for a moment: worth another try. No RPC changes anything, so sending one twice is safe; any
+# other failure would only repeat itself.
 RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
 

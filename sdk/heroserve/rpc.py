@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic
@@ -57,15 +58,14 @@ class Connection:
     def unary(self, method: Method[Request, Response], request: Request, timeout_s: float | None) -> Response:
         """The one response; raises HeroserveError."""
         call = self._peer.call(method, request, timeout_s)
-        rpc = self.open().unary_unary(
-            method.path, method.request.SerializeToString, method.response.FromString
-        )
-        pause = threading.Event()
         while True:
+            rpc = self.open().unary_unary(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
             try:
                 response: Response = rpc(call.request, timeout=call.start(), metadata=call.metadata)
             except grpc.RpcError as failure:
-                pause.wait(call.failed(failure))
+                time.sleep(call.failed(failure))
             else:
                 call.succeeded()
                 return response
@@ -121,10 +121,10 @@ class Responses(Generic[Request, Response]):
     def _run(self) -> Iterator[Response]:
         call = self._start()
         method = self._method
-        rpc = self._connection.open().unary_stream(
-            method.path, method.request.SerializeToString, method.response.FromString
-        )
         while not self._cancelled.is_set():
+            rpc = self._connection.open().unary_stream(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
             responses = rpc(call.request, timeout=call.start(), metadata=call.metadata)
             self._running = responses
             if self._cancelled.is_set():  # cancel() came before it could see this attempt

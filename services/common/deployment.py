@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
+from ray import serve
+from ray.serve import Deployment
 
 from services.common import logs, metrics
 from services.common.settings import Settings
@@ -19,18 +21,20 @@ def settings(cls: type[T], args: Mapping[str, str] | None) -> T:
     return cls.from_env({**os.environ, **(args or {})})
 
 
-def options(settings: Settings, *, cpus: float | None = None, accelerator: bool = False) -> dict[str, Any]:
-    """Options of a deployment: resources, autoscaling, back-pressure, environment.
+def deploy(
+    replica: type, name: str, settings: Settings, *, cpus: float | None = None, accelerator: bool = False
+) -> Deployment:
+    """A deployment of ``replica``: its resources, autoscaling, back-pressure and environment.
 
     Args:
+        replica: the class each replica is one of.
+        name: of the deployment.
         settings: of the service.
         cpus: cores a replica reserves; by default HEROSERVE_REPLICA_CPUS.
         accelerator: the deployment runs the model.
     """
-    on_gpu = accelerator and (
-        settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
-    )
-    return {
+    on_gpu = accelerator and (settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available()))
+    options: dict[str, Any] = {
         "max_ongoing_requests": settings.max_ongoing_requests,
         "max_queued_requests": settings.max_queued_requests,
         "autoscaling_config": {
@@ -49,6 +53,7 @@ def options(settings: Settings, *, cpus: float | None = None, accelerator: bool 
         "graceful_shutdown_timeout_s": settings.request_timeout_s,
         "graceful_shutdown_wait_loop_s": 0.5,
     }
+    return serve.deployment(name=name, **options)(replica)
 
 
 def start_replica(settings: Settings) -> None:

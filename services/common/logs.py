@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from services.common.errors import Internal, ServiceError
+
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -16,3 +18,11 @@ def configure(level: str) -> None:
         handler.setFormatter(logging.Formatter(_FORMAT))
         root.addHandler(handler)
         root.propagate = False
+        logging.getLogger("ray.serve").addFilter(_is_not_refusal)
+
+
+def _is_not_refusal(record: logging.LogRecord) -> bool:
+    """Ray Serve logs a traceback for every stream that ends with an error; a caller's mistake needs none."""
+    error = record.exc_info[1] if record.exc_info else None
+    cause = getattr(error, "original_exception", error)
+    return not isinstance(cause, ServiceError) or isinstance(cause, Internal)

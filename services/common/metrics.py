@@ -51,7 +51,7 @@ def _serve(port: int, folder: str) -> WSGIServer | None:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
     try:
-        server, _ = start_http_server(port, addr="0.0.0.0", registry=registry)  # noqa: S104
+        server, _ = start_http_server(port, addr="0.0.0.0", registry=registry)
     except OSError as error:
         logger.debug("metrics port %d is held by another process: %s", port, error)
         return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import grpc
 from prometheus_client import Counter
@@ -17,6 +18,8 @@ from ray.serve.grpc_util import RayServegRPCContext
 from services.common.errors import Internal, ResourceExhausted, ServiceError, Unauthenticated, Unavailable
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class RpcGate:
@@ -31,12 +34,24 @@ class RpcGate:
         self._api_keys = [key.encode() for key in api_keys]
         self._requests = requests
 
-    @contextmanager
-    def enter(self, context: RayServegRPCContext) -> Iterator[None]:
-        """Run a handler's body; an exception ends the RPC with its status, and is counted.
+    async def unary(self, context: RayServegRPCContext, answer: Callable[[], Awaitable[T]], empty: T) -> T:
+        """Answer a unary RPC; what fails ends it with its status.
 
-        Ray Serve sends the code set on ``context`` only when the handler raises, so every failure leaves
-        as a ServiceError. Bugs are logged with their traceback and told to the caller without it.
+        Serve logs two tracebacks for a handler that raises, whoever is to blame. The status set on
+        ``context`` goes out with a returned message too, and the message then stays behind.
+        """
+        try:
+            with self.stream(context):
+                return await answer()
+        except ServiceError:
+            return empty
+
+    @contextmanager
+    def stream(self, context: RayServegRPCContext) -> Iterator[None]:
+        """Run the body of a streaming RPC; what fails ends it with its status, and is counted.
+
+        Every failure leaves as a ServiceError, which Serve turns into the status set on ``context``. Bugs are
+        logged with their traceback and told to the caller without it.
         """
         code = grpc.StatusCode.OK
         try:

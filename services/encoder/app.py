@@ -11,12 +11,12 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
 from ray import serve
 from ray.serve import Application
 from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
 
-from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncodeRequest, EncoderDescription, VisualTokens
 from services.common import deployment
 from services.common.checkpoint import Checkpoint
 from services.common.rpc import RpcGate
@@ -34,17 +34,19 @@ from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower, hero_config
 
 Job = tuple[Tiles, Mask]
+# The ingress decodes and slices; the tower does the arithmetic.
+_INGRESS_CPUS = 0.5
 
 
-@serve.deployment(name="VisionTower")
 class VisionTowerDeployment:
     """Tiles in, ranked rows out; one pass for all requests that wait."""
 
     def __init__(self, settings: EncoderSettings) -> None:
         deployment.start_replica(settings)
         self._tower = VisionTower(settings)
-        self._rank_batch.set_max_batch_size(max(settings.max_batch_tiles, self._tower.max_tiles))
-        self._rank_batch.set_batch_wait_timeout_s(settings.batch_wait_s)
+        batch: Any = self._rank_batch
+        batch.set_max_batch_size(max(settings.max_batch_tiles, self._tower.max_tiles))
+        batch.set_batch_wait_timeout_s(settings.batch_wait_s)
 
     def describe(self) -> dict[str, Any]:
         """What the ingress must know of these weights."""
@@ -81,11 +83,12 @@ class VisionTowerDeployment:
         self._tower.synchronize()
 
 
-@serve.deployment(name="Encoder")
 class EncoderDeployment:
     """``heroserve.v1.VisionEncoder``."""
 
-    async def __init__(self, settings: EncoderSettings, tower: DeploymentHandle[Any]) -> None:
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, settings: EncoderSettings, tower: DeploymentHandle[Any]
+    ) -> None:
         deployment.start_replica(settings)
         self._settings = settings
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
@@ -126,20 +129,24 @@ class EncoderDeployment:
         )
 
     async def Encode(self, request: EncodeRequest, grpc_context: RayServegRPCContext) -> VisualTokens:
-        with self._gate.enter(grpc_context):
+        async def answer() -> VisualTokens:
             job = parse_request(request, self._limits, self._settings.retention)
             return await self._pipeline.encode(job)
 
-    async def Describe(
-        self, request: DescribeEncoderRequest, grpc_context: RayServegRPCContext
-    ) -> EncoderDescription:
-        with self._gate.enter(grpc_context):
+        return await self._gate.unary(grpc_context, answer, VisualTokens())
+
+    async def Describe(self, request: DescribeEncoderRequest, grpc_context: RayServegRPCContext) -> EncoderDescription:
+        async def answer() -> EncoderDescription:
             return self._description
+
+        return await self._gate.unary(grpc_context, answer, EncoderDescription())
 
 
 def build(args: dict[str, str] | None = None) -> Application:
     """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
     settings = deployment.settings(EncoderSettings, args)
-    open_store(settings)  # A bad URL is told here, not by a replica that keeps restarting.
-    tower = VisionTowerDeployment.options(**deployment.options(settings, accelerator=True)).bind(settings)
-    return EncoderDeployment.options(**deployment.options(settings, cpus=0.5)).bind(settings, tower)
+    # What is wrong with these is told here, not by a replica that keeps restarting.
+    Tiler.of(Checkpoint(settings.model, "HEROSERVE_MODEL"))
+    open_store(settings)
+    tower = deployment.deploy(VisionTowerDeployment, "VisionTower", settings, accelerator=True).bind(settings)
+    return deployment.deploy(EncoderDeployment, "Encoder", settings, cpus=_INGRESS_CPUS).bind(settings, tower)

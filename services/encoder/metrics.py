@@ -13,21 +13,15 @@ VISUAL_TOKENS = Counter(
     "Visual tokens kept and dropped, of thumbnails (global) and local tiles (local).",
     ["outcome", "scope"],
 )
-RETENTION = Histogram(
-    "heroserve_retention_ratio", "Share of its visual tokens that a request kept.", buckets=_RATIOS
-)
+RETENTION = Histogram("heroserve_retention_ratio", "Share of its visual tokens that a request kept.", buckets=_RATIOS)
 CACHE_REQUESTS = Counter(
-    "heroserve_cache_requests_total", "Look-ups in the rank-once cache by result: hit, miss, error.", ["result"]
+    "heroserve_cache_requests_total",
+    "Look-ups in the rank-once cache by result: hit, miss, error.",
+    ["result"],
 )
-CACHE_BYTES = Counter(
-    "heroserve_cache_bytes_total", "Bytes read from and written to the cache.", ["direction"]
-)
+CACHE_BYTES = Counter("heroserve_cache_bytes_total", "Bytes read from and written to the cache.", ["direction"])
 STAGE_SECONDS = Histogram(
     "heroserve_encoder_stage_seconds", "Time a request spent in each stage.", ["stage"], buckets=_SECONDS
 )
-REQUESTS = Counter(
-    "heroserve_encoder_requests_total", "RPCs the encoder service ended, by gRPC status.", ["code"]
-)
-TOWER_BATCH_TILES = Histogram(
-    "heroserve_tower_batch_tiles", "Tiles in one pass of the vision tower.", buckets=_TILES
-)
+REQUESTS = Counter("heroserve_encoder_requests_total", "RPCs the encoder service ended, by gRPC status.", ["code"])
+TOWER_BATCH_TILES = Histogram("heroserve_tower_batch_tiles", "Tiles in one pass of the vision tower.", buckets=_TILES)

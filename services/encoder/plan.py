@@ -48,9 +48,7 @@ def plan_tokens(
     relevance_cos = None if question is None else torch.tensor(entry.relevance) @ torch.tensor(question)
     valid = torch.tensor(entry.valid[1:])
     patches = entry.plan.patches
-    budget = token_budget(
-        entry.valid.tolist(), patches, config, retention=job.retention, max_tokens=job.max_tokens
-    )
+    budget = token_budget(entry.valid.tolist(), patches, config, retention=job.retention, max_tokens=job.max_tokens)
     importance = tile_importance(saliency_cos, relevance_cos, valid, patches, config)
     terms = importance_terms(saliency_cos, relevance_cos, valid, patches, config)
     local = allocate(importance, valid, budget.local, config)

@@ -32,9 +32,7 @@ def rank_images(output: TowerOutput, masks: Sequence[Mask], config: HeroConfig) 
     return images
 
 
-def _rank_image(
-    output: TowerOutput, tiles: slice, valid: torch.Tensor, config: HeroConfig
-) -> RankedImage:
+def _rank_image(output: TowerOutput, tiles: slice, valid: torch.Tensor, config: HeroConfig) -> RankedImage:
     scores = patch_scores(output.cls_attention[:, tiles], config)
     order = [rank(score, mask) for score, mask in zip(scores, valid, strict=True)]
     features = output.features[tiles]

@@ -39,9 +39,7 @@ class QuestionEmbedder:
             if question in self._known:
                 self._known.move_to_end(question)
                 return self._known[question]
-            tokens = self._tokenizer(
-                question, truncation=True, max_length=self._max_length, return_tensors="pt"
-            )
+            tokens = self._tokenizer(question, truncation=True, max_length=self._max_length, return_tensors="pt")
             with torch.inference_mode():
                 embedding = self._model(tokens.input_ids, tokens.attention_mask).text_embeds[0]
             unit: np.ndarray[Any, np.dtype[np.float32]] = torch.nn.functional.normalize(embedding, dim=0).numpy()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from dataclasses import dataclass
 
 from heroserve.v1.encoder_pb2 import EncodeRequest
-from heroserve.v1.tokens_pb2 import Budget
+
+from services.common.budget import check_budget
 from services.common.errors import InvalidArgument
 from services.encoder.image import ImageLimits, check_size
 
@@ -44,24 +44,18 @@ def parse_request(request: EncodeRequest, limits: ImageLimits, default_retention
     if not question:
         raise InvalidArgument("question", "is empty; it decides which tokens are kept")
     if len(question) > MAX_QUESTION_CHARS:
-        raise InvalidArgument(
-            "question", f"is {len(question)} characters; the limit is {MAX_QUESTION_CHARS}"
-        )
-    retention, max_tokens = _parse_budget(request.budget, default_retention)
+        raise InvalidArgument("question", f"is {len(question)} characters; the limit is {MAX_QUESTION_CHARS}")
+    check_budget(request.budget)
+    limit = request.budget.WhichOneof("limit")
     digest, data = _parse_image(request, limits)
-    return EncodeJob(digest, data, question, retention, max_tokens, request.explain)
-
-
-def _parse_budget(budget: Budget, default_retention: float) -> tuple[float | None, int | None]:
-    limit = budget.WhichOneof("limit")
-    if limit == "max_tokens":
-        if budget.max_tokens < 1:
-            raise InvalidArgument("budget.max_tokens", "is 0; the limit is at least 1")
-        return None, budget.max_tokens
-    retention = budget.retention if limit == "retention" else default_retention
-    if math.isnan(retention) or not 0 < retention <= 1:
-        raise InvalidArgument("budget.retention", f"is {retention:g}; it must be above 0 and at most 1")
-    return retention, None
+    return EncodeJob(
+        digest=digest,
+        data=data,
+        question=question,
+        retention=None if limit == "max_tokens" else request.budget.retention or default_retention,
+        max_tokens=request.budget.max_tokens if limit == "max_tokens" else None,
+        explain=request.explain,
+    )
 
 
 def _parse_image(request: EncodeRequest, limits: ImageLimits) -> tuple[str, bytes | None]:

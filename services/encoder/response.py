@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-
-from heroserve.v1.encoder_pb2 import EncodeTimings, Features, Grid, Tile, TileExplanation, VisualTokens, Window
+from heroserve.v1.encoder_pb2 import (
+    EncodeTimings,
+    Features,
+    Grid,
+    Tile,
+    TileExplanation,
+    VisualTokens,
+    Window,
+)
 from heroserve.v1.tokens_pb2 import Savings
+
 from services.encoder.cache.entry import Entry
 from services.encoder.plan import TokenPlan
 from services.encoder.ranked import Bytes2D
@@ -44,9 +52,7 @@ def visual_tokens(
         encoder_id=encoder_id,
         grid=_grid(entry.plan),
         tiles=_tiles(entry, plan, np.split(positions[order], np.cumsum(plan.counts)[:-1]), explain),
-        features=Features(
-            dtype=DTYPES[entry.dtype], rows=kept, cols=entry.width, data=rows[order].tobytes()
-        ),
+        features=Features(dtype=DTYPES[entry.dtype], rows=kept, cols=entry.width, data=rows[order].tobytes()),
         savings=Savings(total=total, kept=kept, dropped=total - kept),
         cache=cache,
         timings=EncodeTimings(),

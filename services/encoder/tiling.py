@@ -87,7 +87,8 @@ class Tiler:
         if filled < 1:
             aspect, limit = max(width / height, height / width), max(high, wide)
             raise InvalidArgument(
-                FIELD, f"is {width}x{height} pixels, an aspect ratio of {aspect:.0f}:1; the limit is {limit}:1"
+                FIELD,
+                f"is {width}x{height} pixels, an aspect ratio of {aspect:.0f}:1; the limit is {limit}:1",
             )
         return TilePlan(width, height, rows, cols, side, top, high - top, left, wide - left)
 

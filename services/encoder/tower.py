@@ -21,7 +21,9 @@ from services.encoder.tiling import Tiler, preprocessor_config
 
 # Part of the encoder's identity: raise it when rows or entries change their meaning.
 SCHEMA = 1
-_TOWER = prefixed("vision_tower.vision_model.", "vision_tower.", "model.vision_tower.vision_model.", "model.vision_tower.")
+_TOWER = prefixed(
+    "vision_tower.vision_model.", "vision_tower.", "model.vision_tower.vision_model.", "model.vision_tower."
+)
 _CLIP_VISION = prefixed("vision_model.")
 _ATTENTION = "heroserve_cls_rows"
 
@@ -217,8 +219,7 @@ def _clean(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(
-        one[name].shape == other[name].shape and torch.equal(one[name].float(), other[name].float())
-        for name in one
+        one[name].shape == other[name].shape and torch.equal(one[name].float(), other[name].float()) for name in one
     )
 
 

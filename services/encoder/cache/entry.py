@@ -58,7 +58,8 @@ class Entry:
     @property
     def starts(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Index of each tile's first row, int64 [1 + K]."""
-        return np.cumsum(self.stored) - self.stored
+        starts: np.ndarray[Any, np.dtype[np.int64]] = np.cumsum(self.stored) - self.stored
+        return starts
 
     def spans(self, counts: Sequence[int]) -> list[tuple[int, int]]:
         """Byte range in ``rows`` of the first ``counts[t]`` rows of each tile; tiles with none are left out."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from services.common.settings import SettingError
 from services.encoder import metrics
@@ -40,33 +39,42 @@ class RankOnceCache:
     async def entry(self, digest: str) -> Entry | None:
         """An image's entry, to decide which of its rows to read; None for a miss of any kind."""
         if self._clock() < self._paused_until:
-            return _counted("error")
+            _count("error")
+            return None
         key = self._key(digest)
         try:
             meta = await self._store.meta(key)
             if meta is None:
-                return _counted("miss")
+                _count("miss")
+                return None
             entry = parse(meta)
         except CorruptEntryError as error:
-            return self._unusable(key, error)
+            self._unusable(key, error)
+            return None
         except StoreError as error:
-            return self._pause(error)
+            self._pause(error)
+            _count("error")
+            return None
         metrics.CACHE_BYTES.labels(direction="read").inc(len(meta))
         return entry
 
     async def rows(self, digest: str, entry: Entry, counts: Sequence[int]) -> Bytes2D | None:
         """The first ``counts[t]`` rows of each tile, uint8 [sum(counts), row_bytes]; None for a miss of any kind."""
         if any(wanted > stored for wanted, stored in zip(counts, entry.stored, strict=True)):
-            return _counted("miss")
+            _count("miss")
+            return None
         key = self._key(digest)
         try:
             chunks = await self._store.ranges(key, entry.spans(counts))
             rows = entry.check(counts, chunks)
         except CorruptEntryError as error:
-            return self._unusable(key, error)
+            self._unusable(key, error)
+            return None
         except StoreError as error:
-            return self._pause(error)
-        metrics.CACHE_REQUESTS.labels(result="hit").inc()
+            self._pause(error)
+            _count("error")
+            return None
+        _count("hit")
         metrics.CACHE_BYTES.labels(direction="read").inc(rows.nbytes)
         return rows
 
@@ -92,12 +100,11 @@ class RankOnceCache:
 
     def _unusable(self, key: str, error: CorruptEntryError) -> None:
         logger.warning("cache entry %s is unusable and will be rewritten: %s", key, error)
-        return _counted("miss")
+        _count("miss")
 
     def _pause(self, error: StoreError) -> None:
         self._paused_until = self._clock() + _PAUSE_S
         logger.warning("cache out of reach, going on without it for %g s: %s", _PAUSE_S, error)
-        return _counted("error")
 
 
 def open_store(settings: EncoderSettings) -> Store:
@@ -109,18 +116,14 @@ def open_store(settings: EncoderSettings) -> Store:
     url = settings.cache_url
     if url == "memory://":
         return MemoryStore(settings.cache_memory_bytes, settings.cache_ttl_s)
-    if url.startswith(("redis://", "rediss://", "unix://")):
-        try:
-            return RedisStore(url, settings.cache_ttl_s, settings.cache_timeout_s)
-        except ValueError as error:
-            _reject(str(error))
-    _reject("expected memory://, redis://host:port/db, rediss:// or unix://")
+    # The URL may hold a password, so no message repeats it.
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingError("HEROSERVE_CACHE_URL: expected memory://, redis://host:port/db, rediss:// or unix://")
+    try:
+        return RedisStore(url, settings.cache_ttl_s, settings.cache_timeout_s)
+    except ValueError as error:
+        raise SettingError(f"HEROSERVE_CACHE_URL: {error}") from error
 
 
-def _reject(problem: str) -> NoReturn:
-    # The URL may hold a password, so it is not repeated.
-    raise SettingError(f"HEROSERVE_CACHE_URL: {problem}")
-
-
-def _counted(result: str) -> None:
+def _count(result: str) -> None:
     metrics.CACHE_REQUESTS.labels(result=result).inc()

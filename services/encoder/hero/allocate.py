@@ -7,9 +7,7 @@ import torch
 from .config import HeroConfig
 
 
-def allocate(
-    importance: torch.Tensor, capacity: torch.Tensor, total: int, config: HeroConfig
-) -> torch.Tensor:
+def allocate(importance: torch.Tensor, capacity: torch.Tensor, total: int, config: HeroConfig) -> torch.Tensor:
     """Share ``total`` tokens out among the local tiles in proportion to their importance.
 
     By default everything is spent that fits: a tile that cannot hold its share passes the excess on to the

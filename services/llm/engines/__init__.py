@@ -1,0 +1,1 @@
+"""Engines: from a prompt to generated tokens."""

@@ -63,9 +63,7 @@ def tile_scores(image: Image, tile: int, layers: tuple[int, ...]) -> list[float]
     return [value / rows for value in total]
 
 
-def importance(
-    saliency_cos: list[float], relevance_cos: list[float], valid: list[int], patches: int
-) -> list[float]:
+def importance(saliency_cos: list[float], relevance_cos: list[float], valid: list[int], patches: int) -> list[float]:
     saliency = softmax([cos / T_CLS for cos in saliency_cos])
     relevance = softmax([cos / T_CLIP for cos in relevance_cos])
     fill = [count / patches for count in valid]
@@ -116,7 +114,5 @@ def select(image: Image, retention: float, low: tuple[int, ...], high: tuple[int
     thumbnail = int(patches * retention)
     total = int(local_tiles * patches * retention)
     local = local_budgets(worth, counts, total)
-    masks = [
-        keep_mask(scores[tile], image.valid[tile], budget) for tile, budget in enumerate([thumbnail, *local])
-    ]
+    masks = [keep_mask(scores[tile], image.valid[tile], budget) for tile, budget in enumerate([thumbnail, *local])]
     return Selection(thumbnail, local, masks, scores, worth, local_shares(worth, total))

@@ -107,9 +107,7 @@ def test_whole_budget_is_spent_within_every_capacity(
 
 @examples
 @given(tiles(), st.integers(0, 4000))
-def test_reference_never_exceeds_share_or_capacity(
-    given_tiles: tuple[torch.Tensor, torch.Tensor], total: int
-) -> None:
+def test_reference_never_exceeds_share_or_capacity(given_tiles: tuple[torch.Tensor, torch.Tensor], total: int) -> None:
     importance, capacity = given_tiles
     kept = allocate(importance, capacity, total, HeroConfig.reference())
     assert kept.dtype == torch.int64
@@ -188,9 +186,7 @@ def test_permuting_tiles_permutes_the_allocation(
         ([], [], 5, []),
     ],
 )
-def test_allocation_by_hand(
-    importance: list[float], capacity: list[int], total: int, expected: list[int]
-) -> None:
+def test_allocation_by_hand(importance: list[float], capacity: list[int], total: int, expected: list[int]) -> None:
     room = torch.tensor(capacity, dtype=torch.int64)
     assert allocate(torch.tensor(importance), room, total, DEFAULT).tolist() == expected
 
@@ -319,9 +315,7 @@ def test_rank_is_stable_on_a_whole_tile() -> None:
     """Sorts may happen to be stable on few elements only."""
     scores = (torch.arange(576) % 3).float()
     valid = torch.arange(576) % 5 != 0
-    assert rank(scores, valid).tolist() == sorted(
-        (p for p in range(576) if p % 5), key=lambda p: (-(p % 3), p)
-    )
+    assert rank(scores, valid).tolist() == sorted((p for p in range(576) if p % 5), key=lambda p: (-(p % 3), p))
 
 
 @examples
@@ -340,9 +334,7 @@ def test_selection_at_any_budget_is_a_prefix_of_the_ranking(
 
 @examples
 @given(st.integers(1, 48), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**32 - 1), st.booleans())
-def test_recorded_layers_and_full_depth_agree(
-    depth: int, tiles_: int, heads: int, seed: int, again: bool
-) -> None:
+def test_recorded_layers_and_full_depth_agree(depth: int, tiles_: int, heads: int, seed: int, again: bool) -> None:
     config = replace(DEFAULT.for_depth(depth), softmax_again=again)
     rng = torch.Generator().manual_seed(seed)
     full = torch.rand(depth, tiles_, heads, 9, generator=rng)
@@ -388,9 +380,7 @@ def test_half_precision_is_scored_in_float32(config: HeroConfig, dtype: torch.dt
     valid = torch.tensor([576, 300, 0])
     importance = tile_importance(cosines[0], cosines[1], valid, 576, config)
     assert importance.dtype == torch.float32
-    assert torch.equal(
-        importance, tile_importance(cosines[0].float(), cosines[1].float(), valid, 576, config)
-    )
+    assert torch.equal(importance, tile_importance(cosines[0].float(), cosines[1].float(), valid, 576, config))
     half = importance.to(dtype)
     assert torch.equal(allocate(half, valid, 700, config), allocate(half.float(), valid, 700, config))
 
@@ -412,9 +402,7 @@ def test_importance_is_a_distribution_and_follows_the_formula(
     rows: tuple[list[float], list[float], list[int]],
 ) -> None:
     saliency, relevance, valid = rows
-    importance = tile_importance(
-        torch.tensor(saliency), torch.tensor(relevance), torch.tensor(valid), 576, DEFAULT
-    )
+    importance = tile_importance(torch.tensor(saliency), torch.tensor(relevance), torch.tensor(valid), 576, DEFAULT)
     assert bool((importance >= 0).all())
     whole = 1.0 if sum(valid) else 0.8  # no valid patch at all: no density
     assert float(importance.sum()) == pytest.approx(whole, abs=2e-4)  # 1e-6 beside a density of 1/576
@@ -467,9 +455,7 @@ def test_lower_temperature_sharpens(cosines: list[float], temperature: float, fa
 
 @examples
 @given(cosine_rows, st.floats(0, 0.5, width=32))
-def test_only_differences_of_cosines_count(
-    rows: tuple[list[float], list[float], list[int]], shift: float
-) -> None:
+def test_only_differences_of_cosines_count(rows: tuple[list[float], list[float], list[int]], shift: float) -> None:
     saliency, relevance, valid = map(torch.tensor, rows)
     torch.testing.assert_close(
         tile_importance(saliency + shift, relevance + shift, valid, 576, DEFAULT),
@@ -499,9 +485,7 @@ def test_saliency_is_the_cosine_with_the_thumbnail(seed: int, local_tiles: int) 
     lengths = 0.1 + 50 * torch.rand(local_tiles + 1, 1, generator=rng)
     cosines = saliency_cosines(cls)
     rows = cls.tolist()
-    assert cosines.tolist() == pytest.approx(
-        [authors_rules.cosine(row, rows[0]) for row in rows[1:]], abs=1e-6
-    )
+    assert cosines.tolist() == pytest.approx([authors_rules.cosine(row, rows[0]) for row in rows[1:]], abs=1e-6)
     torch.testing.assert_close(saliency_cosines(cls * lengths), cosines, rtol=0, atol=1e-6)
 
 
@@ -532,9 +516,7 @@ def test_config_names_what_is_out_of_range(wrong: dict[str, object]) -> None:
         HeroConfig(**wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "edge", [{"alpha": 0.0}, {"alpha": 1.0}, {"density_weight": 0.0}, {"density_weight": 1.0}]
-)
+@pytest.mark.parametrize("edge", [{"alpha": 0.0}, {"alpha": 1.0}, {"density_weight": 0.0}, {"density_weight": 1.0}])
 def test_config_accepts_its_bounds(edge: dict[str, float]) -> None:
     HeroConfig(**edge)  # type: ignore[arg-type]
 

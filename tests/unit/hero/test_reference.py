@@ -118,9 +118,7 @@ def case(seed: int, *, layers: int, softmaxed: bool) -> tuple[Tower, float, Hero
         side = rng.randint(2, 10 if softmaxed else 24)
         heads = rng.choice([1, 2, 3, 4] if softmaxed else [1, 3, 8, 16])
         tower = draw(rng, layers, heads, side, rng.randint(1, 8), softmaxed)
-        retention = rng.choice(
-            [rng.uniform(0.02, 1.0), rng.choice([0.05, 0.1, 0.2, 0.25, 0.4, 0.5, 0.8, 1.0])]
-        )
+        retention = rng.choice([rng.uniform(0.02, 1.0), rng.choice([0.05, 0.1, 0.2, 0.25, 0.4, 0.5, 0.8, 1.0])])
         image = tower.image(config)
         expected = authors_rules.select(image, retention, config.low_layers, config.high_layers)
         if well_posed(expected, image.valid):
@@ -230,9 +228,7 @@ def test_second_softmax_decides() -> None:
 def test_second_softmax_runs_over_padding_too() -> None:
     """A padded patch that draws one head's attention takes weight from that head's other patches."""
     rows = [[0.0, 0.115, 0.0, 0.88], [0.30, 0.21, 0.0, 0.0]]
-    tower = crafted(
-        dict.fromkeys([5, 6, 7, 8, 22], rows), [[True] * 4, [True, True, True, False]], [[1.0, 0.0]] * 2
-    )
+    tower = crafted(dict.fromkeys([5, 6, 7, 8, 22], rows), [[True] * 4, [True, True, True, False]], [[1.0, 0.0]] * 2)
     expected = (1, [1], [one_hot(3), one_hot(0)])
     assert expected_of(tower, 0.25) == expected
     assert plan(tower, 0.25, REFERENCE) == expected
@@ -279,9 +275,7 @@ def test_remainder_and_excess_are_lost() -> None:
 
 def test_thumbnail_reads_high_layers_and_local_tiles_low() -> None:
     low = [[0.7, 0.1, 0.1, 0.1]]
-    tower = crafted(
-        {**dict.fromkeys(range(5, 9), low), 22: [[0.1, 0.1, 0.1, 0.7]]}, [[True] * 4] * 2, [[1.0, 0.0]] * 2
-    )
+    tower = crafted({**dict.fromkeys(range(5, 9), low), 22: [[0.1, 0.1, 0.1, 0.7]]}, [[True] * 4] * 2, [[1.0, 0.0]] * 2)
     expected = (1, [1], [one_hot(3), one_hot(0)])
     assert expected_of(tower, 0.25) == expected
     assert plan(tower, 0.25, REFERENCE) == expected

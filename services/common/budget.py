@@ -1,0 +1,20 @@
+"""The Budget message, checked the same by both services."""
+
+from __future__ import annotations
+
+import math
+
+from heroserve.v1.tokens_pb2 import Budget
+
+from services.common.errors import InvalidArgument
+
+
+def check_budget(budget: Budget) -> None:
+    """Raises:
+    InvalidArgument: retention outside (0, 1], or no token at all.
+    """
+    limit = budget.WhichOneof("limit")
+    if limit == "max_tokens" and budget.max_tokens < 1:
+        raise InvalidArgument("budget.max_tokens", "is 0; it must be at least 1")
+    if limit == "retention" and (math.isnan(budget.retention) or not 0 < budget.retention <= 1):
+        raise InvalidArgument("budget.retention", f"is {budget.retention:g}; it must be above 0 and at most 1")

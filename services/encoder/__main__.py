@@ -1,0 +1,12 @@
+"""``python -m services.encoder``: the encoder service on this machine."""
+
+from __future__ import annotations
+
+from services.common import node
+
+node.set_environment()
+
+from services.encoder.app import build  # noqa: E402
+from services.encoder.settings import EncoderSettings  # noqa: E402
+
+node.main(EncoderSettings.from_env, build, "heroserve.v1.encoder_pb2_grpc.add_VisionEncoderServicer_to_server")

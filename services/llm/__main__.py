@@ -1,0 +1,12 @@
+"""``python -m services.llm``: the LLM service on this machine."""
+
+from __future__ import annotations
+
+from services.common import node
+
+node.set_environment()
+
+from services.llm.app import build  # noqa: E402
+from services.llm.settings import LlmSettings  # noqa: E402
+
+node.main(LlmSettings.from_env, build, "heroserve.v1.chat_pb2_grpc.add_VisionChatServicer_to_server")

@@ -1,0 +1,80 @@
+"""The LLM service as a Ray Serve application: ``services.llm.app:build``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from importlib.metadata import version
+
+from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest, GenerateResponse
+from ray.serve import Application
+from ray.serve.grpc_util import RayServegRPCContext
+
+from services.common import deployment
+from services.common.checkpoint import Checkpoint
+from services.common.rpc import RpcGate
+from services.llm import metrics
+from services.llm.chat import ChatPipeline
+from services.llm.encoder_client import EncoderClient
+from services.llm.engines.transformers import TransformersEngine
+from services.llm.model import LanguageModel
+from services.llm.prompt import PromptBuilder
+from services.llm.request import parse_request
+from services.llm.settings import LlmSettings
+
+
+class ChatDeployment:
+    """``heroserve.v1.VisionChat``."""
+
+    def __init__(self, settings: LlmSettings) -> None:
+        deployment.start_replica(settings)
+        self._settings = settings
+        self._gate = RpcGate(settings.api_keys, metrics.REQUESTS)
+        source = Checkpoint(settings.model, "HEROSERVE_MODEL")
+        model = LanguageModel(settings)
+        self._engine = TransformersEngine(model, settings.engine_threads)
+        self._encoder = EncoderClient(settings)
+        self._pipeline = ChatPipeline(settings, self._encoder, PromptBuilder(source), model, self._engine)
+        self._description = ChatDescription(
+            model=settings.model,
+            engine=settings.engine,
+            context_length=model.context_length,
+            default_max_tokens=settings.default_max_tokens,
+            max_images=settings.max_images,
+            newlines=settings.newlines,
+            position_ids=settings.position_ids,
+            trained=source.trained,
+            version=version("heroserve"),
+        )
+
+    async def Generate(
+        self, request: GenerateRequest, grpc_context: RayServegRPCContext
+    ) -> AsyncIterator[GenerateResponse]:
+        with self._gate.stream(grpc_context):
+            job = parse_request(request, self._settings.max_images)
+            async with aclosing(self._pipeline.generate(job)) as responses:  # type: ignore[type-var]
+                async for response in responses:
+                    yield response
+
+    async def Describe(self, request: DescribeChatRequest, grpc_context: RayServegRPCContext) -> ChatDescription:
+        async def answer() -> ChatDescription:
+            description = ChatDescription()
+            description.CopyFrom(self._description)
+            encoder = await self._encoder.describe()
+            if encoder is not None:
+                description.encoder.CopyFrom(encoder)
+            return description
+
+        return await self._gate.unary(grpc_context, answer, ChatDescription())
+
+    def check_health(self) -> None:
+        """Fails, and has the replica replaced, when the engine can't generate."""
+        self._engine.check_health()
+
+
+def build(args: dict[str, str] | None = None) -> Application:
+    """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
+    settings = deployment.settings(LlmSettings, args)
+    # What is wrong with it is told here, not by a replica that keeps restarting.
+    Checkpoint(settings.model, "HEROSERVE_MODEL").llava_next()
+    return deployment.deploy(ChatDeployment, "Chat", settings, accelerator=True).bind(settings)

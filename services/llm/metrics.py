@@ -1,0 +1,20 @@
+"""What the LLM service counts. Names are a contract; dashboards and alerts use them."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
+
+REQUESTS = Counter("heroserve_chat_requests_total", "RPCs the LLM service ended, by gRPC status.", ["code"])
+TIME_TO_FIRST_TOKEN = Histogram(
+    "heroserve_time_to_first_token_seconds", "From taking a request up to its first token.", buckets=_SECONDS
+)
+GENERATED_TOKENS = Counter("heroserve_generated_tokens_total", "Tokens generated.")
+PROMPT_TOKENS = Counter("heroserve_prompt_tokens_total", "Tokens prefilled, by kind.", ["kind"])
+PREFILL_FLOPS_SAVED = Counter(
+    "heroserve_prefill_flops_saved_total", "Floating-point operations of prefill that dropped tokens saved."
+)
+KV_CACHE_BYTES_SAVED = Counter(
+    "heroserve_kv_cache_bytes_saved_total", "Bytes of KV cache that dropped tokens did not take."
+)

@@ -1,0 +1,69 @@
+"""From a conversation to token ids, with one placeholder an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from services.common.checkpoint import Checkpoint
+from services.common.errors import InvalidArgument
+from services.llm.request import ChatJob, ImagePart, Turn
+
+
+class PromptBuilder:
+    """A checkpoint's tokenizer and chat template.
+
+    Args:
+        source: a LLaVA-NeXT checkpoint.
+    """
+
+    def __init__(self, source: Checkpoint) -> None:
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(source.name)
+        self.image_token_id: int = source.llava_next().image_token_id
+        self._image_token: str = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
+        self._template = _chat_template(source) or self.tokenizer.chat_template
+        if not self._template:
+            raise source.unusable("it has no chat template")
+
+    def build(self, job: ChatJob) -> list[int]:
+        """Token ids of the whole prompt; each image is one ``image_token_id``.
+
+        Raises:
+            InvalidArgument: a text holds the image placeholder itself.
+        """
+        for i, turn in enumerate(job.turns):
+            for j, part in enumerate(turn.parts):
+                if isinstance(part, str) and self._image_token in part:
+                    raise InvalidArgument(
+                        f"messages[{i}].parts[{j}].text",
+                        f"holds {self._image_token!r}, which is reserved; send the image as a part of its own",
+                    )
+        text: str = self.tokenizer.apply_chat_template(
+            [_as_template_message(turn) for turn in job.turns],
+            chat_template=self._template,
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        # Templates differ in whether they write the beginning-of-sequence token themselves.
+        bos = self.tokenizer.bos_token
+        ids: list[int] = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos))).input_ids
+        return ids
+
+
+def _as_template_message(turn: Turn) -> dict[str, Any]:
+    return {
+        "role": turn.role,
+        "content": [
+            {"type": "image"} if isinstance(part, ImagePart) else {"type": "text", "text": part} for part in turn.parts
+        ],
+    }
+
+
+def _chat_template(source: Checkpoint) -> str | None:
+    """The processor's template, which for a vision model goes before the tokenizer's."""
+    path = source.path("chat_template.jinja")
+    if path is not None:
+        return path.read_text(encoding="utf-8")
+    template = source.json("chat_template.json").get("chat_template")
+    return template if isinstance(template, str) else None

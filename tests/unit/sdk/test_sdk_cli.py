@@ -1,0 +1,184 @@
+"""The command line: stdout is the answer and nothing else, stderr says what it cost or what went wrong."""
+
+import json
+
+import grpc
+import heroserve
+import pytest
+from heroserve.cli import app
+from heroserve.v1 import chat_pb2, encoder_pb2
+from typer.testing import CliRunner
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "bus.png"
+    path.write_bytes(b"\x89PNG bus")
+    return str(path)
+
+
+@pytest.fixture
+def run(peer):
+    env = {"HEROSERVE_TARGET": peer.target, "HEROSERVE_ENCODER_TARGET": peer.target, "HEROSERVE_API_KEY": None}
+    return lambda *args, **extra: CliRunner(env=env | extra).invoke(app, args)
+
+
+def test_ask_prints_the_answer_and_says_what_was_saved(run, peer, image):
+    done = run("ask", image, "What?", "--retention", "0.2", "--max-tokens", "9", "--seed", "0", "--top-p", "0.5")
+    assert done.exit_code == 0
+    assert done.stdout == "A red [bold]bus\n"
+    lines = done.stderr.splitlines()
+    assert lines == [
+        "visual tokens 260 of 1300 kept (80.0% dropped) · encode 0.12 s · first token 0.20 s · total 0.90 s",
+        "prompt 292 tokens (20 text, 260 visual, 12 newline) · answer 3 tokens (stop)",
+    ]
+    request = peer.seen[-1].request
+    assert request.budget.retention == 0.2
+    assert (request.sampling.max_tokens, request.sampling.seed, request.sampling.top_p) == (9, 0, 0.5)
+    assert not request.sampling.HasField("temperature")
+    assert peer.seen[-1].image_bytes == 8
+
+
+def test_ask_as_json(run, image):
+    done = run("ask", image, "What?", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["text"] == "A red [bold]bus"
+    assert answer["savings"] == {"total": 1300, "kept": 260, "dropped": 1040}
+    assert answer["usage"]["completion_tokens"] == 3
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        chat_pb2.ChatDescription(trained=False),
+        chat_pb2.ChatDescription(trained=True, encoder=encoder_pb2.EncoderDescription(trained=False)),
+    ],
+    ids=["llm", "encoder"],
+)
+def test_ask_warns_of_untrained_weights(run, peer, image, description):
+    peer.chat = description
+    done = run("ask", image, "What?")
+    assert done.stdout == "A red [bold]bus\n"
+    assert "untrained" in done.stderr.splitlines()[0]
+
+
+def test_a_failing_describe_does_not_break_ask(run, peer, image):
+    peer.script.append(grpc.StatusCode.UNIMPLEMENTED)
+    done = run("ask", image, "What?")
+    assert (done.exit_code, done.stdout) == (0, "A red [bold]bus\n")
+    assert "untrained" not in done.stderr
+
+
+def test_a_failed_call_is_one_line_and_exit_code_1(run, peer, image):
+    peer.script.extend([grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INVALID_ARGUMENT])
+    done = run("ask", image, "What?")
+    request_id = peer.seen[-1].metadata["request_id"]
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"INVALID_ARGUMENT: scripted INVALID_ARGUMENT (request {request_id})\n"
+
+
+def test_an_answer_that_breaks_off_fails_after_what_came(run, peer, image):
+    def breaks(request, context):
+        yield chat_pb2.GenerateResponse(delta="A re")
+        context.abort(grpc.StatusCode.INTERNAL, "two\nlines")
+
+    peer.script.extend([lambda request, context: chat_pb2.ChatDescription(trained=True), breaks])
+    done = run("ask", image, "What?")
+    assert (done.exit_code, done.stdout) == (1, "A re\n")
+    assert done.stderr.startswith("INTERNAL: two lines")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_image_that_is_not_there(run, peer):
+    done = run("ask", "nowhere.png", "What?")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "nowhere.png" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert peer.seen == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--retention", "0.2", "--max-visual-tokens", "5"],
+        ["--max-tokens", "-1"],
+        ["--max-tokens", str(1 << 32)],
+        ["--target", "http://llm"],
+        ["--retention", "much"],
+        ["--nonsense"],
+    ],
+    ids=" ".join,
+)
+def test_impossible_arguments_are_exit_code_2(run, peer, image, args):
+    done = run("ask", image, "What?", *args)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert peer.seen == []
+
+
+def test_options_win_over_the_environment(run, peer, serve, image):
+    other = serve()
+    assert run("ask", image, "What?", "--target", other.target, "--api-key", "k1").exit_code == 0
+    assert peer.seen == []
+    assert {seen.metadata["authorization"] for seen in other.seen} == {"Bearer k1"}
+    assert run("ask", image, "What?", HEROSERVE_API_KEY="k2").exit_code == 0
+    assert {seen.metadata["authorization"] for seen in peer.seen} == {"Bearer k2"}
+
+
+def test_timeout(run, peer, image):
+    run("ask", image, "What?", "--timeout", "3")
+    assert all(2 < seen.remaining_s < 3.5 for seen in peer.seen)
+
+
+def test_describe(run, peer):
+    peer.chat.encoder.relevance_model = "[clip]"
+    table = run("describe").stdout
+    for text in ("scripted", "trained", "True", "encoder.relevance_model", "[clip]"):
+        assert text in table
+    description = json.loads(run("describe", "--json").stdout)
+    assert description["model"] == "scripted"
+    assert description["max_images"] == 0
+    assert description["encoder"]["relevance_model"] == "[clip]"
+
+
+def test_encode(run, image):
+    done = run("encode", image, "What?")
+    assert done.exit_code == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if "│" in line]
+    assert rows == [
+        ["thumbnail", "", "100", "576"],
+        ["row 0 col 0", "0.750", "120", "400"],
+        ["row 0 col 1", "0.250", "40", "324"],
+    ]
+    assert "640 x 300 pixels · 1 x 2 tiles" in done.stdout
+    assert "visual tokens 260 of 1300 kept (80.0% dropped) · cache hit" in done.stdout
+
+
+def test_encode_explains(run, peer, image):
+    terms = encoder_pb2.TileExplanation(saliency=0.125, relevance=0.25, density=0.5)
+    tile = encoder_pb2.Tile(index=1, importance=1, valid=3, positions=[0, 5], explanation=terms)
+    peer.script.append(lambda request, context: encoder_pb2.VisualTokens(tiles=[tile]))
+    done = run("encode", image, "What?", "--explain", "--max-visual-tokens", "2")
+    assert all(text in done.stdout for text in ("saliency", "0.125", "0.250", "0.500"))
+    assert peer.seen[0].request.explain
+    assert peer.seen[0].request.budget.max_tokens == 2
+
+
+def test_encode_as_json_leaves_the_features_out(run, image):
+    tokens = json.loads(run("encode", image, "What?", "--json").stdout)
+    assert tokens["cache"] == "HIT"
+    assert [len(tile["positions"]) for tile in tokens["tiles"]] == [100, 120, 40]
+    assert tokens["features"] == {"dtype": "FLOAT32", "rows": 260, "cols": 1, "data": ""}
+
+
+def test_encode_fails_like_ask(run, peer, image):
+    peer.script.append(grpc.StatusCode.UNAUTHENTICATED)
+    done = run("encode", image, "What?")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("UNAUTHENTICATED: ")
+
+
+def test_version(run):
+    done = run("--version")
+    assert (done.exit_code, done.stdout) == (0, f"heroserve {heroserve.__version__}\n")

@@ -1,0 +1,118 @@
+"""Arguments become requests; images are loaded, or refused by name."""
+
+import pathlib
+
+import heroserve
+import heroserve.call
+import pytest
+from heroserve.requests import ask_request, encode_request
+from heroserve.v1.chat_pb2 import Message
+
+PHOTO = b"\x89PNG photo"
+
+
+@pytest.mark.parametrize(
+    "build", [lambda **kw: ask_request(PHOTO, "q", **kw), lambda **kw: encode_request(PHOTO, "q", **kw)]
+)
+def test_budget(build):
+    assert not build().HasField("budget")
+    assert build(retention=0.25).budget.retention == 0.25
+    assert build(max_visual_tokens=7).budget.max_tokens == 7
+    # Out of range, but the service's to say.
+    assert build(retention=0.0).budget.WhichOneof("limit") == "retention"
+    assert build(retention=7.0).budget.retention == 7.0
+    assert build(max_visual_tokens=0).budget.WhichOneof("limit") == "max_tokens"
+    with pytest.raises(ValueError, match="retention and max_visual_tokens"):
+        build(retention=0.0, max_visual_tokens=0)
+    with pytest.raises(ValueError, match="max_tokens"):
+        build(max_visual_tokens=-1)
+
+
+def test_sampling_tells_unset_from_zero():
+    unset = ask_request(None, "q").sampling
+    assert not any(unset.HasField(name) for name in ("max_tokens", "temperature", "top_p", "seed"))
+    zero = ask_request(None, "q", max_tokens=0, temperature=0.0, top_p=0.0, seed=0).sampling
+    assert all(zero.HasField(name) for name in ("max_tokens", "temperature", "top_p", "seed"))
+    with pytest.raises(ValueError, match="seed"):
+        ask_request(None, "q", seed=-1)
+
+
+def test_one_stop_string_is_not_taken_apart():
+    assert ask_request(None, "q", stop="###").sampling.stop == ["###"]
+    assert ask_request(None, "q", stop=("a", "b")).sampling.stop == ["a", "b"]
+
+
+def test_messages():
+    turns = [heroserve.system("Be brief."), heroserve.user("What?", PHOTO), heroserve.assistant("A bus.")]
+    assert [turn.role for turn in turns] == [Message.SYSTEM, Message.USER, Message.ASSISTANT]
+    assert [part.WhichOneof("content") for part in turns[1].parts] == ["image", "text"]
+    assert [part.WhichOneof("content") for part in ask_request(None, "q").messages[0].parts] == ["text"]
+
+
+def test_an_image_comes_from_a_path_bytes_or_a_message(tmp_path):
+    path = tmp_path / "photo.png"
+    path.write_bytes(PHOTO)
+    for source in (str(path), path, PHOTO, heroserve.Image(data=PHOTO)):
+        assert encode_request(source, "q").image.data == PHOTO
+    assert encode_request(heroserve.Image(digest="ab"), "q").image.digest == "ab"
+
+
+@pytest.fixture
+def unsendable(tmp_path):
+    """(source, what the error must name)."""
+    empty, huge = tmp_path / "empty.png", tmp_path / "huge.png"
+    empty.touch()
+    with huge.open("wb") as file:
+        file.truncate(heroserve.MAX_MESSAGE_BYTES + 1)  # sparse
+    return [
+        (tmp_path / "missing.png", "missing.png"),
+        (str(tmp_path), "directory"),
+        (empty, "image.data.*empty.png is empty"),
+        (b"", "image.data.*empty"),
+        (heroserve.Image(), "image.data.*empty"),
+        (huge, f"image.data.*huge.png.*{heroserve.MAX_MESSAGE_BYTES}"),
+    ]
+
+
+def test_an_image_that_cannot_be_sent(client, peer, unsendable):
+    for source, named in unsendable:
+        for call in (client.ask, client.encode):
+            with pytest.raises(heroserve.ImageError, match=named):
+                call(source, "What?")
+    assert peer.seen == []
+
+
+def test_an_image_error_is_what_callers_may_expect():
+    assert issubclass(heroserve.ImageError, heroserve.InvalidArgument)
+    assert issubclass(heroserve.ImageError, ValueError)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    def never(path):
+        raise AssertionError("read")
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", never)
+    huge = tmp_path / "huge.png"
+    with huge.open("wb") as file:
+        file.truncate(heroserve.MAX_MESSAGE_BYTES + 1)
+    with pytest.raises(heroserve.ImageError):
+        encode_request(huge, "q")
+
+
+def test_images_too_large_together_are_refused_here(client, peer, monkeypatch):
+    monkeypatch.setattr(heroserve.call, "MAX_MESSAGE_BYTES", 10_000)
+    one, other = b"1" * 6_000, b"2" * 6_000
+    request = heroserve.generate_request([heroserve.user("Same?", one, other)])
+    with pytest.raises(heroserve.InvalidArgument, match=r"image\.data.*10000"):
+        client.generate(request).read()
+    assert peer.seen == []
+    client.ask(one, "?")
+    client.ask(other, "?")
+    assert client.generate(request).read().text  # as digests they fit
+
+
+def test_a_service_with_a_lower_limit_is_not_asked_again(connect, serve):
+    peer = serve(max_bytes=1000)
+    with pytest.raises(heroserve.InvalidArgument, match=r"image\.data.*1000"):
+        connect(peer, timeout_s=5).ask(b"x" * 2000, "?")
+    assert peer.seen == []

@@ -1,0 +1,136 @@
+"""What is retried, how often, and within which time."""
+
+import itertools
+import random
+import threading
+import time
+
+import grpc
+import heroserve
+import pytest
+from heroserve import RetryPolicy
+from heroserve.v1 import chat_pb2
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+RETRIED = {UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+
+def test_backoff_grows_up_to_its_limit_and_has_full_jitter():
+    policy = RetryPolicy(initial_backoff_s=0.1, multiplier=2.0, max_backoff_s=0.5)
+    for failures, longest in ((1, 0.1), (2, 0.2), (3, 0.4), (4, 0.5), (50, 0.5)):
+        waits = [policy.backoff_s(failures) for _ in range(500)]
+        assert 0 <= min(waits) < longest * 0.1
+        assert longest * 0.9 < max(waits) <= longest
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"attempts": 0}, {"initial_backoff_s": -1}, {"max_backoff_s": -1}, {"multiplier": 0.5}], ids=str
+)
+def test_a_policy_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        RetryPolicy(**wrong)
+
+
+@pytest.mark.parametrize("code", [c for c in grpc.StatusCode if c is not grpc.StatusCode.OK], ids=lambda c: c.name)
+def test_only_two_statuses_are_retried(client, peer, code):
+    for call in (client.describe, client.stream(None, "Why?").read):
+        peer.seen.clear()
+        peer.script.extend([code] * 10)
+        with pytest.raises(heroserve.HeroserveError):
+            call()
+        assert len(peer.seen) == (4 if code in RETRIED else 1)
+        peer.script.clear()
+
+
+def test_success_after_failures(client, peer):
+    peer.script.extend([UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
+    assert client.describe().model == "scripted"
+    peer.script.extend([UNAVAILABLE, UNAVAILABLE])
+    assert client.ask(None, "What?").text == "A red [bold]bus"
+    assert len(peer.seen) == 6
+
+
+def test_a_service_that_restarts_is_found_again(connect, peer, serve):
+    client = connect(peer, retry=RetryPolicy(attempts=100, initial_backoff_s=0.1, max_backoff_s=0.1))
+    client.describe()
+    peer.stop()
+    back = []
+    timer = threading.Timer(0.3, lambda: back.append(serve(address=peer.target)))
+    timer.start()
+    assert client.ask(None, "What?").text == "A red [bold]bus"
+    timer.join()
+    assert len(back[0].seen) == 1
+
+
+def test_request_id_is_fresh_for_a_call_and_kept_by_its_retries(client, peer):
+    peer.script.extend([UNAVAILABLE, UNAVAILABLE])
+    client.describe()
+    client.describe()
+    ids = [seen.metadata["request_id"] for seen in peer.seen]
+    assert ids[0] == ids[1] == ids[2] != ids[3]
+    assert all(len(i) == 32 for i in ids)
+
+
+def test_all_attempts_share_one_deadline(connect, peer):
+    client = connect(peer, retry=RetryPolicy(attempts=1000, initial_backoff_s=0.05, max_backoff_s=0.05))
+
+    def slowly(request, context):
+        time.sleep(0.1)
+        context.abort(UNAVAILABLE, "later")
+
+    peer.script.extend([slowly] * 100)
+    start = time.monotonic()
+    with pytest.raises((heroserve.Unavailable, heroserve.DeadlineExceeded)):
+        client.describe(timeout_s=0.6)
+    assert time.monotonic() - start < 1.2
+    left = [seen.remaining_s for seen in peer.seen]
+    assert len(left) >= 3
+    assert left[0] < 0.7
+    assert all(later < earlier - 0.08 for earlier, later in itertools.pairwise(left))
+
+
+def test_a_pause_never_outlasts_the_deadline(connect, peer, monkeypatch):
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+    client = connect(peer, retry=RetryPolicy(initial_backoff_s=30, max_backoff_s=30))
+    peer.script.append(UNAVAILABLE)
+    start = time.monotonic()
+    with pytest.raises(heroserve.Unavailable):  # the cause, not a deadline it did not wait for
+        client.describe(timeout_s=5)
+    assert time.monotonic() - start < 2
+
+
+def test_a_silent_service_is_left_at_the_deadline(client, peer):
+    peer.script.append(peer.hang)
+    stream = client.stream(None, "Why?", timeout_s=0.3)
+    with pytest.raises(heroserve.DeadlineExceeded):
+        stream.read()
+    assert stream.text == "Well, "
+    assert len(peer.seen) == 1
+
+
+def test_nothing_is_retried_after_the_first_response(client, peer):
+    def breaks(request, context):
+        yield chat_pb2.GenerateResponse(delta="Hel")
+        context.abort(UNAVAILABLE, "gone")
+
+    peer.script.append(breaks)
+    stream = client.stream(None, "Why?")
+    pieces = []
+    with pytest.raises(heroserve.Unavailable, match="gone"):
+        pieces.extend(stream)
+    assert pieces == ["Hel"]
+    assert stream.text == "Hel"
+    assert len(peer.seen) == 1
+    with pytest.raises(RuntimeError):
+        _ = stream.answer
+
+
+def test_an_empty_first_response_counts_as_one(client, peer):
+    def breaks(request, context):
+        yield chat_pb2.GenerateResponse()
+        context.abort(UNAVAILABLE, "gone")
+
+    peer.script.append(breaks)
+    with pytest.raises(heroserve.Unavailable):
+        client.ask(None, "Why?")
+    assert len(peer.seen) == 1
