@@ -33,9 +33,7 @@ class AsyncConnection:
         """The one response; raises HeroserveError, and what `build` raises."""
         call = await asyncio.to_thread(lambda: self._peer.call(method, build(), timeout_s))
         while True:
-            rpc = self.open().unary_unary(
-                method.path, method.request.SerializeToString, method.response.FromString
-            )
+            rpc = self.open().unary_unary(method.path, method.request.SerializeToString, method.response.FromString)
             try:
                 response: Response = await rpc(call.request, timeout=call.start(), metadata=call.metadata)
             except grpc.RpcError as failure:

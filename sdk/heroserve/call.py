@@ -21,6 +21,8 @@ from heroserve.retry import RETRYABLE, RetryPolicy
 # gRPC's own words on either side; it reports this as RESOURCE_EXHAUSTED, which elsewhere means overload.
 _TOO_LARGE = "message larger than max"
 _RESPONSE = "CLIENT: Received"
+# Ray Serve's words while a service comes up or drains: nothing of ours was asked, and it passes.
+_NOT_DEPLOYED = "Application '"
 
 
 class Call(Generic[Request]):
@@ -99,6 +101,8 @@ class Call(Generic[Request]):
         details = failure.details() or ""
         if _TOO_LARGE in details and _RESPONSE not in details:
             return InvalidArgument(f"image.data: {details}", request_id=self.request_id)
+        if failure.code() is grpc.StatusCode.NOT_FOUND and details.startswith(_NOT_DEPLOYED):
+            return from_status(grpc.StatusCode.UNAVAILABLE, f"starting or stopping: {details}", self.request_id)
         return from_status(failure.code(), details, self.request_id)
 
     def _remaining_s(self) -> float:

@@ -35,9 +35,7 @@ ApiKey = Annotated[str | None, typer.Option(envvar="HEROSERVE_API_KEY", metavar=
 Tls = Annotated[bool, typer.Option("--tls", help="Encrypt, trusting the system's root certificates.")]
 Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="For the whole call, retries included.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
-Retention = Annotated[
-    float | None, typer.Option(help="Share of the image's visual tokens to keep, in (0, 1].")
-]
+Retention = Annotated[float | None, typer.Option(help="Share of the image's visual tokens to keep, in (0, 1].")]
 MaxVisualTokens = Annotated[
     int | None, typer.Option(min=0, help="Number of visual tokens to keep, instead of --retention.")
 ]

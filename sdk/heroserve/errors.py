@@ -15,8 +15,6 @@ HeroserveError
 └── Internal              a bug in the service; also every status that has no class of its own
 """
 
-# ruff: noqa: N818 - named after the gRPC statuses they stand for
-
 from __future__ import annotations
 
 import grpc
@@ -33,9 +31,7 @@ class HeroserveError(Exception):
 
     default_code = grpc.StatusCode.UNKNOWN
 
-    def __init__(
-        self, details: str = "", *, code: grpc.StatusCode | None = None, request_id: str = ""
-    ) -> None:
+    def __init__(self, details: str = "", *, code: grpc.StatusCode | None = None, request_id: str = "") -> None:
         super().__init__(details)
         self.details = details
         self.code = code or self.default_code

@@ -44,6 +44,4 @@ def _check_size(size: int, name: str) -> None:
     if size == 0:
         raise ImageError(f"image.data: {name} is empty")
     if size > MAX_MESSAGE_BYTES:
-        raise ImageError(
-            f"image.data: {name} has {size} bytes; a whole request holds at most {MAX_MESSAGE_BYTES}"
-        )
+        raise ImageError(f"image.data: {name} has {size} bytes; a whole request holds at most {MAX_MESSAGE_BYTES}")

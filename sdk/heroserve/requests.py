@@ -79,9 +79,7 @@ def generate_request(
     return GenerateRequest(messages=messages, budget=_budget(retention, max_visual_tokens), sampling=sampling)
 
 
-def ask_request(
-    image: ImageSource | None, question: str, **options: Unpack[GenerateOptions]
-) -> GenerateRequest:
+def ask_request(image: ImageSource | None, question: str, **options: Unpack[GenerateOptions]) -> GenerateRequest:
     """One question about one image, or about none. Raises ImageError and what `generate_request` raises."""
     return generate_request([user(question, *([] if image is None else [image]))], **options)
 

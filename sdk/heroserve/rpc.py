@@ -32,9 +32,7 @@ class Peer:
     def __post_init__(self) -> None:
         address(self.target)
 
-    def call(
-        self, method: Method[Request, Response], request: Request, timeout_s: float | None
-    ) -> Call[Request]:
+    def call(self, method: Method[Request, Response], request: Request, timeout_s: float | None) -> Call[Request]:
         """A new call; its deadline starts now."""
         return Call(
             method.application,
@@ -59,9 +57,7 @@ class Connection:
         """The one response; raises HeroserveError."""
         call = self._peer.call(method, request, timeout_s)
         while True:
-            rpc = self.open().unary_unary(
-                method.path, method.request.SerializeToString, method.response.FromString
-            )
+            rpc = self.open().unary_unary(method.path, method.request.SerializeToString, method.response.FromString)
             try:
                 response: Response = rpc(call.request, timeout=call.start(), metadata=call.metadata)
             except grpc.RpcError as failure:

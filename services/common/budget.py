@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from heroserve.v1.tokens_pb2 import Budget
-
 from services.common.errors import InvalidArgument
 
 

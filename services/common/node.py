@@ -43,13 +43,12 @@ def main(read: Callable[[], Settings], build: Callable[[], Application], service
 def _serve(settings: Settings, build: Callable[[], Application], servicer: str) -> None:
     import ray
     from ray import serve
+    from ray.serve.schema import LoggingConfig
 
     logs.configure(settings.log_level)
     metrics.prepare(settings.metrics_dir)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-
+    # Serve tells of every request and every scaling step; our own modules log what matters.
+    quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
     address = os.environ.get("RAY_ADDRESS")
     ray.init(
         address=address or "local",
@@ -57,8 +56,11 @@ def _serve(settings: Settings, build: Callable[[], Application], servicer: str) 
         include_dashboard=None if address else False,
         object_store_memory=None if address else _OBJECT_STORE_BYTES,
         logging_level=logging.WARNING,
-        configure_logging=True,
     )
+    stop = threading.Event()
+    # Not earlier: Ray puts in handlers of its own.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     try:
         serve.start(
             proxy_location="EveryNode",
@@ -68,8 +70,9 @@ def _serve(settings: Settings, build: Callable[[], Application], servicer: str) 
                 "grpc_servicer_functions": [servicer],
                 "request_timeout_s": settings.request_timeout_s,
             },
+            logging_config=quiet,
         )
-        serve.run(build(), name=settings.name, route_prefix=f"/{settings.name}")
+        serve.run(build(), name=settings.name, route_prefix=f"/{settings.name}", logging_config=quiet)
         logger.info(
             "%s is ready: gRPC on port %d, health at http://%s:%d/-/healthz, metrics at http://%s:%d/metrics",
             settings.name,
@@ -91,7 +94,6 @@ def set_environment() -> None:
     for variable, value in {
         "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(_MAX_MESSAGE_BYTES),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }.items():

@@ -11,12 +11,12 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
 from ray import serve
 from ray.serve import Application
 from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
 
+from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
 from services.common import deployment
 from services.common.checkpoint import Checkpoint
 from services.common.rpc import RpcGate

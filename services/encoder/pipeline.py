@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
-from heroserve.v1.encoder_pb2 import VisualTokens
 
+from heroserve.v1.encoder_pb2 import VisualTokens
 from services.common.errors import NotFound
 from services.encoder import metrics
 from services.encoder.cache.entry import Entry, build_entry

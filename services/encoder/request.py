@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 
 from heroserve.v1.encoder_pb2 import EncodeRequest
-
 from services.common.budget import check_budget
 from services.common.errors import InvalidArgument
 from services.encoder.image import ImageLimits, check_size

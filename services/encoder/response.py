@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from heroserve.v1.encoder_pb2 import (
     EncodeTimings,
     Features,
@@ -13,7 +14,6 @@ from heroserve.v1.encoder_pb2 import (
     Window,
 )
 from heroserve.v1.tokens_pb2 import Savings
-
 from services.encoder.cache.entry import Entry
 from services.encoder.plan import TokenPlan
 from services.encoder.ranked import Bytes2D

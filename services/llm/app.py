@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from importlib.metadata import version
 
-from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest, GenerateResponse
 from ray.serve import Application
 from ray.serve.grpc_util import RayServegRPCContext
 
+from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest, GenerateResponse
 from services.common import deployment
 from services.common.checkpoint import Checkpoint
 from services.common.rpc import RpcGate

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from heroserve.v1.encoder_pb2 import Features, VisualTokens
 
+from heroserve.v1.encoder_pb2 import Features, VisualTokens
 from services.llm.layout import NEWLINE, ImageLayout
 from services.llm.model import LanguageModel
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from heroserve.v1.chat_pb2 import ChatTimings, GenerateResponse, Usage
 from heroserve.v1.encoder_pb2 import VisualTokens
 from heroserve.v1.tokens_pb2 import Savings
-
 from services.common.errors import InvalidArgument
 from services.llm import metrics
 from services.llm.assemble import Prompt, assemble

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heroserve
 from heroserve.v1.encoder_pb2 import EncoderDescription, VisualTokens
 from heroserve.v1.tokens_pb2 import Budget
-
 from services.common.errors import (
     DeadlineExceeded,
     Internal,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from heroserve.v1.encoder_pb2 import VisualTokens
 
 NEWLINE = -1

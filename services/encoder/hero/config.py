@@ -34,7 +34,7 @@ class HeroConfig:
             raise ValueError("low_layers and high_layers need at least one index each, none below 0")
         if not 0 <= self.alpha <= 1 or not 0 <= self.density_weight <= 1:
             raise ValueError("alpha and density_weight must lie in [0, 1]")
-        if self.saliency_temperature <= 0 or self.relevance_temperature <= 0:
+        if not (self.saliency_temperature > 0 and self.relevance_temperature > 0):
             raise ValueError("temperatures must be above 0")
 
     @property
@@ -48,9 +48,9 @@ class HeroConfig:
         return cls(softmax_again=True, count_padding=True, spend_remainder=False)
 
     def for_depth(self, layers: int) -> HeroConfig:
-        """This config read at the same relative depth of a tower of ``layers`` blocks (24: unchanged).
+        """This config for a tower of ``layers`` blocks: the default layers at the same relative depth.
 
-        High is the block whose output ``vision_feature_layer = -2`` hands to the language model.
+        For 24 blocks nothing changes. Low is the default range scaled, whatever this config's was; high is the block whose output ``vision_feature_layer = -2`` hands to the language model.
         """
         if layers < 1:
             raise ValueError(f"layers must be at least 1, not {layers}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from heroserve import AsyncClient, Client, RetryPolicy
 from heroserve.digests import images_of
 from heroserve.v1 import chat_pb2, chat_pb2_grpc, encoder_pb2, encoder_pb2_grpc, tokens_pb2

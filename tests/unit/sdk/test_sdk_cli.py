@@ -3,11 +3,12 @@
 import json
 
 import grpc
-import heroserve
 import pytest
+from typer.testing import CliRunner
+
+import heroserve
 from heroserve.cli import app
 from heroserve.v1 import chat_pb2, encoder_pb2
-from typer.testing import CliRunner
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import hashlib
 
 import grpc
-import heroserve
 import pytest
+
+import heroserve
 from heroserve.digests import SentImages
 
 PHOTO = b"\x89PNG" + b"p" * 50_000

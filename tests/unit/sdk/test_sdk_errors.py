@@ -1,8 +1,9 @@
 """Every status has its exception, and the exception says what happened."""
 
 import grpc
-import heroserve
 import pytest
+
+import heroserve
 from heroserve import errors
 
 FAILURES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]

@@ -2,9 +2,10 @@
 
 import pathlib
 
+import pytest
+
 import heroserve
 import heroserve.call
-import pytest
 from heroserve.requests import ask_request, encode_request
 from heroserve.v1.chat_pb2 import Message
 

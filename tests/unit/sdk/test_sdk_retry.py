@@ -6,8 +6,9 @@ import threading
 import time
 
 import grpc
-import heroserve
 import pytest
+
+import heroserve
 from heroserve import RetryPolicy
 from heroserve.v1 import chat_pb2
 
@@ -48,6 +49,20 @@ def test_success_after_failures(client, peer):
     peer.script.extend([UNAVAILABLE, UNAVAILABLE])
     assert client.ask(None, "What?").text == "A red [bold]bus"
     assert len(peer.seen) == 6
+
+
+def test_a_service_that_is_not_deployed_yet_is_tried_again(client, peer):
+    """Ray Serve answers NOT_FOUND while its application comes up or drains; an unknown digest must not retry."""
+
+    def not_deployed(request, context):
+        context.abort(grpc.StatusCode.NOT_FOUND, "Application 'llm' not found. Ping /ray.serve... for more.")
+
+    peer.script.extend([not_deployed, not_deployed])
+    client.encode(b"image", "What?")
+    assert len(peer.seen) == 3
+    peer.script.extend([not_deployed] * 4)
+    with pytest.raises(heroserve.Unavailable, match="starting or stopping"):
+        client.encode(b"image", "What?")
 
 
 def test_a_service_that_restarts_is_found_again(connect, peer, serve):

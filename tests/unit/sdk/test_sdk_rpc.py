@@ -4,9 +4,10 @@ import itertools
 import pathlib
 
 import grpc
-import heroserve
 import pytest
 from google.protobuf import message_factory
+
+import heroserve
 from heroserve import call, channel, methods
 from heroserve.v1 import chat_pb2, encoder_pb2
 
@@ -97,6 +98,13 @@ def test_large_messages_pass_both_ways(connect, peer):
     peer.script.append(large)
     tokens = connect(peer).encode(b"i" * (6 << 20), "What?")  # gRPC's default limit is 4 MiB
     assert len(tokens.features.data) == 8 << 20
+
+
+def test_a_reply_over_the_limit_is_not_asked_for_again(connect, peer, monkeypatch):
+    monkeypatch.setattr(channel, "OPTIONS", (("grpc.max_receive_message_length", 100),))
+    with pytest.raises(heroserve.ResourceExhausted, match="100"):
+        connect(peer).encode(b"image", "What?")
+    assert len(peer.seen) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import threading
 import time
 
 import grpc
-import heroserve
 import pytest
+
+import heroserve
 from heroserve import AsyncClient, Client, RetryPolicy, Savings, Timings, Usage
 from heroserve.v1 import chat_pb2
 

@@ -1,0 +1,45 @@
+# Developer commands. Everything happens in .venv; constraints.txt picks the CPU build of torch.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install demo up test lint format protos models clean
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## Make the environment
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## From nothing to one answer about one picture; leaves nothing running
+	$(BIN)/python -m scripts.stack demo
+
+up: $(INSTALLED) ## Redis and both services, until Ctrl-C
+	$(BIN)/python -m scripts.stack up
+
+test: $(INSTALLED) ## All tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m scripts.protos --check
+
+format: $(INSTALLED) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(INSTALLED) ## Generate the stubs in sdk/heroserve/v1
+	$(BIN)/python -m scripts.protos
+
+models: $(INSTALLED) ## Make the bundled checkpoint again
+	$(BIN)/python models/build_untrained.py models/heroserve-tiny
+
+clean: ## Remove the environment
+	rm -rf $(VENV)

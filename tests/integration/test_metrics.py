@@ -1,0 +1,99 @@
+"""Every metric of the contract, scraped over HTTP, right with several replicas."""
+
+from __future__ import annotations
+
+import urllib.request
+
+from prometheus_client.parser import text_string_to_metric_families
+
+import heroserve
+from tests.integration.conftest import LLM_REPLICAS, Services
+from tests.pictures import encoded, picture
+
+ENCODER = {
+    "heroserve_visual_tokens": {"outcome", "scope"},
+    "heroserve_retention_ratio": set(),
+    "heroserve_cache_requests": {"result"},
+    "heroserve_cache_bytes": {"direction"},
+    "heroserve_encoder_stage_seconds": {"stage"},
+    "heroserve_encoder_requests": {"code"},
+    "heroserve_tower_batch_tiles": set(),
+}
+LLM = {
+    "heroserve_chat_requests": {"code"},
+    "heroserve_time_to_first_token_seconds": set(),
+    "heroserve_generated_tokens": set(),
+    "heroserve_prompt_tokens": {"kind"},
+    "heroserve_prefill_flops_saved": set(),
+    "heroserve_kv_cache_bytes_saved": set(),
+}
+
+
+def families(port: int) -> dict:
+    with urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=10) as page:
+        return {family.name: family for family in text_string_to_metric_families(page.read().decode())}
+
+
+def test_every_name_of_the_contract_is_scraped(services: Services, client: heroserve.Client):
+    data = encoded(picture(400, 300, seed=11))
+    for _ in range(2):
+        client.ask(data, "Which one?", retention=0.4, max_tokens=3)
+    for service, contract in (("encoder", ENCODER), ("llm", LLM)):
+        scraped = families(services.metrics[service])
+        for name, labels in contract.items():
+            assert name in scraped, name
+            assert all(labels <= set(sample.labels) for sample in scraped[name].samples), name
+    stages = {
+        s.labels["stage"] for s in families(services.metrics["encoder"])["heroserve_encoder_stage_seconds"].samples
+    }
+    assert stages == {"decode", "tile", "tower", "rank", "cache_read", "cache_write", "plan"}
+
+
+def test_counts_add_up(services: Services, client: heroserve.Client):
+    data = encoded(picture(500, 400, seed=12))
+
+    def counts() -> dict[str, float]:
+        encoder = {
+            f"{outcome} {scope}": services.sample(
+                "encoder", "heroserve_visual_tokens_total", outcome=outcome, scope=scope
+            )
+            for outcome in ("kept", "dropped")
+            for scope in ("global", "local")
+        }
+        llm = {
+            kind: services.sample("llm", "heroserve_prompt_tokens_total", kind=kind)
+            for kind in ("text", "visual", "newline")
+        }
+        rest = {
+            "generated": services.sample("llm", "heroserve_generated_tokens_total"),
+            "kv": services.sample("llm", "heroserve_kv_cache_bytes_saved_total"),
+            "flops": services.sample("llm", "heroserve_prefill_flops_saved_total"),
+        }
+        return encoder | llm | rest
+
+    before = counts()
+    answer = client.ask(data, "Which one?", retention=0.25, max_tokens=5)
+    delta = {name: value - before[name] for name, value in counts().items()}
+    savings, usage = answer.savings, answer.usage
+    assert delta["kept global"] + delta["kept local"] == savings.kept
+    assert delta["dropped global"] + delta["dropped local"] == savings.dropped
+    assert delta["kept global"] == 64 * 0.25
+    assert delta["visual"] == usage.prompt_visual_tokens == savings.kept
+    assert (delta["text"], delta["newline"]) == (usage.prompt_text_tokens, usage.prompt_newline_tokens)
+    assert delta["generated"] == usage.completion_tokens
+    # Two layers, two key-value heads of 16 float32 values, keys and values.
+    assert delta["kv"] == savings.dropped * 2 * 2 * 16 * 2 * 4
+    assert delta["flops"] > 0
+
+
+def test_replicas_add_to_one_page(services: Services):
+    """Whichever of the replicas holds the port, requests that others served are on its page."""
+    before = services.sample("llm", "heroserve_chat_requests_total", code="OK")
+    data = encoded(picture(120, 120, seed=13))
+    requests = 12
+    for _ in range(requests):
+        with services.client() as client:
+            client.ask(data, "Which one?", max_tokens=1)
+    assert services.sample("llm", "heroserve_chat_requests_total", code="OK") == before + requests
+    written = {path.name for path in services.metrics_dirs["llm"].glob("counter_*.db")}
+    assert len(written) == LLM_REPLICAS, "both replicas must have counted for this test to mean anything"

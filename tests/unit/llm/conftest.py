@@ -1,0 +1,100 @@
+"""The bundled checkpoint, as Hugging Face loads it and as the LLM service does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from llm_parts import MODEL, InProcessEncoder, Seen, picture, see
+from transformers import AutoTokenizer, LlavaNextForConditionalGeneration, LlavaNextProcessor
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+from services.common.checkpoint import Checkpoint
+from services.llm.engines.transformers import TransformersEngine
+from services.llm.model import LanguageModel
+from services.llm.prompt import PromptBuilder
+from services.llm.settings import LlmSettings
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost small models more than they save."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def hf() -> Any:
+    return LlavaNextForConditionalGeneration.from_pretrained(MODEL).eval()
+
+
+@pytest.fixture(scope="session")
+def processor() -> Any:
+    return LlavaNextProcessor(
+        image_processor=LlavaNextImageProcessorPil.from_pretrained(MODEL),
+        tokenizer=AutoTokenizer.from_pretrained(MODEL),
+        chat_template=(MODEL / "chat_template.jinja").read_text(),
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def look(hf: Any, processor: Any) -> Callable[[tuple[int, int]], Seen]:
+    """The picture of a size, as Hugging Face sees it."""
+    return cache(lambda size: see(hf, processor, picture(*size)))
+
+
+@pytest.fixture(scope="session")
+def model() -> LanguageModel:
+    return LanguageModel(LlmSettings())
+
+
+@pytest.fixture(scope="session")
+def prompts() -> PromptBuilder:
+    return PromptBuilder(Checkpoint(str(MODEL), "HEROSERVE_MODEL"))
+
+
+@pytest.fixture(scope="session")
+def engine(model: LanguageModel) -> TransformersEngine:
+    return TransformersEngine(model, threads=2)
+
+
+@pytest.fixture
+def encoder() -> InProcessEncoder:
+    return InProcessEncoder()
+
+
+class Forwards:
+    """Every forward pass of a language model: how many tokens it read and what came out, or what is done to it."""
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+        self.logits: list[torch.Tensor] = []
+        self.before: Callable[[int], None] = lambda count: None
+
+    def enter(self, module: Any, args: Any, kwargs: Any) -> None:
+        inputs = kwargs.get("inputs_embeds", kwargs.get("input_ids"))
+        self.lengths.append(inputs.shape[1])
+        self.before(len(self.lengths))
+
+    def leave(self, module: Any, args: Any, output: Any) -> None:
+        self.logits.append(output.logits[0, -1])
+
+
+@pytest.fixture
+def forwards(model: LanguageModel) -> Iterator[Forwards]:
+    seen = Forwards()
+    handles = [
+        model.causal_lm.register_forward_pre_hook(seen.enter, with_kwargs=True),
+        model.causal_lm.register_forward_hook(seen.leave),
+    ]
+    yield seen
+    for handle in handles:
+        handle.remove()
