@@ -108,6 +108,8 @@ def _parse_part(field: str, part: Part) -> str | ImagePart:
     if content == "image":
         if part.image.WhichOneof("source") is None:
             raise InvalidArgument(f"{field}.image", "is missing; send data or a digest")
+        if part.image.WhichOneof("source") == "data" and not part.image.data:
+            raise InvalidArgument(f"{field}.image.data", "is empty; send the encoded file or a digest")
         return ImagePart(f"{field}.image", part.image)
     raise InvalidArgument(field, "is empty; it must hold text or an image")
 

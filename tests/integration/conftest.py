@@ -66,7 +66,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     common = {"HEROSERVE_MODEL": BUNDLED_MODEL, "HEROSERVE_REPLICA_CPUS": "0.1", "HEROSERVE_DTYPE": "float32"}
     for service in ("encoder", "llm"):
         metrics.prepare(str(folder / service))
-    ray.init(address="local", num_cpus=8, include_dashboard=False, object_store_memory=100 << 20)
+    ray.init(address="local", num_cpus=8, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False)
     serve.start(
         http_options={"host": "127.0.0.1", "port": ports["http"]},
         grpc_options={

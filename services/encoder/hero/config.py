@@ -50,7 +50,8 @@ class HeroConfig:
     def for_depth(self, layers: int) -> HeroConfig:
         """This config for a tower of ``layers`` blocks: the default layers at the same relative depth.
 
-        For 24 blocks nothing changes. Low is the default range scaled, whatever this config's was; high is the block whose output ``vision_feature_layer = -2`` hands to the language model.
+        For 24 blocks nothing changes. Otherwise low is the default range scaled, whatever it was, and high the
+        block whose output ``vision_feature_layer = -2`` hands to the language model.
         """
         if layers < 1:
             raise ValueError(f"layers must be at least 1, not {layers}")

@@ -1,0 +1,171 @@
+"""Prompts are Hugging Face's, with one placeholder an image."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
+from heroserve.v1.tokens_pb2 import Image
+from llm_parts import MODEL, edited, job, picture
+from transformers import LlavaNextProcessor
+
+from services.common.checkpoint import Checkpoint
+from services.common.errors import InvalidArgument
+from services.common.settings import SettingError
+from services.llm.assemble import assemble
+from services.llm.prompt import PromptBuilder
+from services.llm.request import parse_request
+
+IMAGE = 3
+ROLES = {"system": Message.SYSTEM, "user": Message.USER, "assistant": Message.ASSISTANT}
+# (role, parts); an int is the width of a picture.
+CONVERSATIONS = {
+    "one image": [("user", [112, "what is this"])],
+    "image last": [("user", ["what is this", 112])],
+    "image between": [("user", ["what is", 112, "in the picture?"])],
+    "text only": [("user", ["what is the word?"])],
+    "several turns": [
+        ("system", ["answer yes or no"]),
+        ("user", [225, "is it red?"]),
+        ("assistant", ["yes"]),
+        ("user", ["and the circle?\n\n"]),
+    ],
+    "two images": [("user", [112, 225, "what is below?"])],
+    "images in two turns": [("user", [112, "red?"]), ("assistant", ["no"]), ("user", [225, "and  this?"])],
+    "unicode": [("user", [112, "Was heißt \N{GRINNING FACE}\N{ZERO WIDTH JOINER} 北京?"])],
+    "white space": [("user", [112, "  what\t\n ", " is "])],
+}
+
+
+def request(turns) -> GenerateRequest:
+    return GenerateRequest(
+        messages=[
+            Message(
+                role=ROLES[role],
+                parts=[Part(text=p) if isinstance(p, str) else Part(image=Image(digest=str(p))) for p in parts],
+            )
+            for role, parts in turns
+        ]
+    )
+
+
+def build(prompts: PromptBuilder, turns) -> list[int]:
+    return prompts.build(parse_request(request(turns), max_images=8))
+
+
+def reference(processor, turns) -> list[int]:
+    """The processor's ids, each run of placeholders cut down to one."""
+    conversation = [
+        {
+            "role": role,
+            "content": [
+                {"type": "text", "text": p} if isinstance(p, str) else {"type": "image", "image": picture(p, 100)}
+                for p in parts
+            ],
+        }
+        for role, parts in turns
+    ]
+    out = processor.apply_chat_template(
+        conversation, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    ids = []
+    for token, run in itertools.groupby(out["input_ids"][0].tolist()):
+        # Neighbouring images of this template have a line break between them.
+        ids += [token] if token == IMAGE else list(run)
+    return ids
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_ids_are_hugging_faces(prompts, processor, name):
+    turns = CONVERSATIONS[name]
+    ids = build(prompts, turns)
+    assert ids == reference(processor, turns)
+    assert ids.count(IMAGE) == sum(isinstance(part, int) for _, parts in turns for part in parts)
+    assert (ids[0], ids.count(1)) == (1, 1)
+
+
+BOS = "{{ bos_token }}"
+TEMPLATE = (MODEL / "chat_template.jinja").read_text()
+
+
+@pytest.mark.parametrize("template", [BOS + TEMPLATE, TEMPLATE, "<s>" + TEMPLATE], ids=["bos", "none", "text"])
+def test_there_is_one_beginning_of_sequence(tmp_path, processor, template):
+    folder = edited(tmp_path / "m")
+    (tmp_path / "m" / "chat_template.jinja").write_text(template)
+    other = LlavaNextProcessor(
+        image_processor=processor.image_processor,
+        tokenizer=processor.tokenizer,
+        chat_template=template,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    prompts = PromptBuilder(Checkpoint(folder, "HEROSERVE_MODEL"))
+    for turns in CONVERSATIONS.values():
+        ids = build(prompts, turns)
+        assert (ids[0], ids.count(1)) == (1, 1)
+        assert ids == reference(other, turns)
+
+
+@pytest.mark.parametrize("where", ["jinja", "json", "tokenizer"])
+def test_where_templates_are_kept(tmp_path, prompts, where):
+    folder = edited(tmp_path / "m")
+    template = "OTHER " + TEMPLATE
+    if where == "jinja":
+        (tmp_path / "m" / "chat_template.jinja").write_text(template)
+        # Goes before the older file.
+        (tmp_path / "m" / "chat_template.json").write_text(json.dumps({"chat_template": "{{ wrong() }}"}))
+    else:
+        (tmp_path / "m" / "chat_template.jinja").unlink()
+    if where == "json":
+        (tmp_path / "m" / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    if where == "tokenizer":
+        file = tmp_path / "m" / "tokenizer_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": template}))
+    built = build(PromptBuilder(Checkpoint(folder, "HEROSERVE_MODEL")), CONVERSATIONS["one image"])
+    assert prompts.tokenizer.decode(built).startswith("<s>OTHER <|user|>")
+    assert built.count(IMAGE) == 1
+
+
+def test_no_template_names_the_variable(tmp_path):
+    folder = edited(tmp_path / "m", absent=("chat_template.jinja",))
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*': it has no chat template"):
+        PromptBuilder(Checkpoint(folder, "HEROSERVE_MODEL"))
+
+
+@pytest.mark.parametrize(
+    ("turns", "field"),
+    [
+        ([("user", ["what is <image>?"])], r"messages\[0\]\.parts\[0\]\.text"),
+        ([("user", [112, "x", "<image>"])], r"messages\[0\]\.parts\[2\]\.text"),
+        ([("user", ["a"]), ("assistant", ["<image>"]), ("user", ["b"])], r"messages\[1\]\.parts\[0\]\.text"),
+        ([("system", ["b", "<image><image>"]), ("user", ["b"])], r"messages\[0\]\.parts\[1\]\.text"),
+    ],
+    ids=["question", "third part", "answer", "system"],
+)
+def test_a_placeholder_in_a_text_is_refused(prompts, turns, field):
+    with pytest.raises(InvalidArgument, match=rf"^{field}: holds '<image>', which is reserved"):
+        build(prompts, turns)
+
+
+@pytest.mark.parametrize("text", ["<Image>", "< image>", "<image", "image>", "&lt;image&gt;"])
+def test_what_only_looks_like_a_placeholder_is_text(prompts, text):
+    assert build(prompts, [("user", [112, text])]).count(IMAGE) == 1
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=ValueError,
+    reason="prompt.py build(): the placeholder is looked for part by part, but templates join parts; "
+    "assemble() then finds one placeholder too many and the caller gets INTERNAL",
+)
+@pytest.mark.parametrize("turns", [[("user", ["<ima", "ge>"])], [("user", ["what", "<", "image>"])]], ids=str)
+def test_a_placeholder_made_of_two_parts_is_refused(prompts, model, turns):
+    with pytest.raises(InvalidArgument, match=r"^messages\[0\]\.parts"):
+        assemble(model, build(prompts, turns), prompts.image_token_id, [], original_positions=False)
+
+
+def test_a_question_of_a_service_without_images(prompts):
+    assert build(prompts, CONVERSATIONS["text only"]) == prompts.build(job("what is the word?"))
