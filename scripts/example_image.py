@@ -1,6 +1,6 @@
 """Draw examples/receipt.png: a page of small print that is only legible at full resolution.
 
-    python -m scripts.example_image
+python -m scripts.example_image
 """
 
 from __future__ import annotations

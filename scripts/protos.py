@@ -1,6 +1,6 @@
 """Generate the stubs in sdk/heroserve/v1 from protos/, or check that they are fresh.
 
-    python -m scripts.protos [--check]
+python -m scripts.protos [--check]
 """
 
 from __future__ import annotations

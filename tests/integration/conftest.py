@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from prometheus_client.parser import text_string_to_metric_families  # noqa: E40
 from ray import serve  # noqa: E402
 
 import heroserve  # noqa: E402
+from scripts.redis_server import RedisServer, free_port  # noqa: E402
 from services.common import metrics  # noqa: E402
 from services.common.settings import BUNDLED_MODEL  # noqa: E402
 from services.encoder.app import build as build_encoder  # noqa: E402
 from services.llm.app import build as build_llm  # noqa: E402
-from tests.redis_server import RedisServer  # noqa: E402
 from tests.reference import Reference  # noqa: E402
 
 MAX_IMAGE_BYTES = 2_000_000
@@ -49,12 +48,6 @@ class Services:
 
     def client(self) -> heroserve.Client:
         return heroserve.Client(self.grpc, encoder_target=self.grpc, timeout_s=60)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

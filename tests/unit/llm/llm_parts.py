@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image as Pillow
+from safetensors.torch import load_file, save_file
+
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.chat_pb2 import Sampling as SamplingMessage
 from heroserve.v1.encoder_pb2 import EncodeRequest, Features, Grid, Tile, VisualTokens, Window
 from heroserve.v1.tokens_pb2 import Budget, Image, Savings
-from PIL import Image as Pillow
-from safetensors.torch import load_file, save_file
-
 from services.common.settings import BUNDLED_MODEL
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache

@@ -215,7 +215,7 @@ async def test_what_fails_in_the_model_reaches_who_reads(model, engine, forwards
     got = []
     with pytest.raises(RuntimeError, match="out of memory"):
         async for token in engine.generate(text_prompt(model), GREEDY, 10):
-            got.append(token)  # noqa: PERF401
+            got.append(token)
     assert len(got) == 2
     assert len(await collect(engine.generate(text_prompt(model), GREEDY, 3))) == 3
 
@@ -246,7 +246,12 @@ async def test_every_64_bit_seed_is_taken(model, engine, seed):
 
 @pytest.mark.parametrize(
     "sampling",
-    [{"temperature": 1.5, "top_p": 1e-9}, {"temperature": 2.0, "top_p": 1e-300}, {"temperature": 1e-4}, {"temperature": 1e-30}],
+    [
+        {"temperature": 1.5, "top_p": 1e-9},
+        {"temperature": 2.0, "top_p": 1e-300},
+        {"temperature": 1e-4},
+        {"temperature": 1e-30},
+    ],
     ids=str,
 )
 async def test_the_narrowest_choice_is_greedy(model, engine, sampling):

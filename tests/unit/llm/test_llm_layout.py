@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from heroserve.v1.encoder_pb2 import Features
 from llm_parts import SIZES, Seen
 
+from heroserve.v1.encoder_pb2 import Features
 from services.llm.assemble import assemble, unpack
 from services.llm.layout import NEWLINE, lay_out
 

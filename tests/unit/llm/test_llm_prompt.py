@@ -6,11 +6,11 @@ import itertools
 import json
 
 import pytest
-from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
-from heroserve.v1.tokens_pb2 import Image
 from llm_parts import MODEL, edited, job, picture
 from transformers import LlavaNextProcessor
 
+from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
+from heroserve.v1.tokens_pb2 import Image
 from services.common.checkpoint import Checkpoint
 from services.common.errors import InvalidArgument
 from services.common.settings import SettingError
