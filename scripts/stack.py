@@ -54,7 +54,7 @@ class Stack:
         self.ports = ports
         self.folder = folder
         self.redis = RedisServer(ports.redis, folder)
-        self._services: dict[str, subprocess.Popen[bytes]] = {}
+        self.services: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         """Start everything, and return when a question could be asked.
@@ -82,10 +82,10 @@ class Stack:
 
     def stop(self) -> None:
         """Let requests finish, and stop everything."""
-        for process in self._services.values():
+        for process in self.services.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        for process in self._services.values():
+        for process in self.services.values():
             try:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
@@ -97,7 +97,7 @@ class Stack:
         environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
         environment.pop("RAY_ADDRESS", None)
         with (self.folder / f"{service}.log").open("wb") as log:
-            self._services[service] = subprocess.Popen(
+            self.services[service] = subprocess.Popen(
                 [sys.executable, "-m", f"services.{service}"],
                 cwd=ROOT,
                 env=environment,
@@ -117,11 +117,11 @@ class Stack:
                         return
                 except HeroserveError:
                     pass  # Not up yet; the deadline below ends the wait.
-                for service, process in self._services.items():
+                for service, process in self.services.items():
                     if process.poll() is not None:
                         raise RuntimeError(f"{service} stopped:\n{self._log_tail(service)}")
                 if time.monotonic() > deadline:
-                    logs = "\n".join(self._log_tail(service) for service in self._services)
+                    logs = "\n".join(self._log_tail(service) for service in self.services)
                     raise RuntimeError(f"not ready after {_PATIENCE_S:.0f} s:\n{logs}")
                 time.sleep(0.5)
 

@@ -6,14 +6,34 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from llm_parts import MODEL
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from services.llm.detokenize import Detokenizer
 
+
+def llama_style() -> PreTrainedTokenizerFast:
+    """As of the published LLaVA-NeXT checkpoints: words begin with a mark, rare characters are byte tokens."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *"▁abcderus.,é"]
+    merges = [("▁", "a"), ("▁", "r"), ("▁r", "e"), ("▁re", "d"), ("b", "u"), ("bu", "s")]
+    merges += [("▁", "b"), ("▁b", "u"), ("▁bu", "s"), ("a", "b")]
+    pieces += ["".join(pair) for pair in merges]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    core.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    core.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>", clean_up_tokenization_spaces=False
+    )
+
+
 TOKENIZER = AutoTokenizer.from_pretrained(MODEL)
+LLAMA = llama_style()
+both = pytest.mark.parametrize("tokenizer", [TOKENIZER, LLAMA], ids=["bytes", "llama"])
 VOCABULARY = len(TOKENIZER)
 examples = settings(max_examples=150, deadline=None, derandomize=True)
-# What tokens of single bytes make; 200..263 of them are no ASCII.
 tokens = st.lists(st.integers(0, VOCABULARY - 1), max_size=40)
 texts = st.text(
     st.one_of(
@@ -24,13 +44,13 @@ texts = st.text(
 )
 
 
-def ids_of(text: str) -> list[int]:
-    return TOKENIZER(text, add_special_tokens=False).input_ids
+def ids_of(text: str, tokenizer=TOKENIZER) -> list[int]:
+    return tokenizer(text, add_special_tokens=False).input_ids
 
 
-def run(ids, stop=()):
+def run(ids, stop=(), tokenizer=TOKENIZER):
     """Deltas up to the stop, the rest, and whether it stopped."""
-    text = Detokenizer(TOKENIZER, tuple(stop))
+    text = Detokenizer(tokenizer, tuple(stop))
     deltas = []
     for token in ids:
         deltas.append(text.add(token))
@@ -53,18 +73,41 @@ def test_what_is_told_is_what_the_tokenizer_decodes(ids):
     assert not stopped
 
 
+@both
 @examples
 @given(text=texts)
-def test_no_character_comes_in_parts_and_none_comes_late(text):
-    ids = ids_of(text)
+def test_no_character_comes_in_parts_and_none_comes_late(tokenizer, text):
+    ids = ids_of(text, tokenizer)
     told = ""
-    stream = Detokenizer(TOKENIZER, ())
+    stream = Detokenizer(tokenizer, ())
     for index, token in enumerate(ids):
         told += stream.add(token)
+        assert text.startswith(told)
         # Of a text without broken bytes, what ends in U+FFFD is not finished.
-        assert told == TOKENIZER.decode(ids[: index + 1]).rstrip("\ufffd")
+        assert told.startswith(tokenizer.decode(ids[: index + 1]).rstrip("\ufffd"))
     assert told == text
     assert stream.finish() == ""
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="detokenize.py add(): DecodeStream.step raises 'Invalid prefix encountered' when bytes that make no "
+    "character follow a byte token already told (a line break is one in Llama's vocabulary); the caller gets INTERNAL",
+)
+@pytest.mark.parametrize("broken", [b"\n\xb2", b"\n\xf0\x9f", b"@\xc1"])
+def test_broken_bytes_behind_a_byte_token_are_survived(broken):
+    ids = [*ids_of("red", LLAMA), *(3 + byte for byte in broken), *ids_of("bus", LLAMA)]
+    deltas, rest, _ = run(ids, tokenizer=LLAMA)
+    told = "".join(deltas) + rest
+    assert told.startswith("red")
+    assert told.endswith(" bus")
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_character_cut_off_by_max_tokens(cut):
+    whole = ids_of("red\n\N{GRINNING FACE}", LLAMA)
+    deltas, rest, _ = run(whole[: len(whole) - cut], tokenizer=LLAMA)
+    assert ("".join(deltas) + rest).rstrip("\ufffd").rstrip() == "red"
 
 
 def test_special_tokens_say_nothing():
@@ -78,19 +121,20 @@ def test_an_id_beyond_the_tokenizer_says_nothing():
     assert "".join(deltas) + rest == "red bus"
 
 
-def expected(ids, stop):
+def expected(ids, stop, tokenizer):
     """The first moment at which a stop string is there, and the text before the earliest of those there."""
     for index in range(len(ids)):
-        text = TOKENIZER.decode(ids[: index + 1], skip_special_tokens=True).rstrip("\ufffd")
+        text = tokenizer.decode(ids[: index + 1], skip_special_tokens=True).rstrip("\ufffd")
         found = [text.find(s) for s in stop if s in text]
         if found:
             return text[: min(found)], True
-    return TOKENIZER.decode(ids, skip_special_tokens=True), False
+    return tokenizer.decode(ids, skip_special_tokens=True), False
 
 
 stops = st.lists(st.text(st.sampled_from("abc \né€\N{GRINNING FACE}"), min_size=1, max_size=5), max_size=4)
 
 
+@both
 @examples
 @given(text=texts, stop=stops, data=st.data())
 @example(text="aaab", stop=["aab"], data=None)
@@ -100,14 +144,14 @@ stops = st.lists(st.text(st.sampled_from("abc \né€\N{GRINNING FACE}"), min_si
 @example(text="abc", stop=["abc"], data=None)
 @example(text="éa\N{GRINNING FACE}", stop=["a\N{GRINNING FACE}"], data=None)
 @example(text="abab", stop=["abc", "babb"], data=None)
-def test_stop_strings(text, stop, data):
+def test_stop_strings(tokenizer, text, stop, data):
     if data is not None and text and data.draw(st.booleans()):
         start = data.draw(st.integers(0, len(text) - 1))
         stop = [*stop, text[start : start + data.draw(st.integers(1, 6))]]
-    ids = ids_of(text)
-    deltas, rest, stopped = run(ids, stop)
+    ids = ids_of(text, tokenizer)
+    deltas, rest, stopped = run(ids, stop, tokenizer)
     told = "".join(deltas) + rest
-    assert (told, stopped) == expected(ids, stop)
+    assert (told, stopped) == expected(ids, stop, tokenizer)
     assert not any(s in told for s in stop)
 
 
@@ -123,17 +167,18 @@ def test_broken_bytes_do_not_hide_a_stop_string(ids, stop):
     assert stopped == any(s in whole for s in stop)
 
 
+@both
 @examples
 @given(text=texts, stop=stops)
-def test_no_more_is_held_back_than_a_stop_string_may_need(text, stop):
-    stream = Detokenizer(TOKENIZER, tuple(stop))
+def test_no_more_is_held_back_than_a_stop_string_may_need(tokenizer, text, stop):
+    stream = Detokenizer(tokenizer, tuple(stop))
     told = ""
-    ids = ids_of(text)
+    ids = ids_of(text, tokenizer)
     for index, token in enumerate(ids):
         told += stream.add(token)
         if stream.stopped:
             return
-        text_so_far = TOKENIZER.decode(ids[: index + 1]).rstrip("\ufffd")
+        text_so_far = tokenizer.decode(ids[: index + 1]).rstrip("\ufffd")
         held = text_so_far[len(told) :]
         assert held == "" or any(s.startswith(held) for s in stop)
 
@@ -154,8 +199,9 @@ def test_no_more_is_held_back_than_a_stop_string_may_need(text, stop):
         ("red b", ["d bus"], "red b"),
     ],
 )
-def test_stop_strings_by_hand(text, stop, answer):
-    deltas, rest, stopped = run(ids_of(text), stop)
+@both
+def test_stop_strings_by_hand(tokenizer, text, stop, answer):
+    deltas, rest, stopped = run(ids_of(text, tokenizer), stop, tokenizer)
     assert "".join(deltas) + rest == answer
     assert stopped == any(s in text for s in stop)
     if stopped:

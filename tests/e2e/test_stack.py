@@ -1,0 +1,114 @@
+"""The stack as a newcomer runs it: separate processes, each service its own Ray, the installed command line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import heroserve
+from scripts.stack import PICTURE, ROOT, Ports, Stack
+
+COMMAND = str(Path(sys.executable).parent / "heroserve")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(Ports.free(), tmp_path_factory.mktemp("stack"))
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def heroserve_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_a_question_from_the_command_line(stack: Stack):
+    target = f"localhost:{stack.ports.llm}"
+    arguments = [PICTURE, "What is the total?", "--retention", "0.2", "--max-tokens", "8", "--target", target]
+    result = heroserve_command("ask", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "untrained" in result.stderr
+    assert "visual tokens 88 of 448 kept (80.4% dropped)" in result.stderr
+    answer = json.loads(heroserve_command("ask", *arguments, "--json").stdout)
+    assert result.stdout.rstrip("\n") == answer["text"].rstrip("\n")
+    assert answer["savings"] == {"total": 448, "kept": 88, "dropped": 360}
+
+
+def test_an_error_on_the_command_line(stack: Stack, tmp_path: Path):
+    file = tmp_path / "letter.png"
+    file.write_text("Dear Sir or Madam")
+    result = heroserve_command("ask", str(file), "What?", "--target", f"localhost:{stack.ports.llm}")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert "INVALID_ARGUMENT: messages[0].parts[0].image.data: is not an image" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_health_and_metrics_over_http(stack: Stack):
+    for port in (stack.ports.encoder_http, stack.ports.llm_http):
+        with urllib.request.urlopen(f"http://localhost:{port}/-/healthz", timeout=10) as page:
+            assert page.status == 200
+    for port, name in (
+        (stack.ports.encoder_metrics, "heroserve_encoder_requests_total"),
+        (stack.ports.llm_metrics, "heroserve_chat_requests_total"),
+    ):
+        with urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=10) as page:
+            assert name in page.read().decode()
+
+
+def test_without_its_encoder_the_llm_service_says_so(stack: Stack):
+    """Last but one: the encoder is stopped for good."""
+    process = stack.services["encoder"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    retry = heroserve.RetryPolicy(attempts=1)
+    with heroserve.Client(f"localhost:{stack.ports.llm}", timeout_s=30, retry=retry) as client:
+        with pytest.raises(heroserve.Unavailable, match=rf"encoder at localhost:{stack.ports.encoder}"):
+            client.ask(str(ROOT / PICTURE), "What is the total?")
+        assert client.ask(None, "Are you there?", max_tokens=2).usage.completion_tokens > 0
+        assert not client.describe().HasField("encoder")
+
+
+def test_sigterm_lets_an_answer_finish(stack: Stack):
+    """Last: the LLM service is stopped in the middle of an answer."""
+    process = stack.services["llm"]
+    with heroserve.Client(f"localhost:{stack.ports.llm}", timeout_s=60) as client:
+        stream = client.stream(None, "Go on", max_tokens=600, temperature=2.0, seed=3)
+        pieces = iter(stream)
+        next(pieces)
+        stopping = threading.Thread(target=process.send_signal, args=(signal.SIGTERM,))
+        stopping.start()
+        rest = list(pieces)
+        stopping.join()
+    assert len(rest) > 20
+    assert stream.answer.finish_reason in ("stop", "length")
+    assert process.wait(60) == 0
+
+
+def test_bad_settings_are_told_in_one_line():
+    for service, variables, message in (
+        ("encoder", {"HEROSERVE_RETENTION": "1.5"}, r"HEROSERVE_RETENTION='1.5': expected a number in (0, 1]"),
+        ("llm", {"HEROSERVE_MODEL": "/nowhere/model"}, "HEROSERVE_MODEL='/nowhere/model': no checkpoint found"),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-m", f"services.{service}"],
+            cwd=ROOT,
+            env={"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HOME": str(Path.home()), **variables},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert result.returncode == 1
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr

@@ -1,0 +1,99 @@
+"""What the encoder's tests share: crafted files, edited checkpoints, a clock, random entries."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from prometheus_client import REGISTRY
+from safetensors.torch import load_file, save_file
+
+from services.common.settings import BUNDLED_MODEL
+from services.encoder.ranked import RankedImage
+from services.encoder.tiling import TilePlan
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def counted(name: str, **labels: str) -> float:
+    """A counter's value in this process."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def raw_png(width: int, height: int, *, depth: int = 8, colour: int = 0, lines: bytes = b"") -> bytes:
+    """A PNG whose header says what the caller likes; ``lines`` are its filtered scanlines."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(lines)) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def copy_checkpoint(folder: Path) -> Path:
+    """The bundled checkpoint, for a test to change."""
+    shutil.copytree(BUNDLED_MODEL, folder)
+    return folder
+
+
+def edit_json(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def edit_weights(folder: Path, edit: Callable[[Tensors], Tensors | None]) -> None:
+    """Rewrite a folder's only safetensors file with what ``edit`` returns, or did in place."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    changed = edit(tensors)
+    save_file(tensors if changed is None else changed, path, {"format": "pt"})
+
+
+def shaken(tensors: Tensors, prefix: str, seed: int = 0) -> None:
+    """Move every weight under ``prefix`` a little."""
+    random = torch.Generator().manual_seed(seed)
+    for name in sorted(tensors):
+        if name.startswith(prefix):
+            noise = torch.randn(tensors[name].shape, generator=random)
+            tensors[name] += 0.1 * tensors[name].std(correction=0) * noise
+
+
+def random_image(plan: TilePlan, *, width: int = 5, dtype: str = "float32", dim: int = 3, seed: int = 0) -> RankedImage:
+    """A ranked image with random rows, in random order."""
+    random = np.random.default_rng(seed)
+    masks = plan.valid()
+    valid = masks.sum(axis=1)
+    size = width * (4 if dtype == "float32" else 2)
+    tiles = len(masks) - 1
+    return RankedImage(
+        valid=valid.astype(np.int64),
+        positions=np.concatenate([random.permutation(np.flatnonzero(mask)) for mask in masks]).astype(np.uint16),
+        rows=random.integers(0, 256, (int(valid.sum()), size), dtype=np.uint8),
+        dtype=dtype,
+        width=width,
+        saliency_cos=random.random(tiles, dtype=np.float32),
+        relevance=random.random((tiles, dim), dtype=np.float32),
+    )
+
+
+# 2 x 2 tiles of 4 x 4 patches; the picture leaves a row of them free at the top, and three at the bottom.
+PLAN = TilePlan(width=100, height=50, rows=2, cols=2, side=4, top=1, bottom=5, left=0, right=8)

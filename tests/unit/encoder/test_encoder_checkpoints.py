@@ -1,0 +1,269 @@
+"""Checkpoints as people have them: sharded, under old and new names, incomplete, or of another kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from encoder_parts import copy_checkpoint, edit_json, edit_weights, shaken
+
+from services.common.settings import BUNDLED_MODEL, SettingError
+from services.encoder.settings import EncoderSettings
+from services.encoder.tower import VisionTower
+from tests.reference import Reference
+
+TILES = np.random.default_rng(0).integers(0, 256, (2, 3, 112, 112), dtype=np.uint8)
+
+
+def load(folder: Path, **settings: str) -> VisionTower:
+    return VisionTower(EncoderSettings(model=str(folder), **settings))
+
+
+def same(one: VisionTower, other: VisionTower) -> bool:
+    return one.encoder_id == other.encoder_id and torch.equal(one.encode(TILES).features, other.encode(TILES).features)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return copy_checkpoint(tmp_path / "model")
+
+
+@pytest.fixture
+def sharded(folder: Path, reference: Reference) -> Path:
+    (folder / "model.safetensors").unlink()
+    reference.model.save_pretrained(folder, max_shard_size="100KB")
+    edit_json(folder / "config.json", lambda config: config.update(heroserve={"trained": False}))
+    assert len(shards(folder)) > 5
+    return folder
+
+
+def shards(folder: Path) -> dict[str, list[str]]:
+    """Stored names by file."""
+    files: dict[str, list[str]] = {}
+    for name, file in json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"].items():
+        files.setdefault(file, []).append(name)
+    return files
+
+
+def test_shards(sharded: Path, tower: VisionTower) -> None:
+    assert same(load(sharded), tower)
+
+
+def test_only_the_shards_with_the_tower_are_opened(sharded: Path, tower: VisionTower) -> None:
+    others = [file for file, names in shards(sharded).items() if not any("vision_tower" in name for name in names)]
+    assert others
+    for file in others:
+        (sharded / file).unlink()
+    assert same(load(sharded), tower)
+
+
+def test_a_shard_of_the_tower_is_missing(sharded: Path) -> None:
+    file = next(file for file, names in shards(sharded).items() if any("vision_tower" in name for name in names))
+    (sharded / file).unlink()
+    with pytest.raises(SettingError, match=rf"^HEROSERVE_MODEL=.*{file} is missing"):
+        load(sharded)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["vision_tower.vision_model.", "model.vision_tower.", "model.vision_tower.vision_model."]
+)
+def test_names_of_every_version(folder: Path, tower: VisionTower, prefix: str) -> None:
+    edit_weights(folder, lambda tensors: {name.replace("vision_tower.", prefix): t for name, t in tensors.items()})
+    assert same(load(folder), tower)
+
+
+def test_a_buffer_of_old_checkpoints_is_no_weight(folder: Path, tower: VisionTower) -> None:
+    def add(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["vision_tower.embeddings.position_ids"] = torch.arange(65)[None]
+
+    edit_weights(folder, add)
+    assert same(load(folder), tower)
+
+
+def edited(change: Callable[[dict], object]) -> Callable[[Path], object]:
+    return lambda folder: edit_json(folder / "config.json", change)
+
+
+def drop(name: str) -> Callable[[Path], object]:
+    def edit(tensors: dict[str, torch.Tensor]) -> None:
+        del tensors[name]
+
+    return lambda folder: edit_weights(folder, edit)
+
+
+UNUSABLE = {
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
+    "only pickled weights": (
+        lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+        "only safetensors weights are read",
+    ),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "no checkpoint found"),
+    "config is no JSON": (lambda folder: (folder / "config.json").write_text("{"), "no checkpoint found"),
+    "another architecture": (edited(lambda config: config.update(model_type="llava")), "'llava'"),
+    "another tower": (
+        edited(lambda config: config["vision_config"].update(model_type="siglip_vision_model")),
+        "siglip_vision_model",
+    ),
+    "CLS among the features": (
+        edited(lambda config: config.update(vision_feature_select_strategy="full")),
+        "vision_feature_select_strategy",
+    ),
+    "another depth": (edited(lambda config: config["vision_config"].update(num_hidden_layers=5)), "Missing key"),
+    "another width": (edited(lambda config: config["vision_config"].update(hidden_size=32)), "size mismatch"),
+    "a tensor is missing": (drop("vision_tower.post_layernorm.weight"), "post_layernorm.weight"),
+    "no tower": (
+        lambda folder: edit_weights(folder, lambda t: {n: v for n, v in t.items() if "vision" not in n}),
+        "none of the tensors",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_unusable(folder: Path, name: str) -> None:
+    spoil, told = UNUSABLE[name]
+    spoil(folder)
+    with pytest.raises(SettingError) as caught:
+        load(folder)
+    assert str(caught.value).startswith(f"HEROSERVE_MODEL={str(folder)!r}: ")
+    assert told in str(caught.value)
+
+
+NOT_TOLD = "the exception of the library comes through, without the variable's name"
+
+
+@pytest.mark.xfail(strict=True, reason=NOT_TOLD)
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n"),
+        lambda folder: (folder / "model.safetensors").write_bytes(
+            (Path(BUNDLED_MODEL) / "model.safetensors").read_bytes()[:100_000]
+        ),
+        lambda folder: (folder / "preprocessor_config.json").unlink(),
+        lambda folder: (folder / "preprocessor_config.json").write_text("{"),
+    ],
+    ids=["a Git LFS pointer", "half downloaded", "no preprocessing", "preprocessing is no JSON"],
+)
+def test_broken_files_name_the_variable(folder: Path, spoil: Callable[[Path], object]) -> None:
+    spoil(folder)
+    with pytest.raises(SettingError, match="HEROSERVE_MODEL"):
+        load(folder)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL=.*nowhere.*no checkpoint found"):
+        load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("relevance", "told"),
+    [
+        (lambda folder: folder, "expected a CLIP checkpoint, this is 'llava_next'"),
+        (lambda folder: folder / "nowhere", "no checkpoint found"),
+    ],
+)
+def test_unusable_relevance_model(folder: Path, relevance: Callable[[Path], Path], told: str) -> None:
+    with pytest.raises(SettingError, match=r"^HEROSERVE_RELEVANCE_MODEL=") as caught:
+        load(folder, relevance_model=str(relevance(folder)))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["visual_projection.weight", "vision_model.post_layernorm.bias"])
+def test_incomplete_relevance_model(folder: Path, name: str) -> None:
+    def edit(tensors: dict[str, torch.Tensor]) -> None:
+        del tensors[name]
+
+    edit_weights(folder / "clip", edit)
+    with pytest.raises(SettingError, match=r"^HEROSERVE_RELEVANCE_MODEL="):
+        load(folder)
+
+
+class TestIdentity:
+    """``encoder_id`` changes with everything that changes the rows, and with nothing else."""
+
+    def test_the_same_for_the_same(self, tower: VisionTower, folder: Path) -> None:
+        again = VisionTower(EncoderSettings(model=str(folder), cache_ttl_s=5, retention=0.9, grpc_port=1234))
+        assert again.encoder_id == tower.encoder_id
+        assert len(tower.encoder_id) == 32
+
+    def test_the_language_model_does_not_matter(self, tower: VisionTower, folder: Path) -> None:
+        edit_weights(folder, lambda tensors: shaken(tensors, "language_model."))
+        edit_json(folder / "config.json", lambda config: config.update(image_token_index=4))
+        assert load(folder).encoder_id == tower.encoder_id
+
+    def test_the_text_half_of_the_relevance_model_does_not_matter(self, tower: VisionTower, folder: Path) -> None:
+        """Tiles are embedded by the other half; a question's embedding is never cached."""
+        edit_weights(folder / "clip", lambda tensors: shaken(tensors, "text_model."))
+        assert load(folder).encoder_id == tower.encoder_id
+
+    @pytest.mark.parametrize("settings", [{"dtype": "bfloat16"}, {"hero": "reference"}, {"relevance_model": "none"}])
+    def test_settings(self, tower: VisionTower, settings: dict[str, str]) -> None:
+        assert VisionTower(EncoderSettings(**settings)).encoder_id != tower.encoder_id
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"image_mean": [0.5, 0.4578275, 0.40821073]},
+            {"image_std": [0.5, 0.26130258, 0.27577711]},
+            {"image_grid_pinpoints": [[112, 224], [224, 112]]},
+            {"resample": 2},
+            {"rescale_factor": 1 / 127.5},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_preprocessing(self, tower: VisionTower, folder: Path, change: dict[str, object]) -> None:
+        edit_json(folder / "preprocessor_config.json", lambda config: config.update(change))
+        assert load(folder).encoder_id != tower.encoder_id
+
+    def test_the_layer_of_the_features(self, tower: VisionTower, folder: Path) -> None:
+        edit_json(folder / "config.json", lambda config: config.update(vision_feature_layer=-1))
+        assert load(folder).encoder_id != tower.encoder_id
+        edit_json(folder / "config.json", lambda config: config.update(vision_feature_layer=3))
+        assert load(folder).encoder_id == tower.encoder_id
+
+    @pytest.mark.parametrize("part", ["vision_tower.embeddings", "vision_tower.encoder.layers.3.mlp.fc2.bias"])
+    def test_weights(self, tower: VisionTower, folder: Path, part: str) -> None:
+        def edit(tensors: dict[str, torch.Tensor]) -> None:
+            name = next(name for name in sorted(tensors) if name.startswith(part))
+            tensors[name].view(-1)[0] += 1e-3
+
+        edit_weights(folder, edit)
+        assert (
+            load(folder, relevance_model="none").encoder_id
+            != VisionTower(EncoderSettings(relevance_model="none")).encoder_id
+        )
+
+    @pytest.mark.parametrize("part", ["visual_projection.weight", "vision_model.embeddings.class_embedding"])
+    def test_relevance_weights(self, tower: VisionTower, folder: Path, part: str) -> None:
+        def edit(tensors: dict[str, torch.Tensor]) -> None:
+            tensors[part].view(-1)[0] += 1e-3
+
+        edit_weights(folder / "clip", edit)
+        assert load(folder).encoder_id != tower.encoder_id
+
+    @pytest.mark.xfail(strict=True, reason="parameters of the tower that are no weights are not part of the identity")
+    @pytest.mark.parametrize(
+        "change",
+        [{"num_attention_heads": 8}, {"hidden_act": "gelu"}, {"layer_norm_eps": 1e-2}],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_the_towers_config(self, tower: VisionTower, folder: Path, change: dict[str, object]) -> None:
+        edit_json(folder / "config.json", lambda config: config["vision_config"].update(change))
+        changed = load(folder)
+        assert not torch.equal(changed.encode(TILES).features, tower.encode(TILES).features)
+        assert changed.encoder_id != tower.encoder_id
+
+    @pytest.mark.xfail(strict=True, reason="the relevance model's preprocessing is not part of the identity")
+    def test_relevance_preprocessing(self, folder: Path) -> None:
+        edit_weights(folder / "clip", lambda tensors: shaken(tensors, "vision_model."))
+        before = load(folder)
+        edit_json(
+            folder / "clip" / "preprocessor_config.json", lambda config: config.update(image_mean=[0.1, 0.2, 0.3])
+        )
+        after = load(folder)
+        assert not torch.equal(after.encode(TILES).embedding, before.encode(TILES).embedding)
+        assert after.encoder_id != before.encoder_id

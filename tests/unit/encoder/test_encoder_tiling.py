@@ -1,0 +1,177 @@
+"""Pixels, grids and paddings are Hugging Face's, bit for bit and patch for patch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from encoder_parts import copy_checkpoint, edit_json
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.llava_next.modeling_llava_next import LlavaNextModel, unpad_image
+
+from services.common.checkpoint import Checkpoint
+from services.common.errors import InvalidArgument
+from services.common.settings import SettingError
+from services.encoder.tiling import TilePlan, Tiler
+from services.encoder.tower import VisionTower
+from tests.pictures import picture
+
+SIDE, PATCH = 112, 14
+N = (SIDE // PATCH) ** 2
+# (rows, columns) of the grids to choose from.
+GRIDS = {
+    "bundled": ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2), (3, 3)),
+    "llava-1.6": ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3)),
+    "panoramas": ((1, 6), (6, 1), (2, 4), (4, 2), (3, 3)),
+    "one tile": ((1, 1),),
+}
+SIZES = (
+    *((112, 112), (224, 112), (336, 336)),  # whole tiles
+    *((1, 1), (5, 3), (50, 80), (111, 113)),  # below a tile
+    *((225, 111), (337, 335), (481, 641), (97, 401), (1023, 767), (333, 1000)),  # odd
+    *((640, 480), (1200, 200), (200, 1200), (1201, 199), (199, 1201)),  # panoramas, 1:6 both ways
+)
+
+
+def tiler_of(grids: str, tile: int = SIDE) -> Tiler:
+    pinpoints = tuple((rows * tile, cols * tile) for rows, cols in GRIDS[grids])
+    return Tiler(tile_size=tile, patch_size=PATCH, pinpoints=pinpoints, resample=Image.Resampling.BICUBIC)
+
+
+def packed(tiler: Tiler, plan: TilePlan) -> list[int]:
+    """What Hugging Face hands to the language model: tile * N + patch of every token, -1 for a newline."""
+    vision = SimpleNamespace(image_size=tiler.tile_size, patch_size=tiler.patch_size)
+    model = SimpleNamespace(config=SimpleNamespace(vision_config=vision, image_grid_pinpoints=list(tiler.pinpoints)))
+    tiles = 1 + plan.rows * plan.cols
+    tokens, lengths = LlavaNextModel.pack_image_features(
+        model,
+        [torch.arange(tiles * plan.patches).view(tiles, plan.patches, 1)],
+        torch.tensor([[plan.height, plan.width]]),
+        "default",
+        image_newline=torch.tensor([-1]),
+    )
+    assert lengths.tolist() == [len(tokens[0])]
+    return tokens[0].flatten().tolist()
+
+
+def raster(plan: TilePlan) -> list[int]:
+    """The same out of our masks: thumbnail, then the mosaic's rows with a newline after each that has image."""
+    ids = np.arange((1 + plan.rows * plan.cols) * plan.patches).reshape(-1, plan.patches)
+    valid = plan.valid()
+    shape = (plan.rows, plan.cols, plan.side, plan.side)
+
+    def mosaic(tiles: np.ndarray) -> np.ndarray:
+        return tiles.reshape(shape).swapaxes(1, 2).reshape(plan.rows * plan.side, plan.cols * plan.side)
+
+    tokens = ids[0][valid[0]].tolist()
+    for row, mask in zip(mosaic(ids[1:]), mosaic(valid[1:]), strict=True):
+        if mask.any():
+            tokens += [*row[mask].tolist(), -1]
+    return tokens
+
+
+@pytest.mark.parametrize("grids", GRIDS)
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_pixels_and_tokens_are_hugging_faces(tower: VisionTower, grids: str, width: int, height: int) -> None:
+    tiler = tiler_of(grids)
+    processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": SIDE},
+        crop_size={"height": SIDE, "width": SIDE},
+        image_grid_pinpoints=[list(pinpoint) for pinpoint in tiler.pinpoints],
+    )
+    image = picture(width, height)
+    expected = processor(image, return_tensors="pt")["pixel_values"][0]
+
+    plan = tiler.plan(width, height)
+    tiles = tiler.cut(image, plan)
+
+    assert tiles.dtype == np.uint8
+    assert len(tiles) == 1 + plan.rows * plan.cols <= tiler.max_tiles
+    assert torch.equal(tower._normalise(torch.from_numpy(tiles)), expected)
+    assert raster(plan) == packed(tiler, plan)
+    assert packed(tiler, plan).count(-1) == plan.bottom - plan.top
+
+
+def test_published_tile_size(tower: VisionTower) -> None:
+    tiler = tiler_of("llava-1.6", 336)
+    image = picture(803, 599)
+    processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": 336},
+        crop_size={"height": 336, "width": 336},
+        image_grid_pinpoints=[list(pinpoint) for pinpoint in tiler.pinpoints],
+    )
+    plan = tiler.plan(803, 599)
+    assert plan.patches == 576
+    pixels = tower._normalise(torch.from_numpy(tiler.cut(image, plan)))
+    assert torch.equal(pixels, processor(image, return_tensors="pt")["pixel_values"][0])
+    assert raster(plan) == packed(tiler, plan)
+
+
+edge = st.one_of(st.integers(1, 40), st.integers(1, 4000))
+
+
+@settings(max_examples=250, deadline=None, derandomize=True)
+@given(width=edge, height=edge, grids=st.sampled_from(sorted(GRIDS)))
+def test_masks_of_any_size(width: int, height: int, grids: str) -> None:
+    tiler = tiler_of(grids)
+    try:
+        plan = tiler.plan(width, height)
+    except InvalidArgument:
+        plan = None
+    if plan is None:
+        # Refused exactly where Hugging Face would cut everything off.
+        rows, cols = _grid(tiler, width, height)
+        mosaic = torch.zeros(1, rows * tiler.patches_per_side, cols * tiler.patches_per_side)
+        assert unpad_image(mosaic, (height, width)).numel() == 0
+    else:
+        assert raster(plan) == packed(tiler, plan)
+        assert (plan.bottom - plan.top) * (plan.right - plan.left) == plan.valid()[1:].sum() > 0
+        assert plan.valid()[0].all()
+
+
+def _grid(tiler: Tiler, width: int, height: int) -> tuple[int, int]:
+    from transformers.image_processing_utils import select_best_resolution
+
+    best = select_best_resolution((height, width), [list(pinpoint) for pinpoint in tiler.pinpoints])
+    return best[0] // tiler.tile_size, best[1] // tiler.tile_size
+
+
+def test_reads_the_bundled_checkpoint(tiler: Tiler) -> None:
+    assert tiler == tiler_of("bundled")
+    assert tiler.max_tiles == 10
+    assert tiler.patches_per_side == 8
+
+
+def test_newer_checkpoints_nest_the_preprocessing(tmp_path: Path, tiler: Tiler) -> None:
+    folder = copy_checkpoint(tmp_path / "model")
+    own = folder / "preprocessor_config.json"
+    edit_json(own, lambda config: config.update(resample=2))
+    (folder / "processor_config.json").write_text(f'{{"image_processor": {own.read_text()}}}')
+    own.unlink()
+    read = Tiler.of(Checkpoint(str(folder), "HEROSERVE_MODEL"))
+    assert read.resample == Image.Resampling.BILINEAR
+    assert read.pinpoints == tiler.pinpoints
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"crop_size": {"height": 100, "width": 100}}, "100"),
+        ({"size": {"shortest_edge": 224}}, "224"),
+        ({"image_grid_pinpoints": [[112, 200]]}, "multiples of 112"),
+        ({"image_grid_pinpoints": [[0, 112]]}, "multiples of 112"),
+        ({"image_grid_pinpoints": []}, "multiples of 112"),
+    ],
+)
+def test_preprocessing_that_does_not_fit(tmp_path: Path, change: dict[str, object], told: str) -> None:
+    folder = copy_checkpoint(tmp_path / "model")
+    edit_json(folder / "preprocessor_config.json", lambda config: config.update(change))
+    with pytest.raises(SettingError, match="HEROSERVE_MODEL") as caught:
+        Tiler.of(Checkpoint(str(folder), "HEROSERVE_MODEL"))
+    assert told in str(caught.value)

@@ -1,0 +1,318 @@
+"""The whole LLM service but Ray, with a real encoder in this process: answers, bills and refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from heroserve.v1.chat_pb2 import GenerateResponse
+from heroserve.v1.tokens_pb2 import Savings
+from llm_parts import SIZES, collect, edited, job, picture, png
+from prometheus_client import REGISTRY
+
+from services.common.errors import InvalidArgument, Unavailable
+from services.llm.chat import ChatPipeline
+from services.llm.cost import PromptCost
+from services.llm.engines.transformers import TransformersEngine
+from services.llm.model import LanguageModel
+from services.llm.settings import LlmSettings
+
+QUESTION = "what is in the picture?"
+
+
+@pytest.fixture
+def chat(encoder, prompts, model, engine):
+    """Makes pipelines with these settings."""
+
+    def make(**settings):
+        return ChatPipeline(LlmSettings(**settings), encoder, prompts, model, engine)
+
+    return make
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def answer(pipeline, question) -> tuple[str, GenerateResponse]:
+    """The text and the last response, which alone has the bill."""
+    *deltas, last = await collect(pipeline.generate(question))
+    assert all(response.delta and not response.finish_reason for response in deltas)
+    assert not any(response.HasField("usage") or response.HasField("timings") for response in deltas)
+    assert last.finish_reason
+    assert not last.delta
+    return "".join(response.delta for response in deltas), last
+
+
+def reference(hf, processor, images, question, tokens) -> tuple[str, list[int]]:
+    """Hugging Face's greedy answer."""
+    content = [{"type": "image"} for _ in images] + [{"type": "text", "text": question}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    inputs = processor(images=images or None, text=text, return_tensors="pt")
+    out = hf.generate(**inputs, do_sample=False, max_new_tokens=tokens)[0, inputs.input_ids.shape[1] :].tolist()
+    return processor.tokenizer.decode(out, skip_special_tokens=True), out
+
+
+@pytest.mark.parametrize("settings", [{}, {"newlines": "kept_rows"}, {"position_ids": "original"}], ids=str)
+@pytest.mark.parametrize("size", [*SIZES[1:8], SIZES[-1]])
+async def test_at_retention_1_the_answer_is_hugging_faces(hf, processor, chat, size, settings):
+    image = picture(*size)
+    text, last = await answer(chat(**settings), job(QUESTION, png(image), retention=1, max_tokens=12))
+    expected, ids = reference(hf, processor, [image], QUESTION, 12)
+    assert text == expected
+    assert last.usage.completion_tokens == len(ids)
+
+
+async def test_two_images(hf, processor, chat, encoder):
+    images = [picture(333, 101), picture(91, 37)]
+    question = job(QUESTION, *map(png, images), retention=1, max_tokens=12)
+    text, last = await answer(chat(max_images=2), question)
+    assert text == reference(hf, processor, images, QUESTION, 12)[0]
+    assert text != reference(hf, processor, images[::-1], QUESTION, 12)[0]
+    # A thumbnail each; then what is not padding.
+    assert last.savings.total == last.savings.kept == last.usage.prompt_visual_tokens
+    assert [part.field for part, _, _ in encoder.calls] == ["messages[0].parts[0].image", "messages[0].parts[1].image"]
+
+
+async def test_no_image(hf, processor, chat, encoder):
+    text, last = await answer(chat(), job(QUESTION, max_tokens=12))
+    assert text == reference(hf, processor, [], QUESTION, 12)[0]
+    assert last.savings == Savings()
+    assert (last.usage.prompt_visual_tokens, last.usage.prompt_newline_tokens, last.timings.encode) == (0, 0, 0)
+    assert encoder.calls == []
+
+
+@pytest.mark.parametrize("size", [(333, 101), (91, 37)])
+async def test_the_bill_at_retention_1(chat, look, processor, size):
+    seen = look(size)
+    _, last = await answer(chat(), job(QUESTION, png(picture(*size)), retention=1, max_tokens=3))
+    visual, newlines = int((seen.ids >= 0).sum()), int((seen.ids == -1).sum())
+    assert last.usage.prompt_visual_tokens == visual
+    assert last.usage.prompt_newline_tokens == newlines
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}], add_generation_prompt=True
+    )
+    # The template writes a line break behind the placeholder.
+    assert last.usage.prompt_text_tokens == len(processor.tokenizer(text).input_ids) + 1
+    assert last.savings == Savings(total=visual, kept=visual, dropped=0)
+    assert (last.usage.completion_tokens, last.finish_reason) == (3, GenerateResponse.LENGTH)
+
+
+@pytest.mark.parametrize("newlines", ["every_row", "kept_rows"])
+async def test_the_bill_after_dropping(chat, look, model, forwards, newlines):
+    seen = look((333, 101))
+    total = int((seen.ids >= 0).sum())
+    names = ["heroserve_prefill_flops_saved_total", "heroserve_kv_cache_bytes_saved_total"]
+    kinds = ["text", "visual", "newline"]
+    before = [metric(name) for name in names]
+    before_kinds = [metric("heroserve_prompt_tokens_total", kind=kind) for kind in kinds]
+    _, last = await answer(
+        chat(newlines=newlines), job(QUESTION, png(picture(333, 101)), max_visual_tokens=9, max_tokens=2)
+    )
+    assert last.savings == Savings(total=total, kept=9, dropped=total - 9)
+    usage = last.usage
+    assert usage.prompt_visual_tokens == 9
+    rows = int((seen.ids == -1).sum())
+    assert (usage.prompt_newline_tokens == rows) == (newlines == "every_row")
+    prompt = usage.prompt_text_tokens + usage.prompt_visual_tokens + usage.prompt_newline_tokens
+    assert forwards.lengths[0] == prompt
+    # What no newline was needed for is saved as well.
+    cost, saved = PromptCost.of(model), total - 9 + rows - usage.prompt_newline_tokens
+    flops, kv = [metric(name) - then for name, then in zip(names, before, strict=True)]
+    assert flops == pytest.approx(cost.flops(prompt + saved) - cost.flops(prompt))
+    assert kv == saved * cost.kv_bytes
+    counted = [metric("heroserve_prompt_tokens_total", kind=k) - b for k, b in zip(kinds, before_kinds, strict=True)]
+    assert counted == [usage.prompt_text_tokens, usage.prompt_visual_tokens, usage.prompt_newline_tokens]
+
+
+async def test_nothing_is_saved_at_retention_1(chat):
+    before = [metric(f"heroserve_{name}_total") for name in ("prefill_flops_saved", "kv_cache_bytes_saved")]
+    await answer(chat(), job(QUESTION, png(picture(91, 37)), retention=1, max_tokens=1))
+    after = [metric(f"heroserve_{name}_total") for name in ("prefill_flops_saved", "kv_cache_bytes_saved")]
+    assert after == before
+
+
+async def test_timings_and_counts(chat, encoder, forwards):
+    encode = encoder.encode
+
+    async def slow(*args):
+        await asyncio.sleep(0.05)
+        return await encode(*args)
+
+    encoder.encode = slow
+    forwards.before = lambda count: time.sleep(0.01)
+    generated = metric("heroserve_generated_tokens_total")
+    firsts = metric("heroserve_time_to_first_token_seconds_count")
+    started = time.perf_counter()
+    _, last = await answer(chat(), job(QUESTION, png(picture(91, 37)), max_tokens=6))
+    passed = time.perf_counter() - started
+    timings = last.timings
+    assert timings.encode >= 0.05
+    assert timings.time_to_first_token >= timings.encode + 0.01
+    assert timings.total >= timings.time_to_first_token + 5 * 0.01
+    assert timings.total <= passed
+    assert metric("heroserve_generated_tokens_total") - generated == 6
+    assert metric("heroserve_time_to_first_token_seconds_count") - firsts == 1
+
+
+async def test_two_images_are_encoded_at_the_same_time(chat, encoder):
+    encode, inside, both = encoder.encode, [], asyncio.Event()
+
+    async def wait(*args):
+        inside.append(args)
+        if len(inside) == 2:
+            both.set()
+        await asyncio.wait_for(both.wait(), 5)
+        return await encode(*args)
+
+    encoder.encode = wait
+    await answer(chat(max_images=2), job(QUESTION, png(picture(91, 37)), png(picture(50, 40)), max_tokens=1))
+
+
+async def test_the_encoder_gets_the_last_question_and_the_budget(chat, encoder):
+    question = job("  what is it?\n", png(picture(91, 37)), retention=0.5, max_tokens=1)
+    await answer(chat(), question)
+    ((part, text, budget),) = encoder.calls
+    assert (text, budget.retention) == ("what is it?", 0.5)
+    assert part == question.images[0]
+
+
+async def test_a_stop_string_ends_the_answer(chat, hf, processor, forwards):
+    image = picture(224, 224)
+    whole, ids = reference(hf, processor, [image], QUESTION, 24)
+    visible = [i for i in range(4, len(whole) - 8) if whole[i : i + 4].isascii() and whole.count(whole[i : i + 4]) == 1]
+    at = visible[len(visible) // 2]
+    stop = whole[at : at + 4]
+    text, last = await answer(chat(), job(QUESTION, png(image), retention=1, max_tokens=24, stop=[stop]))
+    assert text == whole[:at]
+    assert last.finish_reason == GenerateResponse.STOP
+    # Nothing is generated that nobody reads.
+    assert last.usage.completion_tokens < 24
+    await asyncio.sleep(0.05)
+    assert len(forwards.lengths) <= last.usage.completion_tokens + 1
+
+
+async def test_the_end_of_sequence_ends_the_answer(tmp_path, encoder, prompts, hf, processor):
+    image = picture(224, 224)
+    _, ids = reference(hf, processor, [image], QUESTION, 24)
+    at = next(i for i in range(3, 24) if ids.index(ids[i]) == i)
+    model = LanguageModel(LlmSettings(model=edited(tmp_path / "m", generation={"eos_token_id": [2, ids[at]]})))
+    pipeline = ChatPipeline(LlmSettings(), encoder, prompts, model, TransformersEngine(model, 1))
+    for limit in (24, at + 1):
+        _, last = await answer(pipeline, job(QUESTION, png(image), retention=1, max_tokens=limit))
+        assert last.finish_reason == GenerateResponse.STOP
+        assert last.usage.completion_tokens == at + 1
+    _, last = await answer(pipeline, job(QUESTION, png(image), retention=1, max_tokens=at))
+    assert last.finish_reason == GenerateResponse.LENGTH
+
+
+async def test_a_seed_repeats_the_answer(chat):
+    image = png(picture(91, 37))
+    texts = [
+        (await answer(chat(), job(QUESTION, image, temperature=1.5, seed=seed, max_tokens=8)))[0]
+        for seed in (1, 1, 2)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+async def test_max_tokens_by_default(chat):
+    _, last = await answer(chat(default_max_tokens=5), job(QUESTION))
+    assert (last.usage.completion_tokens, last.finish_reason) == (5, GenerateResponse.LENGTH)
+
+
+@pytest.fixture
+def narrow(tmp_path, prompts, encoder):
+    """Makes pipelines over a model with a context of 300 tokens."""
+    model = LanguageModel(LlmSettings(model=edited(tmp_path / "m", text_config={"max_position_embeddings": 300})))
+    engine = TransformersEngine(model, 1)
+    return lambda **settings: ChatPipeline(LlmSettings(**settings), encoder, prompts, model, engine)
+
+
+async def test_a_prompt_beyond_the_context_is_refused(narrow):
+    with pytest.raises(InvalidArgument, match=r"^messages: make a prompt of \d+ tokens; the limit is 300"):
+        await answer(narrow(), job(QUESTION, png(picture(337, 337)), retention=1))
+    # Dropping makes room.
+    await answer(narrow(), job(QUESTION, png(picture(337, 337)), retention=0.1, max_tokens=1))
+    with pytest.raises(InvalidArgument, match=r"^messages: "):
+        await answer(narrow(), job("\N{GRINNING FACE}" * 100))
+
+
+async def test_the_context_holds_prompt_and_answer(narrow):
+    _, last = await answer(narrow(), job(QUESTION, max_tokens=1))
+    prompt = last.usage.prompt_text_tokens
+    room = 300 - prompt
+    with pytest.raises(
+        InvalidArgument, match=rf"^sampling\.max_tokens: is {room + 1}; .* {prompt} tokens the limit is {room} of 300"
+    ):
+        await answer(narrow(), job(QUESTION, max_tokens=room + 1))
+    _, last = await answer(narrow(), job(QUESTION, max_tokens=room))
+    assert last.usage.completion_tokens == room
+    # The default only fills what room there is.
+    _, last = await answer(narrow(default_max_tokens=100_000), job(QUESTION))
+    assert last.usage.completion_tokens == room
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="chat.py _fit(): counts kept tokens, but position_ids=original numbers the dropped ones too, so positions "
+    "run past max_position_embeddings",
+)
+async def test_original_positions_stay_within_the_context(narrow):
+    with pytest.raises(InvalidArgument):
+        await answer(narrow(position_ids="original"), job(QUESTION, png(picture(337, 337)), retention=0.1))
+
+
+async def test_what_the_encoder_refuses_ends_the_request(chat, encoder, forwards):
+    async def fail(*args):
+        raise Unavailable("encoder at nowhere: gone")
+
+    encoder.encode = fail
+    with pytest.raises(Unavailable, match="gone"):
+        await answer(chat(), job(QUESTION, png(picture(91, 37))))
+    assert forwards.lengths == []
+
+
+async def test_a_broken_image_is_named(chat):
+    with pytest.raises(InvalidArgument, match="not an image"):
+        await answer(chat(), job(QUESTION, b"no image at all"))
+
+
+async def test_a_placeholder_is_refused_before_anything_is_encoded(chat, encoder):
+    with pytest.raises(InvalidArgument, match="reserved"):
+        await answer(chat(), job("<image> what?", png(picture(91, 37))))
+    assert encoder.calls == []
+
+
+async def test_leaving_early_stops_the_model(chat, forwards):
+    forwards.before = lambda count: time.sleep(0.005)
+    responses = chat().generate(job(QUESTION, max_tokens=3000))
+    async for response in responses:
+        assert response.delta
+        break
+    await responses.aclose()
+    at_close = len(forwards.lengths)
+    await asyncio.sleep(0.1)
+    assert len(forwards.lengths) <= at_close + 1
+
+
+async def test_ten_at_once_get_what_each_gets_alone(chat):
+    images = [png(picture(60 + 20 * i, 80)) for i in range(5)]
+    jobs = [job(QUESTION, image, retention=share, max_tokens=6) for image in images for share in (0.3, 1.0)]
+    alone = [await answer(chat(), one) for one in jobs]
+    together = await asyncio.gather(*(answer(chat(), one) for one in jobs))
+    assert [text for text, _ in together] == [text for text, _ in alone]
+    assert [last.usage for _, last in together] == [last.usage for _, last in alone]
+    assert len({text for text, _ in alone}) > 5
+
+
+async def test_a_failure_of_the_model_reaches_the_caller(chat, forwards):
+    def fail(count):
+        if count == 2:
+            raise torch.OutOfMemoryError
+
+    forwards.before = fail
+    with pytest.raises(torch.OutOfMemoryError):
+        await answer(chat(), replace(job(QUESTION, max_tokens=6)))
