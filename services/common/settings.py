@@ -103,7 +103,7 @@ class Settings:
     min_replicas: int = setting("HEROSERVE_MIN_REPLICAS", integer(1, 1000), 1)
     max_replicas: int = setting("HEROSERVE_MAX_REPLICAS", integer(1, 1000), 1)
     max_ongoing_requests: int = setting("HEROSERVE_MAX_ONGOING_REQUESTS", integer(1, 10_000), 32)
-    max_queued_requests: int = setting("HEROSERVE_MAX_QUEUED_REQUESTS", integer(0, 100_000), 256)
+    max_queued_requests: int = setting("HEROSERVE_MAX_QUEUED_REQUESTS", integer(1, 100_000), 256)
     replica_cpus: float = setting("HEROSERVE_REPLICA_CPUS", real(0, 1024, above=True), 1.0)
     log_level: str = setting("HEROSERVE_LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
 

@@ -101,7 +101,7 @@ class EncodePipeline:
             raise NotFound("image.digest: not in the cache at the depth this budget needs; send image.data")
         data = job.data
         entry, every_row, written = await self._flights.run(
-            job.digest, lambda: self._encode_image(job.digest, data, stages)
+            job.digest, lambda: self._encode_once(job.digest, data, stages)
         )
         plan = self._plan(entry, question, job, stages)
         cache = VisualTokens.MISS if written else VisualTokens.BYPASS
@@ -116,8 +116,17 @@ class EncodePipeline:
             return None
         return await asyncio.to_thread(self._embedder.embed, question)
 
+    async def _encode_once(self, digest: str, data: bytes, stages: Stages) -> tuple[Entry, Bytes2D, bool]:
+        """An image's whole entry, all its rows, and whether they are cached; from another replica if one is at it."""
+        async with self._cache.lease(digest) as waited:
+            if waited:
+                with stages.time("cache_read"):
+                    found = await self._cache.whole(digest)
+                if found is not None:
+                    return *found, True
+            return await self._encode_image(digest, data, stages)
+
     async def _encode_image(self, digest: str, data: bytes, stages: Stages) -> tuple[Entry, Bytes2D, bool]:
-        """An image's whole entry, all its rows, and whether they were cached."""
         with stages.time("decode"):
             image = await asyncio.to_thread(decode, data, self._limits)
         with stages.time("tile"):

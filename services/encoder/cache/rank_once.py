@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from services.common.settings import SettingError
 from services.encoder import metrics
@@ -17,6 +19,9 @@ from services.encoder.settings import EncoderSettings
 
 # After a failure the store is left alone so long: a dead Redis costs one time-out now and then, not one a request.
 _PAUSE_S = 2.0
+# Longer than a pass of the tower takes; a replica that dies in it holds the others up no longer.
+_LEASE_S = 15.0
+_LEASE_POLL_S = 0.02
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +82,50 @@ class RankOnceCache:
         _count("hit")
         metrics.CACHE_BYTES.labels(direction="read").inc(rows.nbytes)
         return rows
+
+    async def whole(self, digest: str) -> tuple[Entry, Bytes2D] | None:
+        """An image's entry with all its rows; None if it has none, or not all of them."""
+        entry = await self.entry(digest)
+        if entry is None:
+            return None
+        rows = await self.rows(digest, entry, entry.valid.tolist())
+        return None if rows is None else (entry, rows)
+
+    @asynccontextmanager
+    async def lease(self, digest: str) -> AsyncIterator[bool]:
+        """Hold an image's lease, so that of all replicas one encodes it.
+
+        Yields whether somebody else had it before: then the entry is probably there now. A lease that can't be
+        had in time, or a store that is gone, stops nobody.
+        """
+        key = self._key(digest)
+        deadline = self._clock() + _LEASE_S
+        waited = False
+        while not (claimed := await self._claim(key)) and self._clock() < deadline:
+            waited = True
+            await asyncio.sleep(_LEASE_POLL_S)
+        try:
+            yield waited
+        finally:
+            if claimed:
+                await self._release(key)
+
+    async def _claim(self, key: str) -> bool:
+        if self._clock() < self._paused_until:
+            return True
+        try:
+            return await self._store.claim(key, _LEASE_S)
+        except StoreError as error:
+            self._pause(error)
+            return True
+
+    async def _release(self, key: str) -> None:
+        if self._clock() < self._paused_until:
+            return
+        try:
+            await self._store.release(key)
+        except StoreError as error:
+            self._pause(error)
 
     async def write(self, digest: str, entry: Entry, rows: Bytes2D) -> bool:
         """Keep an image's entry; False if the store could not."""

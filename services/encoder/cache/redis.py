@@ -52,6 +52,13 @@ class RedisStore(Store):
         await self._reach(pipeline.execute())
         return True
 
+    async def claim(self, key: str, seconds: float) -> bool:
+        claimed = await self._reach(self._client.set(_name(key, "lease"), b"", nx=True, px=int(seconds * 1000)))
+        return bool(claimed)
+
+    async def release(self, key: str) -> None:
+        await self._reach(self._client.delete(_name(key, "lease")))
+
     async def close(self) -> None:
         await self._client.aclose()
 

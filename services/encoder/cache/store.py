@@ -30,5 +30,13 @@ class Store(ABC):
         """Write both strings, replacing what is there; False for an entry that can never fit."""
 
     @abstractmethod
+    async def claim(self, key: str, seconds: float) -> bool:
+        """Take the entry's lease; False if somebody has it. It ends by ``release``, or after ``seconds``."""
+
+    @abstractmethod
+    async def release(self, key: str) -> None:
+        """End the entry's lease."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Give connections back."""

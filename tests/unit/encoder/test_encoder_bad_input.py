@@ -145,14 +145,18 @@ def test_no_pixels(width: int, height: int) -> None:
 
 
 class TestAspect:
-    @pytest.mark.parametrize(("width", "height"), [(1000, 2), (2, 1000), (25, 1), (1, 30)])
-    def test_too_long_and_thin(self, tiler: Tiler, width: int, height: int) -> None:
+    @pytest.mark.parametrize(
+        ("width", "height", "aspect", "limit"),
+        [(1000, 2, 500, 16), (2, 1000, 500, 16), (2500, 100, 25, 24), (100, 3000, 30, 24), (1, 30, 30, 16)],
+    )
+    def test_too_long_and_thin(self, tiler: Tiler, width: int, height: int, aspect: int, limit: int) -> None:
+        """The limit is the chosen grid's, and what is hardly there gets the first grid."""
         with pytest.raises(InvalidArgument) as caught:
             tiler.plan(width, height)
-        told = f"is {width}x{height} pixels, an aspect ratio of {max(width, height) // min(width, height)}:1"
-        assert str(caught.value) == f"image.data: {told}; the limit is 24:1"
+        told = f"image.data: is {width}x{height} pixels, an aspect ratio of {aspect}:1; the limit is {limit}:1"
+        assert str(caught.value) == told
 
-    @pytest.mark.parametrize(("width", "height"), [(24, 1), (1, 24), (2400, 100)])
+    @pytest.mark.parametrize(("width", "height"), [(2400, 100), (100, 2400), (16, 1), (1, 16)])
     def test_the_limit_itself_is_accepted(self, tiler: Tiler, width: int, height: int) -> None:
         assert tiler.plan(width, height).valid()[1:].any()
 
@@ -195,7 +199,8 @@ class TestRequests:
         self.refused("budget.max_tokens", "at least 1", max_tokens=0)
 
     @pytest.mark.parametrize(
-        "digest", ["", "a", "0" * 63, "0" * 65, "0" * 64 + "\n", "g" * 64, "A" * 64, "sha256:" + "0" * 57, "٠" * 64]
+        "digest",
+        ["", "a", "0" * 63, "0" * 65, "0" * 64 + "\n", "g" * 64, "A" * 64, "sha256:" + "0" * 57, "\u0660" * 64],
     )
     def test_malformed_digest(self, digest: str) -> None:
         self.refused("image.digest", "64 lower-case hex", digest=digest)
@@ -331,8 +336,8 @@ def test_corrupted_metadata() -> None:
 @pytest.mark.xfail(strict=True, reason=EXIF_BUG)
 @pytest.mark.parametrize(
     ("tag", "kind", "value"),
-    [(0x0102, 2, b"ab\0\0"), (0x8769, 2, b"ab\0\0"), (0x011A, 2, b"ab\0\0")],
-    ids=["bits per sample", "exif offset", "resolution"],
+    [(0x0102, 2, b"ab\0\0"), (0x011A, 2, b"ab\0\0")],
+    ids=["bits per sample", "resolution"],
 )
 def test_odd_metadata_is_no_reason_to_refuse(tag: int, kind: int, value: bytes) -> None:
     """A photo with an orientation and a tag of an unusual type, as in the wild."""

@@ -21,7 +21,7 @@ CLIP = f"{BUNDLED_MODEL}/clip"
 QUESTIONS = (
     "What number is on the sign?",
     "read",
-    "Où est le chat ? 猫はどこ？ 🙂",
+    "Où est le chat ? 猫はどこ 🙂",
     "x " * 300,
     " ".join(["what colour is the large round object above the table"] * 50),
 )
@@ -107,5 +107,5 @@ def test_unusable_checkpoints(tmp_path: Path) -> None:
         del tensors["text_projection.weight"]
 
     edit_weights(folder, drop)
-    with pytest.raises(SettingError, match=r"HEROSERVE_RELEVANCE_MODEL=.*text_projection"):
+    with pytest.raises(SettingError, match=r"(?s)HEROSERVE_RELEVANCE_MODEL=.*text_projection"):
         embedder(str(folder))

@@ -119,7 +119,7 @@ def test_a_batch_is_as_good_as_one_by_one(tower: VisionTower, tiler: Tiler) -> N
         np.testing.assert_allclose(image.relevance, lone.relevance, atol=1e-5)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.1), ("float16", 0.01)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.1), ("float16", 0.03)])
 def test_half_precision(tiles: np.ndarray, hidden: Any, dtype: str, tolerance: float) -> None:
     tower = VisionTower(EncoderSettings(dtype=dtype))
     output = tower.encode(tiles)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
-from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
-from heroserve.v1.chat_pb2 import Sampling as SamplingMessage
-from heroserve.v1.tokens_pb2 import Budget, Image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
+from heroserve.v1.chat_pb2 import Sampling as SamplingMessage
+from heroserve.v1.tokens_pb2 import Budget, Image
 from services.common.errors import InvalidArgument
 from services.llm.request import MAX_TEXT_CHARS, ChatJob, ImagePart, Sampling, parse_request
 
@@ -31,9 +31,7 @@ def system(*parts: Part) -> Message:
 
 
 def ask(*messages: Message, budget: Budget | None = None, **sampling) -> GenerateRequest:
-    return GenerateRequest(
-        messages=messages or [user(IMAGE, ASK)], budget=budget, sampling=SamplingMessage(**sampling)
-    )
+    return GenerateRequest(messages=messages or [user(IMAGE, ASK)], budget=budget, sampling=SamplingMessage(**sampling))
 
 
 REFUSED = {
@@ -154,13 +152,9 @@ def test_the_question_is_the_last_turns():
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-images = st.one_of(
-    st.builds(Image), st.builds(Image, data=st.binary(max_size=4)), st.builds(Image, digest=texts)
-)
+images = st.one_of(st.builds(Image), st.builds(Image, data=st.binary(max_size=4)), st.builds(Image, digest=texts))
 parts = st.one_of(st.builds(Part), st.builds(Part, text=texts), st.builds(Part, image=images))
-messages = st.builds(
-    Message, role=st.sampled_from([0, 1, 2, 3, 7, -1]), parts=st.lists(parts, max_size=4)
-)
+messages = st.builds(Message, role=st.sampled_from([0, 1, 2, 3, 7, -1]), parts=st.lists(parts, max_size=4))
 numbers = st.floats() | st.sampled_from([0.0, 1.0, 2.0])
 samplings = st.builds(
     SamplingMessage,
@@ -175,9 +169,7 @@ budgets = st.one_of(
     st.builds(Budget, retention=numbers),
     st.builds(Budget, max_tokens=st.integers(0, 2**32 - 1)),
 )
-requests = st.builds(
-    GenerateRequest, messages=st.lists(messages, max_size=4), budget=budgets, sampling=samplings
-)
+requests = st.builds(GenerateRequest, messages=st.lists(messages, max_size=4), budget=budgets, sampling=samplings)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

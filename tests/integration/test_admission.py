@@ -1,0 +1,88 @@
+"""Who is let in: API keys, and no more requests than fit. One LLM application of its own, narrow and locked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from ray import serve
+
+from heroserve.v1.chat_pb2 import DescribeChatRequest, GenerateRequest, Message, Part, Sampling
+from heroserve.v1.chat_pb2_grpc import VisionChatStub
+from scripts.redis_server import free_port
+from services.common import metrics
+from services.llm.app import build
+from tests.integration.conftest import Services
+
+KEY = "narrow-key"
+APPLICATION = ("application", "narrow")
+
+
+@pytest.fixture(scope="module")
+def narrow(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VisionChatStub]:
+    folder = str(tmp_path_factory.mktemp("narrow"))
+    metrics.prepare(folder)
+    application = build(
+        {
+            "HEROSERVE_API_KEYS": f"other,{KEY}",
+            "HEROSERVE_MAX_ONGOING_REQUESTS": "1",
+            "HEROSERVE_MAX_QUEUED_REQUESTS": "1",
+            "HEROSERVE_REPLICA_CPUS": "0.1",
+            "HEROSERVE_ENCODER_TARGET": services.grpc,
+            "HEROSERVE_METRICS_PORT": str(free_port()),
+            "HEROSERVE_METRICS_DIR": folder,
+        }
+    )
+    serve.run(application, name="narrow", route_prefix="/narrow")
+    with grpc.insecure_channel(services.grpc) as channel:
+        yield VisionChatStub(channel)
+    serve.delete("narrow")
+
+
+def long_request() -> GenerateRequest:
+    message = Message(role=Message.USER, parts=[Part(text="Go on")])
+    return GenerateRequest(messages=[message], sampling=Sampling(max_tokens=2000, temperature=2.0, seed=3))
+
+
+@pytest.mark.parametrize("sent", [None, "Bearer wrong", KEY, f"Basic {KEY}", "Bearer "])
+def test_without_a_valid_key(narrow: VisionChatStub, sent: str | None):
+    metadata = [APPLICATION] + ([("authorization", sent)] if sent else [])
+    for call in (
+        lambda: narrow.Describe(DescribeChatRequest(), metadata=metadata, timeout=20),
+        lambda: list(narrow.Generate(long_request(), metadata=metadata, timeout=20)),
+    ):
+        with pytest.raises(grpc.RpcError) as refusal:
+            call()
+        assert refusal.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert "authorization" in refusal.value.details()
+        assert KEY not in refusal.value.details()
+
+
+def test_with_a_key(narrow: VisionChatStub):
+    metadata = [APPLICATION, ("authorization", f"Bearer {KEY}")]
+    assert narrow.Describe(DescribeChatRequest(), metadata=metadata, timeout=20).engine == "transformers"
+
+
+def test_too_many_requests_are_refused_and_the_rest_served(narrow: VisionChatStub):
+    metadata = [APPLICATION, ("authorization", f"Bearer {KEY}")]
+    go = threading.Event()
+
+    def ask(_: int) -> grpc.StatusCode:
+        go.wait()
+        try:
+            list(narrow.Generate(long_request(), metadata=metadata, timeout=60))
+        except grpc.RpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = [pool.submit(ask, i) for i in range(8)]
+        time.sleep(0.2)
+        go.set()
+        codes = [outcome.result() for outcome in outcomes]
+    assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert codes.count(grpc.StatusCode.OK) >= 2

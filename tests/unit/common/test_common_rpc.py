@@ -1,0 +1,266 @@
+"""The gate in front of every handler: keys, statuses, counts, and what a caller is told of a bug."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+
+import grpc
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from ray.exceptions import RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.grpc_util import RayServegRPCContext
+
+from services.common import errors
+from services.common.rpc import RpcGate, as_service_error
+
+STATUSES = {
+    errors.NotFound("gone"): "NOT_FOUND",
+    errors.Unauthenticated("who"): "UNAUTHENTICATED",
+    errors.ResourceExhausted("full"): "RESOURCE_EXHAUSTED",
+    errors.DeadlineExceeded("late"): "DEADLINE_EXCEEDED",
+    errors.Unavailable("away"): "UNAVAILABLE",
+    errors.Internal("bug"): "INTERNAL",
+    errors.InvalidArgument("field", "is wrong"): "INVALID_ARGUMENT",
+}
+
+
+class Call:
+    """What Serve's gRPC proxy sees of an RPC."""
+
+    def __init__(self, metadata=()) -> None:
+        self.metadata = list(metadata)
+        self.code: grpc.StatusCode | None = None
+        self.details: str | None = None
+
+    def invocation_metadata(self):
+        return self.metadata
+
+    def set_code(self, code):
+        self.code = code
+
+    def set_details(self, details):
+        self.details = details
+
+
+class Gate(RpcGate):
+    def __init__(self, *keys: str) -> None:
+        self.counter = Counter("requests", "", ["code"], registry=CollectorRegistry())
+        super().__init__(keys, self.counter)
+
+    @property
+    def counts(self) -> dict[str, float]:
+        return {
+            sample.labels["code"]: sample.value
+            for family in self.counter.collect()
+            for sample in family.samples
+            if sample.name == "requests_total"
+        }
+
+
+def bearer(value: str) -> Call:
+    return Call([("user-agent", "x"), ("authorization", value)])
+
+
+def failing(error: BaseException):
+    async def answer():
+        raise error
+
+    return answer
+
+
+def test_the_stand_in_has_the_faces_of_serves_context():
+    assert all(hasattr(RayServegRPCContext, name) for name in vars(Call) if not name.startswith("_"))
+
+
+def test_every_service_error_is_in_this_table():
+    assert {type(error) for error in STATUSES} == set(errors.ServiceError.__subclasses__())
+    assert {type(error).code.name for error in STATUSES} == set(STATUSES.values())
+
+
+@pytest.mark.parametrize("error", STATUSES, ids=lambda error: type(error).__name__)
+async def test_a_unary_failure_is_a_status_and_an_empty_message(error):
+    gate, call, empty = Gate(), Call(), object()
+    assert await gate.unary(call, failing(error), empty) is empty
+    assert (call.code.name, call.details) == (STATUSES[error], str(error))
+    assert gate.counts == {STATUSES[error]: 1}
+
+
+@pytest.mark.parametrize("error", STATUSES, ids=lambda error: type(error).__name__)
+def test_a_streams_failure_is_a_status_and_leaves_as_it_is(error):
+    gate, call = Gate(), Call()
+    with pytest.raises(type(error)) as raised, gate.stream(call):
+        raise error
+    assert raised.value is error
+    assert (call.code.name, call.details) == (STATUSES[error], str(error))
+    assert gate.counts == {STATUSES[error]: 1}
+
+
+async def test_success_is_counted_and_sets_nothing():
+    gate, call, reply = Gate(), Call(), object()
+
+    async def answer():
+        return reply
+
+    assert await gate.unary(call, answer, object()) is reply
+    with gate.stream(call):
+        pass
+    assert (call.code, call.details) == (None, None)
+    assert gate.counts == {"OK": 2}
+
+
+@pytest.mark.parametrize(
+    "bug", [RuntimeError("secret: /models/x"), KeyError("secret"), AssertionError("secret"), ValueError("secret")]
+)
+async def test_a_bug_is_logged_and_not_told(bug, caplog):
+    gate, call, empty = Gate(), Call(), object()
+    with caplog.at_level(logging.ERROR, "services.common.rpc"):
+        assert await gate.unary(call, failing(bug), empty) is empty
+    assert call.code == grpc.StatusCode.INTERNAL
+    assert "secret" not in call.details
+    assert gate.counts == {"INTERNAL": 1}
+    (record,) = caplog.records
+    assert record.exc_info[1] is bug
+
+
+def test_a_streams_bug_does_not_leave_with_its_cause(caplog):
+    with pytest.raises(errors.Internal) as raised, Gate().stream(Call()):
+        raise RuntimeError("secret")
+    assert "secret" not in str(raised.value)
+    # Serve would print what it was raised from.
+    assert raised.value.__suppress_context__
+    assert raised.value.__cause__ is None
+
+
+async def test_a_callers_mistake_is_not_logged(caplog):
+    with caplog.at_level(logging.DEBUG):
+        await Gate().unary(Call(), failing(errors.InvalidArgument("a", "b")), None)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("way", ["unary", "stream"])
+async def test_cancelled_is_counted_and_goes_on(way):
+    gate, call = Gate(), Call()
+    with pytest.raises(asyncio.CancelledError):
+        if way == "unary":
+            await gate.unary(call, failing(asyncio.CancelledError()), None)
+        else:
+            with gate.stream(call):
+                raise asyncio.CancelledError
+    assert gate.counts == {"CANCELLED": 1}
+    assert call.code is None
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="rpc.py stream(): a generator that is closed between two responses (GeneratorExit) is counted as OK",
+)
+async def test_a_stream_that_is_closed_early_is_no_success():
+    gate = Gate()
+
+    async def handler():
+        with gate.stream(Call()):
+            yield 1
+            yield 2
+
+    responses = handler()
+    assert await anext(responses) == 1
+    await responses.aclose()
+    assert gate.counts == {"CANCELLED": 1}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        [],
+        [("authorization", "")],
+        [("authorization", "Bearer")],
+        [("authorization", "Bearer ")],
+        [("authorization", "Bearer wrong")],
+        [("authorization", "Bearer s3cre")],
+        [("authorization", "Bearer s3crets")],
+        [("authorization", "Bearer S3CRET")],
+        [("authorization", "s3cret")],
+        [("authorization", "Basic s3cret")],
+        [("authorization", "Bearer s3cret other")],
+        [("authorization", "Bearer s3cret,other")],
+        [("authorization", "Bearer schlüssel")],
+        [("authorization", b"\xff\xfe")],
+        [("x-api-key", "s3cret")],
+    ],
+    ids=str,
+)
+async def test_without_a_valid_key_nothing_runs(metadata):
+    gate, call, ran = Gate("s3cret", "other"), Call(metadata), []
+
+    async def answer():
+        ran.append(True)
+
+    assert await gate.unary(call, answer, "empty") == "empty"
+    assert not ran
+    assert call.code == grpc.StatusCode.UNAUTHENTICATED
+    assert "Bearer" in call.details
+    assert "s3cret" not in call.details
+    assert gate.counts == {"UNAUTHENTICATED": 1}
+    with pytest.raises(errors.Unauthenticated), gate.stream(Call(metadata)):
+        ran.append(True)
+    assert not ran
+
+
+@pytest.mark.parametrize("value", ["Bearer s3cret", "bearer s3cret", "BEARER other", "Bearer schlüssel-ключ"])
+async def test_any_of_the_keys_opens(value):
+    gate = Gate("s3cret", "other", "schlüssel-ключ")
+
+    async def answer():
+        return "in"
+
+    assert await gate.unary(bearer(value), answer, "empty") == "in"
+    assert gate.counts == {"OK": 1}
+
+
+@pytest.mark.parametrize("call", [Call(), bearer("Bearer whatever"), bearer("nonsense")])
+def test_without_keys_everybody_may(call):
+    gate = Gate()
+    with gate.stream(call):
+        pass
+    assert gate.counts == {"OK": 1}
+
+
+def test_counts_add_up_by_code():
+    gate = Gate()
+    for error in [*STATUSES, *STATUSES]:
+        with pytest.raises(errors.ServiceError), gate.stream(Call()):
+            raise error
+    assert gate.counts == dict.fromkeys(STATUSES.values(), 2)
+
+
+def over_ray(cause: Exception) -> Exception:
+    """As a deployment's exception arrives at the one that called it: pickled, behind Ray's own."""
+    return RayTaskError("f", "traceback with secret", pickle.loads(pickle.dumps(cause)))
+
+
+@pytest.mark.parametrize("wrap", [over_ray, lambda cause: over_ray(cause).as_instanceof_cause()])
+@pytest.mark.parametrize("error", STATUSES, ids=lambda error: type(error).__name__)
+def test_statuses_survive_ray(error, wrap):
+    got = as_service_error(wrap(error))
+    assert got.code.name == STATUSES[error]
+    assert got.message == error.message
+
+
+def test_a_bug_behind_ray_is_a_bug():
+    got = as_service_error(over_ray(KeyError("secret")))
+    assert isinstance(got, errors.Internal)
+    assert "secret" not in got.message
+
+
+def test_serves_own_errors():
+    full = BackPressureError(num_queued_requests=1, max_queued_requests=1)
+    assert as_service_error(full).code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert as_service_error(DeploymentUnavailableError("x")).code == grpc.StatusCode.UNAVAILABLE
+
+
+def test_an_invalid_argument_keeps_field_and_problem_over_a_wire():
+    error = pickle.loads(pickle.dumps(errors.InvalidArgument("a.b", "is 0")))
+    assert (error.field, error.problem, error.message, str(error)) == ("a.b", "is 0", "a.b: is 0", "a.b: is 0")

@@ -1,0 +1,132 @@
+"""Settings come from HEROSERVE_* variables, each checked, each failure by the variable's name."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from services.common.settings import BUNDLED_MODEL, SettingError, Settings
+from services.encoder.settings import EncoderSettings
+from services.llm.settings import LlmSettings
+
+PORT = ("4711", 4711, ["0", "65536", "-1", "x", "80.5"], "a whole number from 1 to 65535")
+# Variable: field, a value, what it becomes, what is refused, what is expected instead.
+CASES = {
+    "HEROSERVE_MODEL": ("model", " /models/x ", "/models/x", [], ""),
+    "HEROSERVE_DTYPE": ("dtype", "bfloat16", "bfloat16", ["int8", "FLOAT32"], "one of auto, float32, float16, bfl"),
+    "HEROSERVE_DEVICE": ("device", " cpu ", "cpu", ["gpu", "cuda:0"], "one of auto, cpu, cuda"),
+    "HEROSERVE_HTTP_HOST": ("host", "127.0.0.1", "127.0.0.1", [], ""),
+    "HEROSERVE_GRPC_PORT": ("grpc_port", *PORT),
+    "HEROSERVE_HTTP_PORT": ("http_port", *PORT),
+    "HEROSERVE_METRICS_PORT": ("metrics_port", *PORT),
+    "HEROSERVE_METRICS_DIR": ("metrics_dir", "/tmp/m", "/tmp/m", [], ""),
+    "HEROSERVE_API_KEYS": ("api_keys", " one, two ,,", ("one", "two"), [], ""),
+    "HEROSERVE_REQUEST_TIMEOUT_S": ("request_timeout_s", "0.5", 0.5, ["0", "3601", "nan", "inf"], "in (0, 3600]"),
+    "HEROSERVE_MIN_REPLICAS": ("min_replicas", "1", 1, ["0", "1001", "1.5"], "whole number from 1 to 1000"),
+    "HEROSERVE_MAX_REPLICAS": ("max_replicas", "1000", 1000, ["0", "1001"], "whole number from 1 to 1000"),
+    "HEROSERVE_MAX_ONGOING_REQUESTS": ("max_ongoing_requests", "7", 7, ["0", "10001"], "from 1 to 10000"),
+    "HEROSERVE_MAX_QUEUED_REQUESTS": ("max_queued_requests", "1", 1, ["0", "100001"], "from 1 to 100000"),
+    "HEROSERVE_REPLICA_CPUS": ("replica_cpus", "0.25", 0.25, ["0", "-1", "1025"], "in (0, 1024]"),
+    "HEROSERVE_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG", ["debug", "LOUD"], "one of DEBUG, INFO, WARNING, ERROR"),
+    "HEROSERVE_ENCODER_TARGET": ("encoder_target", "dns:///e:9000", "dns:///e:9000", [], ""),
+    "HEROSERVE_ENCODER_API_KEY": ("encoder_api_key", "s3cret", "s3cret", [], ""),
+    "HEROSERVE_ENCODER_TIMEOUT_S": ("encoder_timeout_s", "3600", 3600.0, ["0", "-1", "x"], "in (0, 3600]"),
+    "HEROSERVE_ENGINE": ("engine", "transformers", "transformers", ["sglang"], "expected one of transformers"),
+    "HEROSERVE_ENGINE_THREADS": ("engine_threads", "256", 256, ["0", "257"], "from 1 to 256"),
+    "HEROSERVE_NEWLINES": ("newlines", "kept_rows", "kept_rows", ["none"], "one of every_row, kept_rows"),
+    "HEROSERVE_POSITION_IDS": ("position_ids", "original", "original", ["gap"], "one of compact, original"),
+    "HEROSERVE_MAX_IMAGES": ("max_images", "64", 64, ["0", "65"], "from 1 to 64"),
+    "HEROSERVE_DEFAULT_MAX_TOKENS": ("default_max_tokens", "1048576", 1048576, ["0", "1048577"], "from 1 to 1048576"),
+}
+
+
+def test_every_variable_of_the_llm_service_is_in_this_table():
+    variables = {item.metadata["variable"]: item.name for item in dataclasses.fields(LlmSettings)}
+    assert variables == {variable: case[0] for variable, case in CASES.items()}
+
+
+@pytest.mark.parametrize("variable", CASES)
+def test_a_value_arrives(variable):
+    name, raw, value, *_ = CASES[variable]
+    settings = LlmSettings.from_env({variable: raw})
+    assert getattr(settings, name) == value
+    assert type(getattr(settings, name)) is type(value)
+    # And changes nothing else; only the metrics folder follows the metrics port.
+    changed = {
+        item.name
+        for item in dataclasses.fields(LlmSettings)
+        if getattr(settings, item.name) != getattr(LlmSettings(), item.name)
+    }
+    assert changed <= {name, *(["metrics_dir"] if name == "metrics_port" else [])}
+
+
+@pytest.mark.parametrize(("variable", "raw"), [(v, raw) for v, case in CASES.items() for raw in case[3]])
+def test_a_refusal_names_variable_value_and_what_is_expected(variable, raw):
+    with pytest.raises(SettingError) as refused:
+        LlmSettings.from_env({variable: raw})
+    assert str(refused.value).startswith(f"{variable}={raw!r}: expected ")
+    assert CASES[variable][4] in str(refused.value)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+@pytest.mark.parametrize("variable", CASES)
+def test_blank_is_unset(variable, blank):
+    assert LlmSettings.from_env({variable: blank}) == LlmSettings()
+
+
+def test_the_contracts_ports():
+    llm, encoder = LlmSettings.from_env({}), EncoderSettings.from_env({})
+    assert (llm.grpc_port, llm.http_port, llm.metrics_port) == (9001, 8001, 9101)
+    assert (encoder.grpc_port, encoder.http_port, encoder.metrics_port) == (9000, 8000, 9100)
+    assert llm.encoder_target.endswith(f":{encoder.grpc_port}")
+
+
+def test_the_bundled_model_is_the_default():
+    assert LlmSettings().model == EncoderSettings().model == BUNDLED_MODEL
+    assert (Path(BUNDLED_MODEL) / "config.json").is_file()
+
+
+def test_replicas_must_not_cross():
+    with pytest.raises(SettingError, match="^HEROSERVE_MAX_REPLICAS=2 is below HEROSERVE_MIN_REPLICAS=3$"):
+        LlmSettings.from_env({"HEROSERVE_MIN_REPLICAS": "3", "HEROSERVE_MAX_REPLICAS": "2"})
+    assert LlmSettings.from_env({"HEROSERVE_MIN_REPLICAS": "3", "HEROSERVE_MAX_REPLICAS": "3"}).max_replicas == 3
+
+
+def test_metrics_folders_do_not_meet():
+    folders = {
+        settings.metrics_dir
+        for settings in (
+            LlmSettings(),
+            EncoderSettings(),
+            LlmSettings(metrics_port=9999),
+            EncoderSettings(metrics_port=9101),
+        )
+    }
+    assert len(folders) == 4
+
+
+def test_settings_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        LlmSettings().model = "x"
+
+
+def test_a_setting_error_is_a_value_error():
+    assert issubclass(SettingError, ValueError)
+
+
+def test_other_variables_do_not_matter():
+    assert LlmSettings.from_env({"HEROSERVE_MODLE": "x", "PATH": "y"}) == LlmSettings()
+
+
+def test_the_environment_is_read_by_default(monkeypatch):
+    monkeypatch.setenv("HEROSERVE_MAX_IMAGES", "7")
+    assert LlmSettings.from_env().max_images == 7
+
+
+def test_both_services_read_the_common_variables():
+    common = {item.metadata["variable"] for item in dataclasses.fields(Settings)}
+    for cls in (LlmSettings, EncoderSettings):
+        assert common <= {item.metadata["variable"] for item in dataclasses.fields(cls)}
+        assert all(v.startswith("HEROSERVE_") for v in (item.metadata["variable"] for item in dataclasses.fields(cls)))

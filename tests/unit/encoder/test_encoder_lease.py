@@ -1,0 +1,101 @@
+"""Several encoder replicas over one Redis: an image that all of them miss is encoded by one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import pytest
+
+from heroserve.v1.encoder_pb2 import VisualTokens
+from scripts.redis_server import RedisServer
+from services.encoder.cache import rank_once
+from services.encoder.cache.rank_once import RankOnceCache
+from services.encoder.cache.redis import RedisStore
+from services.encoder.image import ImageLimits
+from services.encoder.pipeline import EncodePipeline, Mask, Tiles
+from services.encoder.ranked import RankedImage
+from services.encoder.ranking import rank_images
+from services.encoder.request import EncodeJob
+from services.encoder.tiling import Tiler
+from services.encoder.tower import VisionTower
+from tests.pictures import encoded, picture
+
+DATA = encoded(picture(300, 200))
+
+
+class SlowTower:
+    """The real tower, a quarter of a second late, counting."""
+
+    def __init__(self, tower: VisionTower) -> None:
+        self.calls = 0
+        self.failures = 0
+        self._tower = tower
+
+    async def __call__(self, tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
+        self.calls += 1
+        await asyncio.sleep(0.25)
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("the accelerator fell over")
+        return rank_images(self._tower.encode(tiles), [mask], self._tower.hero)[0], {}
+
+
+def replica(tower: VisionTower, tiler: Tiler, slow: SlowTower, server: RedisServer, depth: float = 1.0):
+    return EncodePipeline(
+        encoder_id=tower.encoder_id,
+        tiler=tiler,
+        limits=ImageLimits(10**7, 10**8),
+        hero=tower.hero,
+        cache=RankOnceCache(RedisStore(server.url, 60, 1.0), tower.encoder_id),
+        cache_depth=depth,
+        tower=slow,
+        embedder=None,
+    )
+
+
+def job(retention: float) -> EncodeJob:
+    return EncodeJob(hashlib.sha256(DATA).hexdigest(), DATA, "What?", retention, None, False)
+
+
+async def test_one_replica_encodes_for_all(tower: VisionTower, tiler: Tiler, redis_server: RedisServer):
+    slow = SlowTower(tower)
+    replicas = [replica(tower, tiler, slow, redis_server) for _ in range(4)]
+    retentions = [0.1, 0.4, 0.7, 1.0]
+    answers = await asyncio.gather(*(r.encode(job(k)) for r, k in zip(replicas, retentions, strict=True)))
+    assert slow.calls == 1
+    assert [answer.cache for answer in answers] == [VisualTokens.MISS] * 4
+    alone = await replica(tower, tiler, slow, redis_server).encode(job(0.4))
+    assert alone.cache == VisualTokens.HIT
+    assert alone.features == answers[1].features
+
+
+async def test_a_replica_that_fails_hands_the_lease_on(tower: VisionTower, tiler: Tiler, redis_server: RedisServer):
+    slow = SlowTower(tower)
+    slow.failures = 1
+    replicas = [replica(tower, tiler, slow, redis_server) for _ in range(2)]
+    outcomes = await asyncio.gather(*(r.encode(job(0.5)) for r in replicas), return_exceptions=True)
+    assert slow.calls == 2
+    assert sorted(isinstance(outcome, VisualTokens) for outcome in outcomes) == [False, True]
+
+
+async def test_a_replica_that_dies_holds_nobody_up_for_long(
+    tower: VisionTower, tiler: Tiler, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rank_once, "_LEASE_S", 0.6)
+    store = RedisStore(redis_server.url, 60, 1.0)
+    assert await store.claim(f"{tower.encoder_id}:{job(1).digest}", 60)
+    slow = SlowTower(tower)
+    answer = await asyncio.wait_for(replica(tower, tiler, slow, redis_server).encode(job(0.5)), 5)
+    assert answer.cache == VisualTokens.MISS
+    assert slow.calls == 1
+
+
+async def test_a_shallow_cache_does_not_starve_a_deep_request(
+    tower: VisionTower, tiler: Tiler, redis_server: RedisServer
+):
+    slow = SlowTower(tower)
+    replicas = [replica(tower, tiler, slow, redis_server, depth=0.3) for _ in range(2)]
+    answers = await asyncio.gather(replicas[0].encode(job(0.1)), replicas[1].encode(job(1.0)))
+    assert answers[1].savings.dropped == 0
+    assert answers[0].savings.kept < answers[1].savings.kept
