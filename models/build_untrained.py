@@ -27,8 +27,17 @@ from transformers import (
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-TILE, PATCH = 112, 14
-PINPOINTS = [[TILE * h, TILE * w] for h, w in ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2), (3, 3))]
+# (rows, columns) of tiles.
+GRIDS = ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2), (3, 3))
+TOWER = CLIPVisionConfig(
+    hidden_size=64,
+    intermediate_size=256,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    image_size=112,
+    patch_size=14,
+    projection_dim=32,
+)
 SPECIALS = ["<pad>", "<s>", "</s>", "<image>", "<|system|>", "<|user|>", "<|assistant|>"]
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>"
@@ -76,19 +85,13 @@ def spread(model: torch.nn.Module, factor: float) -> None:
             parameter.data.mul_(factor)
 
 
-def build(folder: Path, seed: int) -> None:
+def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
+    """Write a checkpoint with this vision tower to ``folder``, and the CLIP model it belongs to to its ``clip``."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer("")
     vocabulary = len(tokenizer)
-    vision = CLIPVisionConfig(
-        hidden_size=64,
-        intermediate_size=256,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        image_size=TILE,
-        patch_size=PATCH,
-        projection_dim=32,
-    )
+    tile = vision.image_size
+    pinpoints = [[tile * rows, tile * columns] for rows, columns in GRIDS]
     language = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=64,
@@ -106,8 +109,8 @@ def build(folder: Path, seed: int) -> None:
         vision_config=vision,
         text_config=language,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        image_grid_pinpoints=PINPOINTS,
-        image_seq_length=(TILE // PATCH) ** 2,
+        image_grid_pinpoints=pinpoints,
+        image_seq_length=(tile // vision.patch_size) ** 2,
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
         heroserve={"trained": False, "note": "random weights; what this model answers means nothing"},
@@ -122,7 +125,7 @@ def build(folder: Path, seed: int) -> None:
     model.save_pretrained(folder)
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
-    save_image_processor(folder)
+    save_image_processor(folder, tile, pinpoints)
 
     text = CLIPTextConfig(
         vocab_size=vocabulary,
@@ -131,23 +134,25 @@ def build(folder: Path, seed: int) -> None:
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=77,
-        projection_dim=32,
+        projection_dim=vision.projection_dim,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    clip = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=32))
+    clip = CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=vision.projection_dim)
+    )
     # The very tower: one pass gives features and relevance.
     clip.vision_model.load_state_dict(model.model.vision_tower.state_dict())
     clip.save_pretrained(folder / "clip")
     build_tokenizer(" </s>").save_pretrained(folder / "clip")
-    save_image_processor(folder / "clip")
+    save_image_processor(folder / "clip", tile, pinpoints)
 
 
-def save_image_processor(folder: Path) -> None:
-    side = {"height": TILE, "width": TILE}
+def save_image_processor(folder: Path, tile: int, pinpoints: list[list[int]]) -> None:
+    side = {"height": tile, "width": tile}
     LlavaNextImageProcessorPil(
-        size={"shortest_edge": TILE}, crop_size=side, image_grid_pinpoints=PINPOINTS
+        size={"shortest_edge": tile}, crop_size=side, image_grid_pinpoints=pinpoints
     ).save_pretrained(folder)
     # A stable file: no library version, keys in order.
     path = folder / "preprocessor_config.json"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from transformers import AutoConfig
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoTokenizer
 from transformers.utils.hub import cached_file
 
 from services.common.settings import SettingError
@@ -82,9 +82,30 @@ class Checkpoint:
         return Path(found) if found else None
 
     def json(self, filename: str) -> dict[str, Any]:
-        """One of its JSON files; empty if it has none."""
+        """One of its JSON files; empty if it has none.
+
+        Raises:
+            SettingError: it is not JSON.
+        """
         path = self.path(filename)
-        return json.loads(path.read_text(encoding="utf-8")) if path else {}
+        if path is None:
+            return {}
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise self.unusable(f"{filename} is not JSON ({error})") from error
+        return content
+
+    def tokenizer(self) -> Any:
+        """Its tokenizer.
+
+        Raises:
+            SettingError: it has none that can be read.
+        """
+        try:
+            return AutoTokenizer.from_pretrained(self.name)
+        except (OSError, ValueError) as error:
+            raise self.unusable(f"it has no usable tokenizer ({_first_line(error)})") from error
 
     def tensors(self, select: Callable[[str], str | None]) -> dict[str, torch.Tensor]:
         """Load the tensors that ``select`` gives a name to, under that name, in their stored dtype.
@@ -97,11 +118,14 @@ class Checkpoint:
             path = self.path(shard)
             if path is None:
                 raise self.unusable(f"{shard} is missing")
-            with safe_open(path, framework="pt") as weights:
-                for stored in names or weights.keys():
-                    name = select(stored)
-                    if name is not None:
-                        tensors[name] = weights.get_tensor(stored)
+            try:
+                with safe_open(path, framework="pt") as weights:
+                    for stored in names or weights.keys():
+                        name = select(stored)
+                        if name is not None:
+                            tensors[name] = weights.get_tensor(stored)
+            except SafetensorError as error:
+                raise self.unusable(f"{shard} is damaged or incomplete ({error})") from error
         if not tensors:
             raise self.unusable("its weights hold none of the tensors this service needs")
         return tensors

@@ -13,13 +13,19 @@ import time
 from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server, values
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server, values
 from prometheus_client.multiprocess import MultiProcessCollector
+
+__all__ = ["VARIABLE", "Counter", "Histogram", "prepare", "serve"]
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _RETRY_S = 2.0
 
 logger = logging.getLogger(__name__)
+
+if VARIABLE in os.environ:
+    # A metric opens its file when it is made, on whichever node that is.
+    Path(os.environ[VARIABLE]).mkdir(parents=True, exist_ok=True)
 
 
 def serve(port: int, folder: str) -> None:

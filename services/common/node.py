@@ -20,27 +20,35 @@ if TYPE_CHECKING:
 # What travels in one message, both ways: an image, or every feature of one. Ray's own limit is 2 GiB.
 _MAX_MESSAGE_BYTES = 64 << 20
 _OBJECT_STORE_BYTES = 256 << 20
+# Both, because a proxy's services are fixed when Serve starts, and two applications may share one Serve.
+SERVICERS = (
+    "heroserve.v1.encoder_pb2_grpc.add_VisionEncoderServicer_to_server",
+    "heroserve.v1.chat_pb2_grpc.add_VisionChatServicer_to_server",
+)
 
 logger = logging.getLogger(__name__)
 
 
-def main(read: Callable[[], Settings], build: Callable[[], Application], servicer: str) -> None:
+def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None:
     """Start the service and stay until SIGTERM or SIGINT; then let requests finish, and stop.
+
+    It has a local Ray of its own. Where RAY_ADDRESS is set it joins that one instead, and its Serve, if one runs there
+    already: then that one's ports count.
 
     Args:
         read: its settings.
-        build: its Ray Serve application; imported by now, but built after the environment is set.
-        servicer: import path of the function that adds it to a gRPC server.
+        build: its Ray Serve application.
     """
     try:
         settings = read()
-        _check_ports(settings)
-        _serve(settings, build, servicer)
+        if "RAY_ADDRESS" not in os.environ:
+            _check_ports(settings)
+        _serve(settings, build)
     except SettingError as error:
         sys.exit(f"heroserve: {error}")
 
 
-def _serve(settings: Settings, build: Callable[[], Application], servicer: str) -> None:
+def _serve(settings: Settings, build: Callable[[], Application]) -> None:
     import ray
     from ray import serve
     from ray.serve.schema import LoggingConfig
@@ -57,22 +65,32 @@ def _serve(settings: Settings, build: Callable[[], Application], servicer: str) 
         object_store_memory=None if address else _OBJECT_STORE_BYTES,
         logging_level=logging.WARNING,
     )
-    stop = threading.Event()
+    ready, stop = threading.Event(), threading.Event()
+
+    def end(number: int, _: object) -> None:
+        stop.set()
+        if not ready.is_set():
+            sys.exit(128 + number)
+
     # Not earlier: Ray puts in handlers of its own.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     try:
         serve.start(
             proxy_location="EveryNode",
             http_options={"host": settings.host, "port": settings.http_port},
             grpc_options={
                 "port": settings.grpc_port,
-                "grpc_servicer_functions": [servicer],
+                "grpc_servicer_functions": list(SERVICERS),
                 "request_timeout_s": settings.request_timeout_s,
             },
             logging_config=quiet,
         )
-        serve.run(build(), name=settings.name, route_prefix=f"/{settings.name}", logging_config=quiet)
+        try:
+            serve.run(build(), name=settings.name, route_prefix=f"/{settings.name}", logging_config=quiet)
+        except RuntimeError as error:
+            sys.exit(f"heroserve: {settings.name} did not start; what its replicas logged is above ({error})")
+        ready.set()
         logger.info(
             "%s is ready: gRPC on port %d, health at http://%s:%d/-/healthz, metrics at http://%s:%d/metrics",
             settings.name,
@@ -84,7 +102,8 @@ def _serve(settings: Settings, build: Callable[[], Application], servicer: str) 
         logger.info("%s is stopping: requests under way may finish", settings.name)
         serve.delete(settings.name)
     finally:
-        serve.shutdown()  # type: ignore[no-untyped-call]
+        if not address:
+            serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
     logger.info("%s has stopped", settings.name)
 

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import grpc
-from prometheus_client import Counter
 from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.grpc_util import RayServegRPCContext
 
 from services.common.errors import Internal, ResourceExhausted, ServiceError, Unauthenticated, Unavailable
+from services.common.metrics import Counter
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class RpcGate:
         try:
             self._authenticate(context)
             yield
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             code = grpc.StatusCode.CANCELLED
             raise
         except Exception as cause:

@@ -21,9 +21,12 @@ class SettingError(ValueError):
     """A setting can't be used; the message names its environment variable."""
 
 
-def setting(variable: str, parse: Parser, default: Any) -> Any:
-    """A dataclass field read from ``variable``; ``parse`` raises ValueError with what is expected."""
-    return field(default=default, metadata={"variable": variable, "parse": parse})
+def setting(variable: str, parse: Parser, default: Any, *, secret: bool = False) -> Any:
+    """A dataclass field read from ``variable``; ``parse`` raises ValueError with what is expected.
+
+    A ``secret`` stays out of the settings' repr, and so out of logs.
+    """
+    return field(default=default, repr=not secret, metadata={"variable": variable, "parse": parse})
 
 
 def text(value: str) -> str:
@@ -98,7 +101,7 @@ class Settings:
     http_port: int = setting("HEROSERVE_HTTP_PORT", port, 0)
     metrics_port: int = setting("HEROSERVE_METRICS_PORT", port, 0)
     metrics_dir: str = setting("HEROSERVE_METRICS_DIR", text, "")
-    api_keys: tuple[str, ...] = setting("HEROSERVE_API_KEYS", words, ())
+    api_keys: tuple[str, ...] = setting("HEROSERVE_API_KEYS", words, (), secret=True)
     request_timeout_s: float = setting("HEROSERVE_REQUEST_TIMEOUT_S", real(0, 3600, above=True), 300.0)
     min_replicas: int = setting("HEROSERVE_MIN_REPLICAS", integer(1, 1000), 1)
     max_replicas: int = setting("HEROSERVE_MAX_REPLICAS", integer(1, 1000), 1)

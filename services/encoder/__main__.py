@@ -9,4 +9,4 @@ node.set_environment()
 from services.encoder.app import build  # noqa: E402
 from services.encoder.settings import EncoderSettings  # noqa: E402
 
-node.main(EncoderSettings.from_env, build, "heroserve.v1.encoder_pb2_grpc.add_VisionEncoderServicer_to_server")
+node.main(EncoderSettings.from_env, build)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, CLIPTextModelWithProjection
+from transformers import CLIPTextModelWithProjection
 
 from services.common import checkpoint as checkpoints
 from services.common.checkpoint import Checkpoint
@@ -28,7 +28,7 @@ class QuestionEmbedder:
         self._model = CLIPTextModelWithProjection(_with_projection(config.text_config, config.projection_dim))
         checkpoints.load(self._model, weights, source)
         self._model.eval()
-        self._tokenizer = AutoTokenizer.from_pretrained(source.name)
+        self._tokenizer = source.tokenizer()
         self._max_length = config.text_config.max_position_embeddings
         self._known: OrderedDict[str, np.ndarray[Any, np.dtype[np.float32]]] = OrderedDict()
         self._lock = threading.Lock()

@@ -7,11 +7,10 @@ import re
 from dataclasses import dataclass
 
 from heroserve.v1.encoder_pb2 import EncodeRequest
-from services.common.budget import check_budget
 from services.common.errors import InvalidArgument
+from services.common.limits import MAX_QUESTION_CHARS, check_budget
 from services.encoder.image import ImageLimits, check_size
 
-MAX_QUESTION_CHARS = 32_768
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 

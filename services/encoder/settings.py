@@ -18,7 +18,7 @@ class EncoderSettings(Settings):
     http_port: int = setting("HEROSERVE_HTTP_PORT", integer(1, 65535), 8000)
     metrics_port: int = setting("HEROSERVE_METRICS_PORT", integer(1, 65535), 9100)
     relevance_model: str = setting("HEROSERVE_RELEVANCE_MODEL", text, "")
-    cache_url: str = setting("HEROSERVE_CACHE_URL", text, "memory://")
+    cache_url: str = setting("HEROSERVE_CACHE_URL", text, "memory://", secret=True)
     cache_ttl_s: int = setting("HEROSERVE_CACHE_TTL_S", integer(1, 365 * 86400), 86400)
     cache_timeout_s: float = setting("HEROSERVE_CACHE_TIMEOUT_S", real(0, 60, above=True), 1.0)
     cache_memory_bytes: int = setting("HEROSERVE_CACHE_MEMORY_BYTES", integer(1 << 20, 1 << 40), 1 << 30)

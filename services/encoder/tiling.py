@@ -77,6 +77,7 @@ class Tiler:
         side = self.patches_per_side
         high, wide = rows * side, cols * side
         top = left = 0
+        limit = wide
         # Rounded as unpad_image does, so that the same rows are cut off.
         if width / height > wide / high:
             filled = int(round(height * (wide / width), 7))
@@ -84,11 +85,12 @@ class Tiler:
         else:
             filled = int(round(width * (high / height), 7))
             left = (wide - filled) // 2
+            limit = high
         if filled < 1:
-            aspect, limit = max(width / height, height / width), max(high, wide)
+            aspect = max(width / height, height / width)
             raise InvalidArgument(
                 FIELD,
-                f"is {width}x{height} pixels, an aspect ratio of {aspect:.0f}:1; the limit is {limit}:1",
+                f"is {width}x{height} pixels, an aspect ratio of {round(aspect, 1):g}:1; the limit is {limit}:1",
             )
         return TilePlan(width, height, rows, cols, side, top, high - top, left, wide - left)
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AttentionInterface, CLIPVisionModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers import CLIPVisionModel
 
 from services.common import checkpoint as checkpoints
 from services.common.checkpoint import Checkpoint, prefixed
+from services.encoder.attention import ATTENTION
 from services.encoder.hero import HeroConfig
+from services.encoder.pixels import pixel_table
 from services.encoder.relevance import clip_config
 from services.encoder.settings import EncoderSettings
-from services.encoder.tiling import Tiler, preprocessor_config
+from services.encoder.tile_relevance import SeparateRelevance, SharedRelevance, TileEmbedder
+from services.encoder.tiling import Tiler
 
 # Part of the encoder's identity: raise it when rows or entries change their meaning.
 SCHEMA = 1
@@ -25,7 +27,6 @@ _TOWER = prefixed(
     "vision_tower.vision_model.", "vision_tower.", "model.vision_tower.vision_model.", "model.vision_tower."
 )
 _CLIP_VISION = prefixed("vision_model.")
-_ATTENTION = "heroserve_cls_rows"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class VisionTower:
 
         weights = _clean(source.tensors(_TOWER))
         self._tower = self._build(config.vision_config, weights, source)
-        self._pixels = _pixel_table(preprocessor_config(source)).to(self.device)
+        self._pixels = pixel_table(source).to(self.device)
         self._relevance, relevance_digest = self._load_relevance(settings, weights)
         tiler = Tiler.of(source)
         self.max_tiles = tiler.max_tiles
@@ -72,6 +73,7 @@ class VisionTower:
             {
                 "schema": SCHEMA,
                 "weights": checkpoints.digest(weights),
+                "arithmetic": _arithmetic(config.vision_config),
                 "relevance": relevance_digest,
                 "tiler": [tiler.tile_size, tiler.patch_size, tiler.pinpoints, tiler.resample],
                 "pixels": self._pixels.tolist(),
@@ -118,50 +120,25 @@ class VisionTower:
 
     def _load_relevance(
         self, settings: EncoderSettings, tower_weights: dict[str, torch.Tensor]
-    ) -> tuple[SharedRelevance | SeparateRelevance | None, str]:
+    ) -> tuple[TileEmbedder | None, str]:
         if settings.relevance is None:
             return None, ""
         source = Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL")
         config = clip_config(source)
         weights = _clean(source.tensors(_CLIP_VISION))
         projection = source.tensors(prefixed("visual_projection."))["weight"].to(self.device, self.dtype)
-        identity = checkpoints.digest(weights | {"visual_projection": projection.cpu()})
-        if _same(weights, tower_weights):
+        pixels = pixel_table(source)
+        identity = _digest(
+            {
+                "weights": checkpoints.digest(weights | {"visual_projection": projection.cpu()}),
+                "arithmetic": _arithmetic(config.vision_config),
+                "pixels": pixels.tolist(),
+            }
+        )
+        if _same(weights, tower_weights) and _arithmetic(config.vision_config) == _arithmetic(self._tower.config):
             return SharedRelevance(self._tower.post_layernorm, projection), identity
         tower = self._build(config.vision_config, weights, source)
-        pixels = _pixel_table(preprocessor_config(source)).to(self.device)
-        return SeparateRelevance(tower, projection, pixels), identity
-
-
-class SharedRelevance:
-    """The relevance model's tower is the tower itself: its CLS is projected, nothing is run twice."""
-
-    def __init__(self, post_layernorm: torch.nn.Module, projection: torch.Tensor) -> None:
-        self._post_layernorm = post_layernorm
-        self._projection = projection
-
-    def __call__(self, raw: torch.Tensor, cls: torch.Tensor) -> torch.Tensor:
-        return _unit(self._post_layernorm(cls) @ self._projection.T)
-
-
-class SeparateRelevance:
-    """The original CLIP beside a fine-tuned tower; tiles are resized to what it was trained on."""
-
-    def __init__(self, tower: CLIPVisionModel, projection: torch.Tensor, pixels: torch.Tensor) -> None:
-        self._tower = tower
-        self._projection = projection
-        # Value 0 and the step to 1, a channel: resized tiles are no longer whole numbers.
-        self._offset = pixels[:, :1, None]
-        self._step = ((pixels[:, -1:] - pixels[:, :1]) / 255)[..., None]
-
-    def __call__(self, raw: torch.Tensor, cls: torch.Tensor) -> torch.Tensor:
-        size = self._tower.config.image_size
-        tiles = raw.float()
-        if tiles.shape[-1] != size:
-            tiles = torch.nn.functional.interpolate(tiles, size=(size, size), mode="bicubic", antialias=True)
-            tiles = tiles.round().clamp(0, 255)
-        pixels = (tiles * self._step + self._offset).to(self._projection.dtype)
-        return _unit(self._tower(pixels).pooler_output @ self._projection.T)
+        return SeparateRelevance(tower, projection, pixels.to(self.device)), identity
 
 
 def hero_config(settings: EncoderSettings, layers: int) -> HeroConfig:
@@ -170,46 +147,11 @@ def hero_config(settings: EncoderSettings, layers: int) -> HeroConfig:
     return config.for_depth(layers)
 
 
-def _attention_with_cls_rows(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    scaling: float,
-    cls_rows: list[torch.Tensor] | None = None,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    """SDPA, which never shows its weights; where a list is passed, the CLS row is computed once more for it."""
-    if cls_rows is not None:
-        logits = (query[:, :, :1] @ key.transpose(-1, -2)).float() * scaling
-        cls_rows.append(logits.softmax(dim=-1)[:, :, 0, 1:])
-    output: tuple[torch.Tensor, None] = sdpa_attention_forward(
-        module, query, key, value, attention_mask, scaling=scaling, **kwargs
-    )
-    return output
-
-
-AttentionInterface.register(_ATTENTION, _attention_with_cls_rows)
-
-
 def _build_tower(config: Any, weights: dict[str, torch.Tensor], source: Checkpoint) -> CLIPVisionModel:
-    config._attn_implementation = _ATTENTION
+    config._attn_implementation = ATTENTION
     tower = CLIPVisionModel(config)
     checkpoints.load(tower, {name: tensor.float() for name, tensor in weights.items()}, source)
     return tower.eval()
-
-
-def _pixel_table(processor: dict[str, Any]) -> torch.Tensor:
-    """What each byte becomes in each channel, float32 [3, 256], by the arithmetic of the image processor.
-
-    A table, because the tower's device need not round as NumPy does.
-    """
-    scaled = (np.arange(256).astype(np.float64) * processor.get("rescale_factor", 1 / 255)).astype(np.float32)
-    mean = np.array(processor["image_mean"], np.float32)
-    std = np.array(processor["image_std"], np.float32)
-    return torch.from_numpy((scaled[None] - mean[:, None]) / std[:, None])
 
 
 def _clean(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -223,8 +165,9 @@ def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     )
 
 
-def _unit(embedding: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.normalize(embedding.float(), dim=-1)
+def _arithmetic(config: Any) -> list[Any]:
+    """What of a tower's config changes its outputs and is not seen in its weights."""
+    return [config.hidden_act, config.layer_norm_eps, config.num_attention_heads]
 
 
 def _digest(identity: dict[str, Any]) -> str:

@@ -9,4 +9,4 @@ node.set_environment()
 from services.llm.app import build  # noqa: E402
 from services.llm.settings import LlmSettings  # noqa: E402
 
-node.main(LlmSettings.from_env, build, "heroserve.v1.chat_pb2_grpc.add_VisionChatServicer_to_server")
+node.main(LlmSettings.from_env, build)

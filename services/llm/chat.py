@@ -94,7 +94,7 @@ class ChatPipeline:
     async def _prepare(self, job: ChatJob) -> _Ready:
         ids = self._prompts.build(job)
         started = time.perf_counter()
-        encoded = await asyncio.gather(*(self._encoder.encode(part, job.question, job.budget) for part in job.images))
+        encoded = await self._encode(job)
         encode_seconds = time.perf_counter() - started if encoded else 0.0
         images = [(tokens, lay_out(tokens, self._settings.newlines)) for tokens in encoded]
         usage = Usage(
@@ -102,14 +102,17 @@ class ChatPipeline:
             prompt_visual_tokens=sum(tokens.savings.kept for tokens in encoded),
             prompt_newline_tokens=sum(layout.newlines for _, layout in images),
         )
-        max_tokens = self._fit(job, sum(len(layout.source) for _, layout in images) + usage.prompt_text_tokens)
+        original = self._settings.position_ids == "original"
+        # Positions are what the model has a limited number of: original ones count dropped tokens too.
+        image_positions = sum(layout.full_length if original else len(layout.source) for _, layout in images)
+        max_tokens = self._fit(job, image_positions + usage.prompt_text_tokens)
         prompt = await asyncio.to_thread(
             assemble,
             self._model,
             ids,
             self._prompts.image_token_id,
             images,
-            original_positions=self._settings.position_ids == "original",
+            original_positions=original,
         )
         self._count(prompt, usage, images)
         savings = Savings(
@@ -119,6 +122,15 @@ class ChatPipeline:
         )
         return _Ready(prompt, usage, savings, max_tokens, encode_seconds)
 
+    async def _encode(self, job: ChatJob) -> list[VisualTokens]:
+        tasks = [asyncio.ensure_future(self._encoder.encode(part, job.question, job.budget)) for part in job.images]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            # When one fails, nobody waits for the others.
+            for task in tasks:
+                task.cancel()
+
     def _fit(self, job: ChatJob, prompt_tokens: int) -> int:
         """Tokens that may be generated behind a prompt of this length."""
         limit = self._model.context_length
@@ -126,8 +138,8 @@ class ChatPipeline:
         if room < 1:
             raise InvalidArgument(
                 "messages",
-                f"make a prompt of {prompt_tokens} tokens; the limit is {limit} with the answer. "
-                "Shorten the text or lower budget.retention",
+                f"make a prompt of {prompt_tokens} tokens; the limit is {limit} with the answer. Shorten the text"
+                + (" or lower budget.retention" if self._settings.position_ids == "compact" else ""),
             )
         wanted = job.sampling.max_tokens
         if wanted is None:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenizers.decoders import DecodeStream
+# What an incomplete character decodes to.
+_UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+_LONGEST = 16
 
 
 class Detokenizer:
     """Text of one answer, token by token: whole characters only, nothing of a stop string or after it.
 
     Args:
-        tokenizer: the model's, fast.
+        tokenizer: the model's.
         stop: strings that end the answer.
     """
 
     def __init__(self, tokenizer: Any, stop: tuple[str, ...]) -> None:
         self._tokenizer = tokenizer
         self._stop = stop
-        self._stream = DecodeStream(skip_special_tokens=True)
         self._ids: list[int] = []
+        # Tokens before _read are in _decoded. Decoding starts a little earlier, at _start, because what a token
+        # says (a space, half a character) can depend on the one before it.
+        self._start = 0
+        self._read = 0
         self._decoded = ""
         self._told = 0
         self.stopped = False
@@ -27,17 +32,29 @@ class Detokenizer:
     def add(self, token: int) -> str:
         """The text that ``token`` makes certain; "" while more is needed. Sets ``stopped`` at a stop string."""
         self._ids.append(token)
-        self._decoded += self._stream.step(self._tokenizer.backend_tokenizer, token) or ""
+        fresh = self._fresh()
+        # A character has four bytes at most: what is unfinished after many more tokens is broken, and stays so.
+        pending = fresh.endswith(_UNFINISHED) and len(self._ids) - self._read <= _LONGEST
+        if not pending:
+            self._decoded += fresh
+            self._start, self._read = self._read, len(self._ids)
         return self._tell(len(self._decoded) - self._held_back())
 
     def finish(self) -> str:
         """What was held back, once no more tokens come; bytes that make no character come out as U+FFFD."""
         if self.stopped:
             return ""
-        whole: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)
-        if whole.startswith(self._decoded):
-            self._decoded = whole
+        self._decoded += self._fresh()
         return self._tell(len(self._decoded))
+
+    def _fresh(self) -> str:
+        """Text of the tokens from _read on."""
+        known, whole = (
+            self._tokenizer.decode(ids, skip_special_tokens=True)
+            for ids in (self._ids[self._start : self._read], self._ids[self._start :])
+        )
+        text: str = whole[len(known) :]
+        return text
 
     def _tell(self, end: int) -> str:
         found = [at for stop in self._stop if (at := self._decoded.find(stop, self._told)) >= 0]

@@ -14,6 +14,7 @@ from services.common.errors import (
     ServiceError,
     Unavailable,
 )
+from services.common.limits import MAX_QUESTION_CHARS
 from services.llm.request import ImagePart
 from services.llm.settings import LlmSettings
 
@@ -28,7 +29,10 @@ class EncoderClient:
         self._target = settings.encoder_target
         self._timeout_s = settings.encoder_timeout_s
         self._client = heroserve.AsyncClient(
-            encoder_target=settings.encoder_target, api_key=settings.encoder_api_key or None
+            encoder_target=settings.encoder_target,
+            api_key=settings.encoder_api_key or None,
+            # The client behind a chat request retries too; between them that would be many.
+            retry=heroserve.RetryPolicy(attempts=3),
         )
 
     async def encode(self, part: ImagePart, question: str, budget: Budget) -> VisualTokens:
@@ -41,7 +45,8 @@ class EncoderClient:
         try:
             return await self._client.encode(
                 part.image,
-                question,
+                # Its beginning is enough to tell what is relevant: CLIP reads 77 tokens.
+                question[:MAX_QUESTION_CHARS],
                 retention=budget.retention if limit == "retention" else None,
                 max_visual_tokens=budget.max_tokens if limit == "max_tokens" else None,
                 timeout_s=self._timeout_s,
@@ -62,6 +67,8 @@ class EncoderClient:
     def _translate(self, error: heroserve.HeroserveError, field: str) -> ServiceError:
         if isinstance(error, heroserve.InvalidArgument):
             name, _, problem = error.details.partition(": ")
+            if name == "question":
+                return InvalidArgument("messages", f"ask a question that the encoder refuses: {problem}")
             # The encoder's "image.data" is that of a message's part here; its other fields are named alike.
             return InvalidArgument(
                 f"{field}{name.removeprefix('image')}" if name.startswith("image") else name, problem

@@ -28,6 +28,8 @@ class LanguageModel:
         self.device = checkpoints.pick_device(settings.device)
         self.dtype = checkpoints.pick_dtype(settings.dtype, self.device)
         self.config: Any = config.text_config
+        # In a checkpoint of several models, what ties the head to the embeddings stands at the top.
+        self.config.tie_word_embeddings = config.tie_word_embeddings or config.text_config.tie_word_embeddings
         self.causal_lm = self._load_language_model(source)
         self._projector = LlavaNextMultiModalProjector(config)
         weights = source.tensors(prefixed("multi_modal_projector.", "model.multi_modal_projector."))
@@ -67,6 +69,8 @@ class LanguageModel:
             state_dict=source.tensors(select),
             dtype=self.dtype,
             output_loading_info=True,
+            # Told with the other misfits, below.
+            ignore_mismatched_sizes=True,
         )
         problems = {kind: names for kind, names in report.items() if names}
         if problems:
@@ -76,8 +80,9 @@ class LanguageModel:
 
 def _eos_token_ids(source: Checkpoint, config: Any) -> frozenset[int]:
     """Tokens that end an answer: the generation config's, else the model's."""
-    own = source.json("generation_config.json")
-    eos = (GenerationConfig.from_dict(own) if own else config).eos_token_id
+    eos = GenerationConfig.from_dict(source.json("generation_config.json")).eos_token_id
+    if eos is None:
+        eos = config.eos_token_id
     if eos is None:
         return frozenset()
     return frozenset([eos] if isinstance(eos, int) else eos)

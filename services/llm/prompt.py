@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from services.common.checkpoint import Checkpoint
 from services.common.errors import InvalidArgument
 from services.llm.request import ChatJob, ImagePart, Turn
@@ -19,7 +17,7 @@ class PromptBuilder:
     """
 
     def __init__(self, source: Checkpoint) -> None:
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(source.name)
+        self.tokenizer: Any = source.tokenizer()
         self.image_token_id: int = source.llava_next().image_token_id
         self._image_token: str = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
         self._template = _chat_template(source) or self.tokenizer.chat_template
@@ -32,13 +30,7 @@ class PromptBuilder:
         Raises:
             InvalidArgument: a text holds the image placeholder itself.
         """
-        for i, turn in enumerate(job.turns):
-            for j, part in enumerate(turn.parts):
-                if isinstance(part, str) and self._image_token in part:
-                    raise InvalidArgument(
-                        f"messages[{i}].parts[{j}].text",
-                        f"holds {self._image_token!r}, which is reserved; send the image as a part of its own",
-                    )
+        self._refuse_placeholders(job)
         text: str = self.tokenizer.apply_chat_template(
             [_as_template_message(turn) for turn in job.turns],
             chat_template=self._template,
@@ -48,7 +40,24 @@ class PromptBuilder:
         # Templates differ in whether they write the beginning-of-sequence token themselves.
         bos = self.tokenizer.bos_token
         ids: list[int] = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos))).input_ids
+        if ids.count(self.image_token_id) != len(job.images):
+            raise InvalidArgument(
+                "messages",
+                f"have {len(job.images)} images, but {ids.count(self.image_token_id)} after the model's chat template; "
+                f"a text may hold {self._image_token!r}, which is reserved, or the template has no place for images",
+            )
         return ids
+
+    def _refuse_placeholders(self, job: ChatJob) -> None:
+        """Texts are joined by the template, so what makes a placeholder only together counts too."""
+        for i, turn in enumerate(job.turns):
+            texts = {f".parts[{j}].text": part for j, part in enumerate(turn.parts) if isinstance(part, str)}
+            for place, text in [*texts.items(), (".parts", "".join(texts.values()))]:
+                if self._image_token in text:
+                    raise InvalidArgument(
+                        f"messages[{i}]{place}",
+                        f"holds {self._image_token!r}, which is reserved; send the image as a part of its own",
+                    )
 
 
 def _as_template_message(turn: Turn) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.chat_pb2 import Sampling as SamplingMessage
 from heroserve.v1.tokens_pb2 import Budget, Image
-from services.common.budget import check_budget
 from services.common.errors import InvalidArgument
+from services.common.limits import check_budget
 
 MAX_TEXT_CHARS = 262_144
 MAX_STOPS = 8

@@ -17,7 +17,7 @@ class LlmSettings(Settings):
     http_port: int = setting("HEROSERVE_HTTP_PORT", integer(1, 65535), 8001)
     metrics_port: int = setting("HEROSERVE_METRICS_PORT", integer(1, 65535), 9101)
     encoder_target: str = setting("HEROSERVE_ENCODER_TARGET", text, "localhost:9000")
-    encoder_api_key: str = setting("HEROSERVE_ENCODER_API_KEY", text, "")
+    encoder_api_key: str = setting("HEROSERVE_ENCODER_API_KEY", text, "", secret=True)
     encoder_timeout_s: float = setting("HEROSERVE_ENCODER_TIMEOUT_S", real(0, 3600, above=True), 60.0)
     engine: str = setting("HEROSERVE_ENGINE", choice("transformers"), "transformers")
     engine_threads: int = setting("HEROSERVE_ENGINE_THREADS", integer(1, 256), 4)

@@ -64,10 +64,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         http_options={"host": "127.0.0.1", "port": ports["http"]},
         grpc_options={
             "port": ports["grpc"],
-            "grpc_servicer_functions": [
-                "heroserve.v1.encoder_pb2_grpc.add_VisionEncoderServicer_to_server",
-                "heroserve.v1.chat_pb2_grpc.add_VisionChatServicer_to_server",
-            ],
+            "grpc_servicer_functions": list(node.SERVICERS),
             "request_timeout_s": 120,
         },
     )

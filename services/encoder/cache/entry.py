@@ -143,6 +143,13 @@ def parse(meta: bytes) -> Entry:
     checksum, length = _HEAD.unpack_from(meta)
     if zlib.crc32(memoryview(meta)[4:]) != checksum:
         raise CorruptEntryError("meta fails its checksum")
+    try:
+        return _parse_body(meta, length)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CorruptEntryError(f"laid out as another version does ({error!r})") from error
+
+
+def _parse_body(meta: bytes, length: int) -> Entry:
     header = json.loads(meta[_HEAD.size : _HEAD.size + length])
     if header.get("schema") != SCHEMA:
         raise CorruptEntryError(f"schema {header.get('schema')} in place of {SCHEMA}")

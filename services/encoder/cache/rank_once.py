@@ -165,13 +165,16 @@ def open_store(settings: EncoderSettings) -> Store:
     url = settings.cache_url
     if url == "memory://":
         return MemoryStore(settings.cache_memory_bytes, settings.cache_ttl_s)
-    # The URL may hold a password, so no message repeats it.
+    # The URL may hold a password, so no message repeats any of it.
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise SettingError("HEROSERVE_CACHE_URL: expected memory://, redis://host:port/db, rediss:// or unix://")
     try:
         return RedisStore(url, settings.cache_ttl_s, settings.cache_timeout_s)
-    except ValueError as error:
-        raise SettingError(f"HEROSERVE_CACHE_URL: {error}") from error
+    except ValueError:
+        raise SettingError(
+            "HEROSERVE_CACHE_URL: not a usable Redis URL; expected redis://[user:password@]host:port/db, "
+            "with reserved characters percent-encoded"
+        ) from None
 
 
 def _count(result: str) -> None:

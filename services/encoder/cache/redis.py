@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 from redis import asyncio as aioredis
+from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from services.encoder.cache.store import Store, StoreError
 
@@ -23,17 +24,26 @@ class RedisStore(Store):
         url: redis://, rediss:// or unix://.
         ttl_s: whole seconds.
         timeout_s: for connecting, and for each command.
+
+    Raises:
+        ValueError: the URL can't be used; what it says may repeat the password.
     """
 
     def __init__(self, url: str, ttl_s: int, timeout_s: float) -> None:
         self._ttl_s = ttl_s
-        # One retry replaces a connection that died while idle; a dead server is the caller's to sit out.
+        # One retry replaces a connection that died while idle. A time-out is not tried again: it is the limit.
         self._client: Any = aioredis.Redis.from_url(
             url,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 1),
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
+        pool = self._client.connection_pool
+        try:
+            # Unknown options in the URL would else come out at the first request.
+            pool.connection_class(**pool.connection_kwargs)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
 
     async def meta(self, key: str) -> bytes | None:
         return await self._reach(self._client.get(_name(key, "meta")))

@@ -14,6 +14,9 @@ from services.llm.assemble import Prompt
 from services.llm.model import LanguageModel
 from services.llm.request import Sampling
 
+# Any colder, and dividing logits by the temperature overflows; the softmax is a single spike by then.
+_GREEDY_BELOW = 1e-6
+
 
 class TransformersEngine:
     """Generates with ``model``; ``threads`` requests at a time, the others wait in line."""
@@ -72,7 +75,7 @@ class _Sampler:
     """Draws one token from logits [V]."""
 
     def __init__(self, sampling: Sampling, device: torch.device) -> None:
-        self._greedy = sampling.temperature == 0
+        self._greedy = sampling.temperature < _GREEDY_BELOW
         if self._greedy:
             return
         self._warpers = [TemperatureLogitsWarper(sampling.temperature)]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heroserve.v1.tokens_pb2 import Budget
-from services.common.budget import check_budget
 from services.common.errors import InvalidArgument
+from services.common.limits import check_budget
 
 
 @pytest.mark.parametrize("retention", [0, -0.0, -1, 1.0000001, 2, math.nan, math.inf, -math.inf])

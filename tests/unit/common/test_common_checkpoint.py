@@ -53,13 +53,13 @@ def test_shards_with_nothing_wanted_stay_closed(sharded, tmp_path):
 
 @pytest.mark.parametrize("form", ["single", "sharded"])
 def test_nothing_of_what_is_wanted_names_the_variable(form, request):
-    with pytest.raises(SettingError, match="^HEROSERVE_MODEL='.*none of the tensors"):
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*none of the tensors"):
         request.getfixturevalue(form).tensors(prefixed("c."))
 
 
 def test_no_weights(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(SettingError, match="^HEROSERVE_X='.*only safetensors weights are read$"):
+    with pytest.raises(SettingError, match=r"^HEROSERVE_X='.*only safetensors weights are read$"):
         Checkpoint(str(tmp_path), "HEROSERVE_X").tensors(every)
 
 
@@ -132,7 +132,7 @@ def test_a_digest_is_of_names_dtypes_shapes_and_values():
 )
 def test_weights_that_do_not_fit_name_the_variable(weights):
     module = torch.nn.Linear(3, 2, bias=False)
-    with pytest.raises(SettingError, match="^HEROSERVE_X='name': weights do not fit the config"):
+    with pytest.raises(SettingError, match=r"^HEROSERVE_X='name': weights do not fit the config"):
         load(module, weights, Checkpoint("name", "HEROSERVE_X"))
     load(module, {"weight": torch.ones(2, 3)}, Checkpoint("name", "HEROSERVE_X"))
     assert module.weight.sum() == 6
@@ -160,5 +160,5 @@ def test_devices(monkeypatch, there):
     if there:
         assert pick_device("cuda").type == "cuda"
     else:
-        with pytest.raises(SettingError, match="^HEROSERVE_DEVICE='cuda'"):
+        with pytest.raises(SettingError, match=r"^HEROSERVE_DEVICE='cuda'"):
             pick_device("cuda")

@@ -49,8 +49,8 @@ def test_configuring_twice_changes_only_the_level(loggers):
     assert not ours.propagate
 
 
-def test_lines_name_their_module(loggers, monkeypatch):
-    ours, _ = loggers
+@pytest.mark.usefixtures("loggers")
+def test_lines_name_their_module(monkeypatch):
     stderr = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
     logs.configure("INFO")

@@ -89,21 +89,14 @@ def test_the_bundled_model_is_the_default():
 
 
 def test_replicas_must_not_cross():
-    with pytest.raises(SettingError, match="^HEROSERVE_MAX_REPLICAS=2 is below HEROSERVE_MIN_REPLICAS=3$"):
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MAX_REPLICAS=2 is below HEROSERVE_MIN_REPLICAS=3$"):
         LlmSettings.from_env({"HEROSERVE_MIN_REPLICAS": "3", "HEROSERVE_MAX_REPLICAS": "2"})
     assert LlmSettings.from_env({"HEROSERVE_MIN_REPLICAS": "3", "HEROSERVE_MAX_REPLICAS": "3"}).max_replicas == 3
 
 
 def test_metrics_folders_do_not_meet():
-    folders = {
-        settings.metrics_dir
-        for settings in (
-            LlmSettings(),
-            EncoderSettings(),
-            LlmSettings(metrics_port=9999),
-            EncoderSettings(metrics_port=9101),
-        )
-    }
+    services = [LlmSettings(), EncoderSettings(), LlmSettings(metrics_port=9999), EncoderSettings(metrics_port=9101)]
+    folders = {settings.metrics_dir for settings in services}
     assert len(folders) == 4
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from transformers import CLIPModel
 
+from scripts.redis_server import RedisServer, free_port
 from services.common.settings import BUNDLED_MODEL
 from services.encoder.settings import EncoderSettings
 from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
-from tests.redis_server import RedisServer, free_port
 from tests.reference import Reference
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,11 @@ from prometheus_client import REGISTRY
 from safetensors.torch import load_file, save_file
 
 from services.common.settings import BUNDLED_MODEL
+from services.encoder.pipeline import Mask, Tiles
 from services.encoder.ranked import RankedImage
+from services.encoder.ranking import rank_images
 from services.encoder.tiling import TilePlan
+from services.encoder.tower import VisionTower
 
 Tensors = dict[str, torch.Tensor]
 
@@ -97,3 +102,33 @@ def random_image(plan: TilePlan, *, width: int = 5, dtype: str = "float32", dim:
 
 # 2 x 2 tiles of 4 x 4 patches; the picture leaves a row of them free at the top, and three at the bottom.
 PLAN = TilePlan(width=100, height=50, rows=2, cols=2, side=4, top=1, bottom=5, left=0, right=8)
+
+
+class InProcessTower:
+    """The real tower as the pipeline calls it. It counts, and does what a test tells it to.
+
+    Attributes:
+        calls: passes begun.
+        begun: released once a pass that begins.
+        gate: when set, passes wait for it.
+        failures: passes still to fail.
+    """
+
+    def __init__(self, tower: VisionTower) -> None:
+        self.calls = 0
+        self.begun = asyncio.Semaphore(0)
+        self.gate: asyncio.Event | None = None
+        self.failures = 0
+        self._tower = tower
+
+    async def __call__(self, tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
+        self.calls += 1
+        self.begun.release()
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("the accelerator fell over")
+        started = time.perf_counter()
+        (image,) = rank_images(self._tower.encode(tiles), [mask], self._tower.hero)
+        return image, {"tower": time.perf_counter() - started, "rank": 0.0}

@@ -10,6 +10,7 @@ import pytest
 import redis
 from encoder_parts import PLAN, Clock, counted, random_image
 
+from scripts.redis_server import RedisServer
 from services.encoder.cache import entry as entries
 from services.encoder.cache.entry import Entry, build_entry, dump
 from services.encoder.cache.memory import MemoryStore
@@ -17,7 +18,6 @@ from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store, StoreError
 from services.encoder.ranked import Bytes2D
-from tests.redis_server import RedisServer
 
 ID, DIGEST = "0" * 32, "f" * 64
 META, ROWS = f"heroserve:{ID}:{DIGEST}:meta", f"heroserve:{ID}:{DIGEST}:rows"
@@ -71,11 +71,16 @@ async def look_up(cache: RankOnceCache, wanted: Sequence[int] = COUNTS) -> Bytes
     return None if entry is None else await cache.rows(DIGEST, entry, wanted)
 
 
-@pytest.mark.parametrize("kind", ["memory", "redis"])
-async def test_miss_write_hit(
-    request: pytest.FixtureRequest, made: tuple[Entry, Bytes2D], counts: Counts, kind: str
-) -> None:
-    cache = RankOnceCache(MemoryStore(1 << 20, 60), ID) if kind == "memory" else request.getfixturevalue("cache")
+@pytest.fixture(params=["memory", "redis"])
+async def either(request: pytest.FixtureRequest, redis_server: RedisServer) -> AsyncIterator[RankOnceCache]:
+    store = MemoryStore(1 << 20, 60) if request.param == "memory" else RedisStore(redis_server.url, 60, 2.0)
+    cache = RankOnceCache(store, ID)
+    yield cache
+    await cache.close()
+
+
+async def test_miss_write_hit(either: RankOnceCache, made: tuple[Entry, Bytes2D], counts: Counts) -> None:
+    cache = either
     entry, rows = made
     assert await look_up(cache) is None
     assert counts() == {"miss": 1}

@@ -18,8 +18,9 @@ from services.common.settings import BUNDLED_MODEL
 from services.encoder.hero import HeroConfig
 from services.encoder.ranking import rank_images
 from services.encoder.settings import EncoderSettings
+from services.encoder.tile_relevance import SharedRelevance
 from services.encoder.tiling import Tiler
-from services.encoder.tower import SharedRelevance, VisionTower
+from services.encoder.tower import VisionTower
 from tests.pictures import picture
 from tests.reference import Reference
 

@@ -13,6 +13,7 @@ from heroserve.v1 import encoder_pb2_grpc
 from heroserve.v1.encoder_pb2 import EncoderDescription, EncodeRequest, VisualTokens
 from heroserve.v1.tokens_pb2 import Budget, Image
 from services.common import errors
+from services.encoder.request import MAX_QUESTION_CHARS
 from services.llm.encoder_client import EncoderClient
 from services.llm.request import ImagePart
 from services.llm.settings import LlmSettings
@@ -69,11 +70,6 @@ def test_fields_are_those_of_the_chat_request(client, details, field, problem):
     assert (error.field, error.problem) == (field, problem)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="encoder_client.py _translate(): a chat request has no field 'question'; the encoder's limit of 32768 "
-    "characters is met by texts that request.py takes (262144)",
-)
 def test_a_question_too_long_for_the_encoder_is_told_in_the_chats_words(client):
     error = client._translate(heroserve.InvalidArgument("question: is 40000 characters; the limit is 32768"), FIELD)
     assert error.field.startswith("messages")
@@ -118,6 +114,16 @@ async def test_what_is_asked_for_arrives(peer, budget):
     (request,) = peer.requests
     assert (request.image, request.question, request.budget) == (Image(data=b"png"), "What?", budget)
     assert peer.metadata["authorization"] == "Bearer s3cret"
+
+
+async def test_of_a_long_question_the_beginning_is_sent(peer):
+    client = EncoderClient(LlmSettings(encoder_target=peer.target))
+    await client.encode(ImagePart(FIELD, Image(data=b"png")), "é" * 40_000 + "!", Budget())
+    await client.close()
+    question = peer.requests[0].question
+    assert set(question) == {"é"}
+    # What the encoder takes.
+    assert 1000 < len(question) <= MAX_QUESTION_CHARS
 
 
 async def test_a_refusal_over_the_wire(peer):

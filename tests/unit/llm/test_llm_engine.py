@@ -212,11 +212,11 @@ async def test_what_fails_in_the_model_reaches_who_reads(model, engine, forwards
             raise RuntimeError("out of memory")
 
     forwards.before = fail
-    got = []
+    tokens = engine.generate(text_prompt(model), GREEDY, 10)
+    await anext(tokens)
+    await anext(tokens)
     with pytest.raises(RuntimeError, match="out of memory"):
-        async for token in engine.generate(text_prompt(model), GREEDY, 10):
-            got.append(token)
-    assert len(got) == 2
+        await anext(tokens)
     assert len(await collect(engine.generate(text_prompt(model), GREEDY, 3))) == 3
 
 
@@ -261,12 +261,6 @@ async def test_the_narrowest_choice_is_greedy(model, engine, sampling):
 
 
 @pytest.mark.parametrize("temperature", [1e-38, 1e-40, 1e-300, 5e-324])
-@pytest.mark.xfail(
-    strict=True,
-    reason="engines/transformers.py _Sampler: logits / temperature overflows float32 and multinomial refuses NaN, "
-    "though request.py accepts every temperature in [0, 2]",
-    raises=RuntimeError,
-)
 async def test_temperatures_next_to_0_are_greedy(model, engine, temperature):
     greedy = await collect(engine.generate(text_prompt(model), GREEDY, 12))
     assert await drawn(engine, model, temperature=temperature, seed=1) == greedy

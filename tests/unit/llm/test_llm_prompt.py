@@ -155,12 +155,6 @@ def test_what_only_looks_like_a_placeholder_is_text(prompts, text):
     assert build(prompts, [("user", [112, text])]).count(IMAGE) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ValueError,
-    reason="prompt.py build(): the placeholder is looked for part by part, but templates join parts; "
-    "assemble() then finds one placeholder too many and the caller gets INTERNAL",
-)
 @pytest.mark.parametrize("turns", [[("user", ["<ima", "ge>"])], [("user", ["what", "<", "image>"])]], ids=str)
 def test_a_placeholder_made_of_two_parts_is_refused(prompts, model, turns):
     with pytest.raises(InvalidArgument, match=r"^messages\[0\]\.parts"):
@@ -169,3 +163,11 @@ def test_a_placeholder_made_of_two_parts_is_refused(prompts, model, turns):
 
 def test_a_question_of_a_service_without_images(prompts):
     assert build(prompts, CONVERSATIONS["text only"]) == prompts.build(job("what is the word?"))
+
+
+def test_a_placeholder_made_by_a_template_that_trims_is_refused(tmp_path):
+    folder = edited(tmp_path / "m")
+    (tmp_path / "m" / "chat_template.jinja").write_text(TEMPLATE.replace("part.text", "part.text | trim"))
+    prompts = PromptBuilder(Checkpoint(folder, "HEROSERVE_MODEL"))
+    with pytest.raises(InvalidArgument, match=r"^messages"):
+        build(prompts, [("user", ["<ima ", " ge>"])])

@@ -1,4 +1,4 @@
-"""The Budget message, checked the same by both services."""
+"""What both services check alike."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 
 from heroserve.v1.tokens_pb2 import Budget
 from services.common.errors import InvalidArgument
+
+# CLIP reads 77 tokens of a question; this keeps a tokenizer from chewing on a book.
+MAX_QUESTION_CHARS = 32_768
 
 
 def check_budget(budget: Budget) -> None:

@@ -1,1 +1,0 @@
-from scripts.redis_server import RedisServer, executable, free_port  # noqa: F401

@@ -1,0 +1,197 @@
+"""Requests that meet: an image that several miss at once is encoded once, and nobody suffers for another."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+import pytest
+from encoder_parts import InProcessTower
+
+from heroserve.v1.encoder_pb2 import VisualTokens
+from services.common.errors import InvalidArgument
+from services.encoder.cache.memory import MemoryStore
+from services.encoder.cache.rank_once import RankOnceCache
+from services.encoder.image import ImageLimits
+from services.encoder.pipeline import EncodePipeline
+from services.encoder.request import EncodeJob
+from services.encoder.single_flight import SingleFlight
+from services.encoder.tiling import Tiler
+from services.encoder.tower import VisionTower
+from tests.pictures import encoded, picture
+
+ONE, OTHER = encoded(picture(300, 200)), encoded(picture(300, 200, 1))
+
+
+def job(data: bytes = ONE, retention: float = 0.2) -> EncodeJob:
+    return EncodeJob(hashlib.sha256(data).hexdigest(), data, "What?", retention, None, False)
+
+
+@pytest.fixture
+def gated(tower: VisionTower) -> InProcessTower:
+    made = InProcessTower(tower)
+    made.gate = asyncio.Event()
+    return made
+
+
+@pytest.fixture
+def pipeline(tower: VisionTower, tiler: Tiler, gated: InProcessTower) -> EncodePipeline:
+    return EncodePipeline(
+        encoder_id=tower.encoder_id,
+        tiler=tiler,
+        limits=ImageLimits(10**7, 10**7),
+        hero=tower.hero,
+        cache=RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id),
+        cache_depth=1.0,
+        tower=gated,
+        embedder=None,
+    )
+
+
+def start(pipeline: EncodePipeline, *jobs: EncodeJob) -> list[asyncio.Task[VisualTokens]]:
+    return [asyncio.create_task(pipeline.encode(one)) for one in jobs]
+
+
+async def in_the_tower(gated: InProcessTower, calls: int) -> None:
+    """Wait until so many passes have begun, and some more, in case there are too many."""
+    for _ in range(calls):
+        await asyncio.wait_for(gated.begun.acquire(), 10)
+    await asyncio.sleep(0.05)
+    assert gated.calls == calls
+
+
+async def test_one_image_once(pipeline: EncodePipeline, gated: InProcessTower) -> None:
+    tasks = start(pipeline, job(), job(retention=0.6), job(retention=1.0))
+    await in_the_tower(gated, 1)
+    gated.gate.set()
+    answers = await asyncio.gather(*tasks)
+    assert gated.calls == 1
+    assert [answer.cache for answer in answers] == [VisualTokens.MISS] * 3
+    kept = [answer.savings.kept for answer in answers]
+    assert kept == sorted(set(kept))
+    for answer, retention in zip(answers, (0.2, 0.6, 1.0), strict=True):
+        again = await pipeline.encode(job(retention=retention))
+        assert again.cache == VisualTokens.HIT
+        assert again.features == answer.features
+
+
+async def test_two_images_twice_and_at_the_same_time(pipeline: EncodePipeline, gated: InProcessTower) -> None:
+    tasks = start(pipeline, job(ONE), job(OTHER))
+    await in_the_tower(gated, 2)
+    gated.gate.set()
+    one, other = await asyncio.gather(*tasks)
+    assert one.image_digest != other.image_digest
+    assert one.features.data != other.features.data
+
+
+@pytest.mark.parametrize("leaves", [0, 1])
+async def test_one_waiter_leaves(pipeline: EncodePipeline, gated: InProcessTower, leaves: int) -> None:
+    tasks = start(pipeline, job(), job())
+    await in_the_tower(gated, 1)
+    tasks[leaves].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[leaves]
+    gated.gate.set()
+    assert (await tasks[1 - leaves]).cache == VisualTokens.MISS
+    assert gated.calls == 1
+
+
+async def test_all_waiters_leave_and_the_work_is_not_lost(pipeline: EncodePipeline, gated: InProcessTower) -> None:
+    tasks = start(pipeline, job(), job())
+    await in_the_tower(gated, 1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    (late,) = start(pipeline, job())
+    await asyncio.sleep(0.02)
+    gated.gate.set()
+    assert (await late).savings.kept > 0
+    assert gated.calls == 1
+    assert (await pipeline.encode(job())).cache == VisualTokens.HIT
+
+
+async def test_a_failure_is_everybodys_but_not_the_next_ones(pipeline: EncodePipeline, gated: InProcessTower) -> None:
+    gated.failures = 1
+    tasks = start(pipeline, job(), job(), job(OTHER))
+    await in_the_tower(gated, 2)
+    gated.gate.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(outcome, RuntimeError) for outcome in outcomes] in ([True, True, False], [False, False, True])
+    failed = ONE if isinstance(outcomes[0], RuntimeError) else OTHER
+    assert (await pipeline.encode(job(failed))).cache == VisualTokens.MISS
+    assert gated.calls == 3
+
+
+async def test_a_bad_image_fails_all_who_sent_it(pipeline: EncodePipeline) -> None:
+    outcomes = await asyncio.gather(*start(pipeline, job(b"bad"), job(b"bad")), return_exceptions=True)
+    assert all(isinstance(outcome, InvalidArgument) for outcome in outcomes)
+
+
+class TestSingleFlight:
+    async def test_shared_while_it_runs_and_no_longer(self) -> None:
+        flights: SingleFlight[int] = SingleFlight()
+        runs = 0
+
+        async def work() -> int:
+            nonlocal runs
+            runs += 1
+            await asyncio.sleep(0.01)
+            return runs
+
+        assert await asyncio.gather(*(flights.run("a", work) for _ in range(5))) == [1] * 5
+        assert await flights.run("a", work) == 2
+        assert flights._tasks == {}
+
+    async def test_keys_are_apart(self) -> None:
+        flights: SingleFlight[str] = SingleFlight()
+
+        async def work(key: str) -> str:
+            await asyncio.sleep(0.01)
+            return key
+
+        keys = ["a", "b", "a", "c"]
+        assert await asyncio.gather(*(flights.run(key, lambda key=key: work(key)) for key in keys)) == keys
+
+    async def test_failures_are_not_kept(self) -> None:
+        flights: SingleFlight[int] = SingleFlight()
+
+        async def fail() -> int:
+            await asyncio.sleep(0.01)
+            raise LookupError("no")
+
+        outcomes = await asyncio.gather(*(flights.run("a", fail) for _ in range(3)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [LookupError] * 3
+
+        async def succeed() -> int:
+            return 1
+
+        assert await flights.run("a", succeed) == 1
+
+    async def test_a_failure_nobody_waits_for_is_not_reported_as_lost(self) -> None:
+        flights: SingleFlight[int] = SingleFlight()
+        reports: list[Any] = []
+        loop = asyncio.get_running_loop()
+        before = loop.get_exception_handler()
+        loop.set_exception_handler(lambda _, context: reports.append(context))
+        try:
+            release = asyncio.Event()
+
+            async def fail() -> int:
+                await release.wait()
+                raise LookupError("no")
+
+            waiter = asyncio.create_task(flights.run("a", fail))
+            await asyncio.sleep(0.01)
+            waiter.cancel()
+            await asyncio.gather(waiter, return_exceptions=True)
+            release.set()
+            await asyncio.sleep(0.02)
+            import gc
+
+            gc.collect()
+            await asyncio.sleep(0)
+        finally:
+            loop.set_exception_handler(before)
+        assert reports == []
+        assert flights._tasks == {}
