@@ -15,6 +15,9 @@ OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # A channel outlives many calls: without this it would stay with the first server it met.
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+    # gRPC shares connections between a process's channels, and with them the pause after another's failure: a new
+    # client would start with UNAVAILABLE for a server that is up.
+    ("grpc.use_local_subchannel_pool", 1),
     # Notices a dead server during a call. A server that is not told otherwise hangs up on clients that ping
     # an idle connection, or a quiet one much more often than this.
     ("grpc.keepalive_time_ms", 60_000),
