@@ -55,6 +55,9 @@ class MemoryStore(Store):
         # Nobody else sees this store, and a process keeps from doing one thing twice by itself.
         return True
 
+    async def renew(self, key: str, seconds: float) -> None:
+        pass
+
     async def release(self, key: str) -> None:
         pass
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from services.common.settings import SettingError
 from services.encoder import metrics
 from services.encoder.cache.entry import CorruptEntryError, Entry, dump, parse
+from services.encoder.cache.lease import Leases
 from services.encoder.cache.memory import MemoryStore
+from services.encoder.cache.outage import Outage
 from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store, StoreError
 from services.encoder.ranked import Bytes2D
 from services.encoder.settings import EncoderSettings
-
-# After a failure the store is left alone so long: a dead Redis costs one time-out now and then, not one a request.
-_PAUSE_S = 2.0
-# Longer than a pass of the tower takes; a replica that dies in it holds the others up no longer.
-_LEASE_S = 15.0
-_LEASE_POLL_S = 0.02
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +33,12 @@ class RankOnceCache:
     def __init__(self, store: Store, encoder_id: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._encoder_id = encoder_id
-        self._clock = clock
-        self._paused_until = 0.0
+        self._outage = Outage(clock)
+        self._leases = Leases(store, self._outage, clock)
 
     async def entry(self, digest: str) -> Entry | None:
         """An image's entry, to decide which of its rows to read; None for a miss of any kind."""
-        if self._clock() < self._paused_until:
+        if self._outage.lasts:
             _count("error")
             return None
         key = self._key(digest)
@@ -57,7 +52,7 @@ class RankOnceCache:
             self._unusable(key, error)
             return None
         except StoreError as error:
-            self._pause(error)
+            self._outage.begin(error)
             _count("error")
             return None
         metrics.CACHE_BYTES.labels(direction="read").inc(len(meta))
@@ -76,7 +71,7 @@ class RankOnceCache:
             self._unusable(key, error)
             return None
         except StoreError as error:
-            self._pause(error)
+            self._outage.begin(error)
             _count("error")
             return None
         _count("hit")
@@ -91,51 +86,19 @@ class RankOnceCache:
         rows = await self.rows(digest, entry, entry.valid.tolist())
         return None if rows is None else (entry, rows)
 
-    @asynccontextmanager
-    async def lease(self, digest: str) -> AsyncIterator[bool]:
-        """Hold an image's lease, so that of all replicas one encodes it.
-
-        Yields whether somebody else had it before: then the entry is probably there now. A lease that can't be
-        had in time, or a store that is gone, stops nobody.
-        """
-        key = self._key(digest)
-        deadline = self._clock() + _LEASE_S
-        waited = False
-        while not (claimed := await self._claim(key)) and self._clock() < deadline:
-            waited = True
-            await asyncio.sleep(_LEASE_POLL_S)
-        try:
-            yield waited
-        finally:
-            if claimed:
-                await self._release(key)
-
-    async def _claim(self, key: str) -> bool:
-        if self._clock() < self._paused_until:
-            return True
-        try:
-            return await self._store.claim(key, _LEASE_S)
-        except StoreError as error:
-            self._pause(error)
-            return True
-
-    async def _release(self, key: str) -> None:
-        if self._clock() < self._paused_until:
-            return
-        try:
-            await self._store.release(key)
-        except StoreError as error:
-            self._pause(error)
+    def lease(self, digest: str) -> AbstractAsyncContextManager[bool]:
+        """Hold an image's lease, so that of all replicas one encodes it; see ``Leases.hold``."""
+        return self._leases.hold(self._key(digest))
 
     async def write(self, digest: str, entry: Entry, rows: Bytes2D) -> bool:
         """Keep an image's entry; False if the store could not."""
-        if self._clock() < self._paused_until:
+        if self._outage.lasts:
             return False
         meta = dump(entry)
         try:
             written = await self._store.put(self._key(digest), meta, rows.tobytes())
         except StoreError as error:
-            self._pause(error)
+            self._outage.begin(error)
             return False
         if written:
             metrics.CACHE_BYTES.labels(direction="write").inc(len(meta) + rows.nbytes)
@@ -150,10 +113,6 @@ class RankOnceCache:
     def _unusable(self, key: str, error: CorruptEntryError) -> None:
         logger.warning("cache entry %s is unusable and will be rewritten: %s", key, error)
         _count("miss")
-
-    def _pause(self, error: StoreError) -> None:
-        self._paused_until = self._clock() + _PAUSE_S
-        logger.warning("cache out of reach, going on without it for %g s: %s", _PAUSE_S, error)
 
 
 def open_store(settings: EncoderSettings) -> Store:

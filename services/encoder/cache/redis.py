@@ -66,6 +66,9 @@ class RedisStore(Store):
         claimed = await self._reach(self._client.set(_name(key, "lease"), b"", nx=True, px=int(seconds * 1000)))
         return bool(claimed)
 
+    async def renew(self, key: str, seconds: float) -> None:
+        await self._reach(self._client.pexpire(_name(key, "lease"), int(seconds * 1000)))
+
     async def release(self, key: str) -> None:
         await self._reach(self._client.delete(_name(key, "lease")))
 

@@ -31,7 +31,12 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(self, key: str, seconds: float) -> bool:
-        """Take the entry's lease; False if somebody has it. It ends by ``release``, or after ``seconds``."""
+        """Take the entry's lease; False if somebody has it. It ends by ``release``, or ``seconds`` after the last
+        ``renew``."""
+
+    @abstractmethod
+    async def renew(self, key: str, seconds: float) -> None:
+        """Keep the entry's lease for so much longer."""
 
     @abstractmethod
     async def release(self, key: str) -> None:

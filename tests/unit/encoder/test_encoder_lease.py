@@ -9,7 +9,7 @@ import pytest
 
 from heroserve.v1.encoder_pb2 import VisualTokens
 from scripts.redis_server import RedisServer
-from services.encoder.cache import rank_once
+from services.encoder.cache import lease
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.redis import RedisStore
 from services.encoder.image import ImageLimits
@@ -29,12 +29,13 @@ class SlowTower:
 
     def __init__(self, tower: VisionTower) -> None:
         self.calls = 0
+        self.seconds = 0.25
         self.failures = 0
         self._tower = tower
 
     async def __call__(self, tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
         self.calls += 1
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(self.seconds)
         if self.failures:
             self.failures -= 1
             raise RuntimeError("the accelerator fell over")
@@ -79,16 +80,41 @@ async def test_a_replica_that_fails_hands_the_lease_on(tower: VisionTower, tiler
     assert sorted(isinstance(outcome, VisualTokens) for outcome in outcomes) == [False, True]
 
 
-async def test_a_replica_that_dies_holds_nobody_up_for_long(
+async def test_a_slow_pass_keeps_its_lease(
     tower: VisionTower, tiler: Tiler, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(rank_once, "_LEASE_S", 0.6)
+    monkeypatch.setattr(lease, "_LEASE_S", 0.3)
+    slow = SlowTower(tower)
+    slow.seconds = 1.2
+    replicas = [replica(tower, tiler, slow, redis_server) for _ in range(2)]
+    await asyncio.gather(*(r.encode(job(0.5)) for r in replicas))
+    assert slow.calls == 1
+
+
+async def test_a_replica_that_dies_holds_nobody_up_for_long(
+    tower: VisionTower, tiler: Tiler, redis_server: RedisServer
+):
+    # Claimed, and never renewed or released.
     store = RedisStore(redis_server.url, 60, 1.0)
-    assert await store.claim(f"{tower.encoder_id}:{job(1).digest}", 60)
+    assert await store.claim(f"{tower.encoder_id}:{job(1).digest}", 0.6)
     slow = SlowTower(tower)
     answer = await asyncio.wait_for(replica(tower, tiler, slow, redis_server).encode(job(0.5)), 5)
     assert answer.cache == VisualTokens.MISS
     assert slow.calls == 1
+
+
+async def test_patience_ends(
+    tower: VisionTower, tiler: Tiler, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lease, "_PATIENCE_S", 0.3)
+    store = RedisStore(redis_server.url, 60, 1.0)
+    key = f"{tower.encoder_id}:{job(1).digest}"
+    assert await store.claim(key, 60)
+    slow = SlowTower(tower)
+    answer = await asyncio.wait_for(replica(tower, tiler, slow, redis_server).encode(job(0.5)), 5)
+    assert (answer.cache, slow.calls) == (VisualTokens.MISS, 1)
+    # The lease is its holder's still.
+    assert not await store.claim(key, 1)
 
 
 async def test_a_shallow_cache_does_not_starve_a_deep_request(
