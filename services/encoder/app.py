@@ -54,7 +54,7 @@ class VisionTowerDeployment:
         return {
             "encoder_id": tower.encoder_id,
             "width": tower.width,
-            "dtype": str(tower.dtype).removeprefix("torch."),
+            "dtype": tower.row_dtype,
         }
 
     async def rank(self, tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
@@ -74,7 +74,7 @@ class VisionTowerDeployment:
         output = self._tower.encode(tiles)
         self._tower.synchronize()
         encoded = time.perf_counter()
-        images = rank_images(output, [mask for _, mask in jobs], self._tower.hero)
+        images = rank_images(output, [mask for _, mask in jobs], self._tower.hero, int8=self._tower.row_dtype == "int8")
         seconds = {"tower": encoded - started, "rank": time.perf_counter() - encoded}
         return [(image, seconds) for image in images]
 

@@ -17,8 +17,9 @@ class RankedImage:
     Args:
         valid: patches of each tile, int64 [1 + K], the thumbnail's first.
         positions: uint16 [n], tile after tile: patch index within its tile, best first.
-        rows: uint8 [n, row_bytes], the feature of each position: little-endian values of ``dtype``.
-        dtype: "float32", "float16" or "bfloat16".
+        rows: uint8 [n, row_bytes], the feature of each position: little-endian values of ``dtype``; for "int8" a
+            float32 scale before them.
+        dtype: "float32", "float16", "bfloat16" or "int8".
         width: H, values a row.
         saliency_cos: float32 [K], each local tile's CLS against the thumbnail's.
         relevance: float32 [K, D], each local tile's unit CLIP embedding; D = 0 without a relevance model.

@@ -9,30 +9,34 @@ import numpy as np
 import torch
 
 from services.encoder.hero import HeroConfig, patch_scores, rank, saliency_cosines
+from services.encoder.quantize import int8_rows
 from services.encoder.ranked import RankedImage
 from services.encoder.tower import TowerOutput
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def rank_images(output: TowerOutput, masks: Sequence[Mask], config: HeroConfig) -> list[RankedImage]:
+def rank_images(
+    output: TowerOutput, masks: Sequence[Mask], config: HeroConfig, *, int8: bool = False
+) -> list[RankedImage]:
     """Split a batch's output into its images and sort each tile's rows by score.
 
     Args:
         output: the tower's, over the tiles of all images one after the other.
         masks: for each image bool [1 + K, N], False for padding.
         config: which layers score which tile.
+        int8: rows in a byte a value, in place of the tower's dtype.
     """
     images = []
     start = 0
     for mask in masks:
         tiles = slice(start, start + len(mask))
         start = tiles.stop
-        images.append(_rank_image(output, tiles, torch.from_numpy(mask).to(output.features.device), config))
+        images.append(_rank_image(output, tiles, torch.from_numpy(mask).to(output.features.device), config, int8))
     return images
 
 
-def _rank_image(output: TowerOutput, tiles: slice, valid: torch.Tensor, config: HeroConfig) -> RankedImage:
+def _rank_image(output: TowerOutput, tiles: slice, valid: torch.Tensor, config: HeroConfig, int8: bool) -> RankedImage:
     scores = patch_scores(output.cls_attention[:, tiles], config)
     order = [rank(score, mask) for score, mask in zip(scores, valid, strict=True)]
     features = output.features[tiles]
@@ -40,8 +44,8 @@ def _rank_image(output: TowerOutput, tiles: slice, valid: torch.Tensor, config: 
     return RankedImage(
         valid=valid.sum(dim=1).cpu().numpy(),
         positions=torch.cat(order).cpu().numpy().astype(np.uint16),
-        rows=rows.contiguous().view(torch.uint8).numpy(),
-        dtype=str(rows.dtype).removeprefix("torch."),
+        rows=int8_rows(rows) if int8 else rows.contiguous().view(torch.uint8).numpy(),
+        dtype="int8" if int8 else str(rows.dtype).removeprefix("torch."),
         width=rows.shape[1],
         saliency_cos=saliency_cosines(output.cls[tiles]).cpu().numpy(),
         relevance=output.embedding[tiles][1:].cpu().numpy(),

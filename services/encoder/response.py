@@ -19,7 +19,12 @@ from services.encoder.plan import TokenPlan
 from services.encoder.ranked import Bytes2D
 from services.encoder.tiling import TilePlan
 
-DTYPES = {"float32": Features.FLOAT32, "float16": Features.FLOAT16, "bfloat16": Features.BFLOAT16}
+DTYPES = {
+    "float32": Features.FLOAT32,
+    "float16": Features.FLOAT16,
+    "bfloat16": Features.BFLOAT16,
+    "int8": Features.INT8,
+}
 
 
 def visual_tokens(

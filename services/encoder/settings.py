@@ -23,6 +23,7 @@ class EncoderSettings(Settings):
     cache_timeout_s: float = setting("HEROSERVE_CACHE_TIMEOUT_S", real(0, 60, above=True), 1.0)
     cache_memory_bytes: int = setting("HEROSERVE_CACHE_MEMORY_BYTES", integer(1 << 20, 1 << 40), 1 << 30)
     cache_depth: float = setting("HEROSERVE_CACHE_DEPTH", real(0, 1, above=True), 1.0)
+    row_dtype: str = setting("HEROSERVE_ROW_DTYPE", choice("native", "int8"), "native")
     retention: float = setting("HEROSERVE_RETENTION", real(0, 1, above=True), 0.2)
     hero: str = setting("HEROSERVE_HERO", choice("default", "reference"), "default")
     max_image_bytes: int = setting("HEROSERVE_MAX_IMAGE_BYTES", integer(1, 60 << 20), 20 << 20)

@@ -57,6 +57,7 @@ class VisionTower:
         self.dtype = checkpoints.pick_dtype(settings.dtype, self.device)
         layers = config.vision_config.num_hidden_layers
         self.hero = hero_config(settings, layers)
+        self.row_dtype = "int8" if settings.row_dtype == "int8" else str(self.dtype).removeprefix("torch.")
         states = config.vision_feature_layer
         states = [states] if isinstance(states, int) else list(states)
         # hidden_states[i] is the input of block i, and the last one the output of the last block.
@@ -79,7 +80,7 @@ class VisionTower:
                 "pixels": self._pixels.tolist(),
                 "states": self._states,
                 "ranking": [self.hero.low_layers, self.hero.high_layers, self.hero.softmax_again],
-                "dtype": str(self.dtype),
+                "dtype": [str(self.dtype), self.row_dtype],
             }
         )
 

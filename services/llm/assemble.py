@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from heroserve.v1.encoder_pb2 import Features, VisualTokens
@@ -37,18 +38,31 @@ class Prompt:
 
 
 def unpack(features: Features) -> torch.Tensor:
-    """Feature rows off the wire, [rows, cols] in their own dtype.
+    """Feature rows off the wire, [rows, cols] in their own dtype; int8 rows as float32.
 
     Raises:
         ValueError: an unknown dtype, or another number of bytes than rows x cols need.
     """
+    if features.dtype == Features.INT8:
+        return _unpack_int8(features)
     dtype = _DTYPES.get(features.dtype)
     if dtype is None:
         raise ValueError(f"features have an unknown dtype {features.dtype}")
-    wanted = features.rows * features.cols * dtype.itemsize
+    _check_bytes(features, features.cols * dtype.itemsize)
+    return torch.frombuffer(bytearray(features.data), dtype=dtype).view(features.rows, features.cols)
+
+
+def _unpack_int8(features: Features) -> torch.Tensor:
+    _check_bytes(features, 4 + features.cols)
+    row = np.dtype([("scale", "<f4"), ("values", "i1", (features.cols,))])
+    rows = np.frombuffer(features.data, row)
+    return torch.from_numpy(rows["values"].astype(np.float32) * rows["scale"][:, None])
+
+
+def _check_bytes(features: Features, row_bytes: int) -> None:
+    wanted = features.rows * row_bytes
     if len(features.data) != wanted:
         raise ValueError(f"features are {len(features.data)} bytes in place of {wanted}")
-    return torch.frombuffer(bytearray(features.data), dtype=dtype).view(features.rows, features.cols)
 
 
 @torch.inference_mode()

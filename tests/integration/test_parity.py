@@ -14,7 +14,20 @@ from tests.pictures import encoded, picture
 from tests.reference import Reference
 
 QUESTION = "What number is on the sign?"
-SIZES = [(640, 480), (101, 77), (37, 220), (660, 110), (50, 40), (113, 339), (1023, 767)]
+SIZES = [
+    (640, 480),
+    (101, 77),
+    (37, 220),
+    (660, 110),
+    (50, 40),
+    (112, 112),
+    (113, 339),
+    (336, 336),
+    (1, 1),
+    (222, 111),
+    (1023, 767),
+    (601, 977),
+]
 
 
 def rows(tokens: VisualTokens) -> np.ndarray:
@@ -52,6 +65,14 @@ def test_every_mode_is_read_as_the_processor_reads_it(client: heroserve.Client, 
         image.putalpha(picture(240, 180, seed=5).convert("L"))
     data = encoded(image, "TIFF" if mode == "CMYK" else "PNG")
     expected, _ = reference.answer(Image.open(io.BytesIO(data)), QUESTION, 12)
+    assert client.ask(data, QUESTION, retention=1.0, max_tokens=12).text == expected
+
+
+def test_sixteen_bit_grey_is_read_by_its_high_byte(client: heroserve.Client, reference: Reference):
+    """Pillow would clip it at 255, nearly all of it to white."""
+    grey = np.asarray(picture(240, 180).convert("L"))
+    data = encoded(Image.fromarray(grey.astype(np.uint16) * 256 + 17))
+    expected, _ = reference.answer(Image.fromarray(grey).convert("RGB"), QUESTION, 12)
     assert client.ask(data, QUESTION, retention=1.0, max_tokens=12).text == expected
 
 

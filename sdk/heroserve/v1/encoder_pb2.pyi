@@ -109,10 +109,12 @@ class Features(_message.Message):
         FLOAT32: _ClassVar[Features.DType]
         FLOAT16: _ClassVar[Features.DType]
         BFLOAT16: _ClassVar[Features.DType]
+        INT8: _ClassVar[Features.DType]
     DTYPE_UNSPECIFIED: Features.DType
     FLOAT32: Features.DType
     FLOAT16: Features.DType
     BFLOAT16: Features.DType
+    INT8: Features.DType
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     COLS_FIELD_NUMBER: _ClassVar[int]
