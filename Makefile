@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo up test lint format protos models clean
+.PHONY: help install demo up test lint bench format protos models clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.protos --check
+
+bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
+	$(BIN)/python -m benchmarks.encode_latency
 
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heroserve.v1.chat_pb2 import ChatTimings, GenerateResponse, Usage
 from heroserve.v1.encoder_pb2 import VisualTokens
 from heroserve.v1.tokens_pb2 import Savings
-from services.common.errors import InvalidArgument
+from services.common.errors import Internal, InvalidArgument
 from services.llm import metrics
 from services.llm.assemble import Prompt, assemble
 from services.llm.cost import PromptCost
@@ -125,11 +125,18 @@ class ChatPipeline:
     async def _encode(self, job: ChatJob) -> list[VisualTokens]:
         tasks = [asyncio.ensure_future(self._encoder.encode(part, job.question, job.budget)) for part in job.images]
         try:
-            return await asyncio.gather(*tasks)
+            encoded = await asyncio.gather(*tasks)
         finally:
             # When one fails, nobody waits for the others.
             for task in tasks:
                 task.cancel()
+        for tokens in encoded:
+            if tokens.features.cols != self._model.feature_width:
+                raise Internal(
+                    f"the encoder at {self._settings.encoder_target} serves another model: its features are "
+                    f"{tokens.features.cols} wide, this one's projector takes {self._model.feature_width}"
+                )
+        return encoded
 
     def _fit(self, job: ChatJob, prompt_tokens: int) -> int:
         """Tokens that may be generated behind a prompt of this length."""

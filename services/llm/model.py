@@ -44,6 +44,11 @@ class LanguageModel:
         """Tokens of prompt and answer together."""
         return int(self.config.max_position_embeddings)
 
+    @property
+    def feature_width(self) -> int:
+        """Width of the visual features that the projector takes."""
+        return int(self._projector.linear_1.in_features)
+
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """int64 [L] to [L, D]."""
         embeddings: torch.Tensor = self.causal_lm.get_input_embeddings()(ids)

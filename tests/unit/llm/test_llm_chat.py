@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from heroserve.v1.chat_pb2 import GenerateResponse
 from heroserve.v1.tokens_pb2 import Savings
-from services.common.errors import InvalidArgument, Unavailable
+from services.common.errors import Internal, InvalidArgument, Unavailable
 from services.llm.chat import ChatPipeline
 from services.llm.cost import PromptCost
 from services.llm.engines.transformers import TransformersEngine
@@ -287,6 +287,19 @@ async def test_when_one_image_fails_the_others_are_given_up(chat, encoder):
         await answer(chat(max_images=2), job(QUESTION, image, image))
     await asyncio.sleep(0.02)
     assert given_up.is_set()
+
+
+async def test_an_encoder_of_another_model_is_told(chat, encoder):
+    encode = encoder.encode
+
+    async def wider(part, question, budget):
+        tokens = await encode(part, question, budget)
+        tokens.features.cols *= 2
+        return tokens
+
+    encoder.encode = wider
+    with pytest.raises(Internal, match=r"serves another model: its features are 128 wide, .* takes 64"):
+        await answer(chat(), job(QUESTION, png(picture(91, 37))))
 
 
 async def test_a_broken_image_is_named(chat):
