@@ -153,7 +153,7 @@ def encode(
     console.print(_tiles(tokens, explain))
     cache = VisualTokens.Cache.Name(tokens.cache).lower()
     saved = _saved(Savings.from_message(tokens.savings))
-    console.print(f"{saved} · cache {cache} · total {tokens.timings.total:.2f} s")
+    console.print(f"{saved} · cache {cache} · total {tokens.timings.total:.3f} s")
 
 
 @contextmanager
