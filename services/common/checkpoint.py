@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,8 @@ from services.common.settings import SettingError
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+# Some older CLIP checkpoints have nothing else.
+_TORCH = "pytorch_model.bin"
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -111,7 +114,7 @@ class Checkpoint:
         """Load the tensors that ``select`` gives a name to, under that name, in their stored dtype.
 
         Raises:
-            SettingError: no safetensors weights, or none that ``select`` wants.
+            SettingError: no weights, or none that ``select`` wants.
         """
         tensors: dict[str, torch.Tensor] = {}
         for shard, names in self._shards(select).items():
@@ -119,13 +122,9 @@ class Checkpoint:
             if path is None:
                 raise self.unusable(f"{shard} is missing")
             try:
-                with safe_open(path, framework="pt") as weights:
-                    for stored in names or weights.keys():
-                        name = select(stored)
-                        if name is not None:
-                            tensors[name] = weights.get_tensor(stored)
-            except SafetensorError as error:
-                raise self.unusable(f"{shard} is damaged or incomplete ({error})") from error
+                tensors.update(_read(path, names, select))
+            except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+                raise self.unusable(f"{shard} is damaged or incomplete ({_first_line(error)})") from error
         if not tensors:
             raise self.unusable("its weights hold none of the tensors this service needs")
         return tensors
@@ -135,8 +134,10 @@ class Checkpoint:
         if self.path(_SINGLE) is not None:
             return {_SINGLE: []}
         weight_map = self.json(_INDEX).get("weight_map")
+        if not weight_map and self.path(_TORCH) is not None:
+            return {_TORCH: []}
         if not weight_map:
-            raise self.unusable(f"neither {_SINGLE} nor {_INDEX} found; only safetensors weights are read")
+            raise self.unusable(f"it has no weights: none of {_SINGLE}, {_INDEX} and {_TORCH} is there")
         shards: dict[str, list[str]] = {}
         for stored, shard in weight_map.items():
             if select(stored) is not None:
@@ -145,6 +146,16 @@ class Checkpoint:
 
     def unusable(self, problem: str) -> SettingError:
         return SettingError(f"{self.variable}={self.name!r}: {problem}")
+
+
+def _read(path: Path, names: list[str], select: Callable[[str], str | None]) -> dict[str, torch.Tensor]:
+    """The wanted tensors of one file; ``names`` if they are known beforehand."""
+    if path.suffix == ".bin":
+        # weights_only: tensors are read, nothing is executed.
+        stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return {name: tensor for key, tensor in stored.items() if (name := select(key)) is not None}
+    with safe_open(path, framework="pt") as weights:
+        return {name: weights.get_tensor(key) for key in names or weights.keys() if (name := select(key)) is not None}
 
 
 def prefixed(*prefixes: str) -> Callable[[str], str | None]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from encoder_parts import copy_checkpoint, edit_json, edit_weights, shaken
+from safetensors.torch import load_file
 
 from services.common.settings import BUNDLED_MODEL, SettingError
 from services.encoder.settings import EncoderSettings
@@ -98,9 +99,9 @@ def drop(name: str) -> Callable[[Path], object]:
 
 UNUSABLE = {
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
-    "only pickled weights": (
+    "a .bin file that is none": (
         lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
-        "only safetensors weights are read",
+        "pytorch_model.bin is damaged or incomplete",
     ),
     "no config": (lambda folder: (folder / "config.json").unlink(), "no checkpoint found"),
     "config is no JSON": (lambda folder: (folder / "config.json").write_text("{"), "no checkpoint found"),
@@ -266,3 +267,25 @@ class TestIdentity:
         after = load(folder)
         assert not torch.equal(after.encode(TILES).embedding, before.encode(TILES).embedding)
         assert after.encoder_id != before.encoder_id
+
+
+def test_a_relevance_model_without_safetensors(folder: Path, tower: VisionTower) -> None:
+    """Some older CLIP checkpoints come as pytorch_model.bin alone."""
+    weights = folder / "clip" / "model.safetensors"
+    torch.save(load_file(weights), folder / "clip" / "pytorch_model.bin")
+    weights.unlink()
+    loaded = load(folder)
+    assert loaded.encoder_id == tower.encoder_id
+    assert torch.equal(loaded.encode(TILES).embedding, tower.encode(TILES).embedding)
+
+
+def test_a_bin_file_executes_nothing(folder: Path, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "executed",)
+
+    (folder / "clip" / "model.safetensors").unlink()
+    torch.save({"vision_model.x": Evil()}, folder / "clip" / "pytorch_model.bin")
+    with pytest.raises(SettingError, match=r"HEROSERVE_RELEVANCE_MODEL.*pytorch_model\.bin is damaged"):
+        load(folder)
+    assert not (tmp_path / "executed").exists()

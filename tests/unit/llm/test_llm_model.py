@@ -156,7 +156,7 @@ def test_a_weight_too_many_names_the_variable(tmp_path):
 
 def test_no_weights_names_the_variable(tmp_path):
     folder = edited(tmp_path / "m", absent=("model.safetensors",))
-    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*'.*only safetensors weights are read"):
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*'.*it has no weights: none of model.safetensors"):
         load(folder)
 
 
