@@ -1,4 +1,5 @@
-# Developer commands. Everything happens in .venv; constraints.txt picks the CPU build of torch.
+# Developer commands. Everything happens in .venv. constraints.txt pins torch; pip takes the build that its configuration
+# offers for it, on Linux the CUDA one unless it finds a CPU wheel (--find-links, or PyTorch's own CPU index).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -43,7 +43,7 @@ class AsyncConnection:
                     raise Cancelled("the client was closed", request_id=call.request_id) from None
                 raise
             else:
-                call.succeeded()
+                call.succeeded(response)
                 return response
 
     def stream(
@@ -107,7 +107,7 @@ class AsyncResponses(Generic[Request, Response]):
             self._running = responses
             try:
                 async for response in responses:
-                    call.succeeded()
+                    call.succeeded(response)
                     yield response
             except grpc.RpcError as failure:
                 delay_s = call.failed(failure)

@@ -11,18 +11,22 @@ import uuid
 from typing import Generic
 
 import grpc
+from google.protobuf.message import Message
 
 from heroserve.channel import MAX_MESSAGE_BYTES
 from heroserve.digests import SentImages, digest_of, images_of
 from heroserve.errors import HeroserveError, InvalidArgument, NotFound, from_status
 from heroserve.methods import Request
 from heroserve.retry import RETRYABLE, RetryPolicy
+from heroserve.v1.encoder_pb2 import VisualTokens
 
 # gRPC's own words on either side; it reports this as RESOURCE_EXHAUSTED, which elsewhere means overload.
 _TOO_LARGE = "message larger than max"
 _RESPONSE = "CLIENT: Received"
 # Ray Serve's words while a service comes up or drains: nothing of ours was asked, and it passes.
 _NOT_DEPLOYED = "Application '"
+# And when the process that was answering is gone; its proxy calls that INTERNAL.
+_REPLICA_DIED = "The actor "
 
 
 class Call(Generic[Request]):
@@ -72,11 +76,13 @@ class Call(Generic[Request]):
             )
         return self._remaining_s()
 
-    def succeeded(self) -> None:
+    def succeeded(self, response: Message) -> None:
         """A response arrived: the images are there now, and from here on nothing may be sent twice."""
         if not self._answered:
             self._answered = True
-            self._sent.remember(self._digests)
+            # What went by the cache is not there: a digest would only cost a round trip.
+            if not (isinstance(response, VisualTokens) and response.cache == VisualTokens.BYPASS):
+                self._sent.remember(self._digests)
 
     def failed(self, failure: grpc.RpcError) -> float:
         """Seconds to wait before the next attempt; raises the call's exception when there is none."""
@@ -103,6 +109,8 @@ class Call(Generic[Request]):
             return InvalidArgument(f"image.data: {details}", request_id=self.request_id)
         if failure.code() is grpc.StatusCode.NOT_FOUND and details.startswith(_NOT_DEPLOYED):
             return from_status(grpc.StatusCode.UNAVAILABLE, f"starting or stopping: {details}", self.request_id)
+        if failure.code() is grpc.StatusCode.INTERNAL and details.startswith(_REPLICA_DIED):
+            return from_status(grpc.StatusCode.UNAVAILABLE, "a replica died while it served this", self.request_id)
         return from_status(failure.code(), details, self.request_id)
 
     def _remaining_s(self) -> float:

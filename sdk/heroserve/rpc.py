@@ -63,7 +63,7 @@ class Connection:
             except grpc.RpcError as failure:
                 time.sleep(call.failed(failure))
             else:
-                call.succeeded()
+                call.succeeded(response)
                 return response
 
     def stream(
@@ -127,7 +127,7 @@ class Responses(Generic[Request, Response]):
                 responses.cancel()
             try:
                 for response in responses:
-                    call.succeeded()
+                    call.succeeded(response)
                     yield response
             except grpc.RpcError as failure:
                 self._cancelled.wait(call.failed(failure))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils.hub import cached_file
@@ -50,7 +51,7 @@ class Checkpoint:
         """
         try:
             return AutoConfig.from_pretrained(self.name)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, StrictDataclassError) as error:
             raise self.unusable(f"no checkpoint found ({_first_line(error)})") from error
 
     def llava_next(self) -> Any:
@@ -75,13 +76,15 @@ class Checkpoint:
         return bool(own.get("trained", True))
 
     def path(self, filename: str) -> Path | None:
-        """Local path of one of its files, fetched from the hub if need be; None if it has none."""
-        found = cached_file(
-            self.name,
-            filename,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
+        """Local path of one of its files, fetched from the hub if need be; None if it has none.
+
+        Raises:
+            SettingError: the hub can't be asked, and the file is not at hand.
+        """
+        try:
+            found = cached_file(self.name, filename, _raise_exceptions_for_missing_entries=False)
+        except OSError as error:
+            raise self.unusable(f"{filename} can't be fetched ({_first_line(error)})") from error
         return Path(found) if found else None
 
     def json(self, filename: str) -> dict[str, Any]:
@@ -128,6 +131,12 @@ class Checkpoint:
         if not tensors:
             raise self.unusable("its weights hold none of the tensors this service needs")
         return tensors
+
+    def check_weights(self) -> None:
+        """Raises:
+        SettingError: it has no weights.
+        """
+        self._shards(lambda name: name)
 
     def _shards(self, select: Callable[[str], str | None]) -> dict[str, list[str]]:
         """File name -> wanted tensors; an empty list means that its names must be read first."""

@@ -44,11 +44,11 @@ def deploy(
         },
         "ray_actor_options": {
             "num_cpus": settings.replica_cpus if cpus is None else cpus,
-            "num_gpus": 1 if on_gpu else 0,
+            "num_gpus": settings.replica_gpus if on_gpu else 0,
             # prometheus_client picks its mode when it is imported, so the variable comes with the process.
             "runtime_env": {"env_vars": {metrics.VARIABLE: settings.metrics_dir}},
         },
-        "health_check_period_s": 10,
+        "health_check_period_s": 5,
         "health_check_timeout_s": 60,
         "graceful_shutdown_timeout_s": settings.request_timeout_s,
         "graceful_shutdown_wait_loop_s": 0.5,

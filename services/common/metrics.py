@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -16,7 +17,9 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
-__all__ = ["VARIABLE", "Counter", "Histogram", "prepare", "serve"]
+from services.common.settings import SettingError
+
+__all__ = ["VARIABLE", "Counter", "Histogram", "prepare", "remove", "serve"]
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _RETRY_S = 2.0
@@ -41,11 +44,23 @@ def serve(port: int, folder: str) -> None:
 
 
 def prepare(folder: str) -> None:
-    """Make the folder that a service's processes share; what an earlier run left in it is removed."""
+    """Make the folder that a service's processes share; what an earlier run left in it is removed.
+
+    Raises:
+        SettingError: it can't be written.
+    """
     path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    for leftover in path.glob("*.db"):
-        leftover.unlink()
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for leftover in path.glob("*.db"):
+            leftover.unlink()
+    except OSError as error:
+        raise SettingError(f"HEROSERVE_METRICS_DIR={folder!r}: can't be used ({error.strerror})") from error
+
+
+def remove(folder: str) -> None:
+    """Remove what ``prepare`` made, once nobody counts any more."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _hold_port(port: int, folder: str) -> None:

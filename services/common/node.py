@@ -43,12 +43,13 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
         settings = read()
         if "RAY_ADDRESS" not in os.environ:
             _check_ports(settings)
-        _serve(settings, build)
+        # Before Ray is started: what is wrong with the settings is told at once.
+        _serve(settings, build())
     except SettingError as error:
         sys.exit(f"heroserve: {error}")
 
 
-def _serve(settings: Settings, build: Callable[[], Application]) -> None:
+def _serve(settings: Settings, application: Application) -> None:
     import ray
     from ray import serve
     from ray.serve.schema import LoggingConfig
@@ -86,8 +87,10 @@ def _serve(settings: Settings, build: Callable[[], Application]) -> None:
             },
             logging_config=quiet,
         )
+        if settings.device == "cuda" and ray.cluster_resources().get("GPU", 0) < 1:  # type: ignore[no-untyped-call]
+            raise SettingError("HEROSERVE_DEVICE='cuda': this Ray has no GPU")
         try:
-            serve.run(build(), name=settings.name, route_prefix=f"/{settings.name}", logging_config=quiet)
+            serve.run(application, name=settings.name, route_prefix=f"/{settings.name}", logging_config=quiet)
         except RuntimeError as error:
             sys.exit(f"heroserve: {settings.name} did not start; what its replicas logged is above ({error})")
         ready.set()
@@ -105,6 +108,8 @@ def _serve(settings: Settings, build: Callable[[], Application]) -> None:
         if not address:
             serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
+        if not address:
+            metrics.remove(settings.metrics_dir)
     logger.info("%s has stopped", settings.name)
 
 

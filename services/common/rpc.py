@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import grpc
-from ray.exceptions import RayTaskError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.grpc_util import RayServegRPCContext
 
@@ -41,14 +41,14 @@ class RpcGate:
         ``context`` goes out with a returned message too, and the message then stays behind.
         """
         try:
-            with self.stream(context):
+            with self.guard(context):
                 return await answer()
         except ServiceError:
             return empty
 
     @contextmanager
-    def stream(self, context: RayServegRPCContext) -> Iterator[None]:
-        """Run the body of a streaming RPC; what fails ends it with its status, and is counted.
+    def guard(self, context: RayServegRPCContext) -> Iterator[None]:
+        """Run the body of an RPC; what fails ends it with its status, and is counted.
 
         Every failure leaves as a ServiceError, which Serve turns into the status set on ``context``. Bugs are
         logged with their traceback and told to the caller without it.
@@ -88,6 +88,6 @@ def as_service_error(cause: Exception) -> ServiceError:
         return cause
     if isinstance(cause, BackPressureError):
         return ResourceExhausted("too many requests are waiting; try again later")
-    if isinstance(cause, DeploymentUnavailableError):
+    if isinstance(cause, (DeploymentUnavailableError, RayActorError, WorkerCrashedError, OutOfMemoryError)):
         return Unavailable("a replica this request needs is not available; try again")
     return Internal("internal error; the service's log has the details")

@@ -33,13 +33,6 @@ def text(value: str) -> str:
     return value.strip()
 
 
-def boolean(value: str) -> bool:
-    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    if value.strip().lower() not in words:
-        raise ValueError("expected true or false")
-    return words[value.strip().lower()]
-
-
 def integer(low: int, high: int) -> Parser:
     """A whole number in [low, high]."""
 
@@ -108,6 +101,7 @@ class Settings:
     max_ongoing_requests: int = setting("HEROSERVE_MAX_ONGOING_REQUESTS", integer(1, 10_000), 32)
     max_queued_requests: int = setting("HEROSERVE_MAX_QUEUED_REQUESTS", integer(1, 100_000), 256)
     replica_cpus: float = setting("HEROSERVE_REPLICA_CPUS", real(0, 1024, above=True), 1.0)
+    replica_gpus: float = setting("HEROSERVE_REPLICA_GPUS", real(0, 64, above=True), 1.0)
     log_level: str = setting("HEROSERVE_LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
 
     def __post_init__(self) -> None:
@@ -117,7 +111,7 @@ class Settings:
             )
         if not self.metrics_dir:
             # Shared by a service's processes on one node, told apart by the port they answer on.
-            folder = Path(tempfile.gettempdir()) / f"heroserve-{self.name}-{self.metrics_port}"
+            folder = Path(tempfile.gettempdir()) / f"heroserve-{os.getuid()}-{self.name}-{self.metrics_port}"
             object.__setattr__(self, "metrics_dir", str(folder))
 
     @classmethod

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from importlib.metadata import version
 from typing import Any
@@ -24,14 +25,17 @@ from services.encoder import metrics
 from services.encoder.cache.rank_once import RankOnceCache, open_store
 from services.encoder.image import ImageLimits
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
+from services.encoder.pixels import pixel_table
 from services.encoder.ranked import RankedImage
 from services.encoder.ranking import rank_images
-from services.encoder.relevance import QuestionEmbedder
+from services.encoder.relevance import QuestionEmbedder, clip_config
 from services.encoder.request import parse_request
 from services.encoder.response import DTYPES
 from services.encoder.settings import EncoderSettings
 from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower, hero_config
+
+logger = logging.getLogger(__name__)
 
 Job = tuple[Tiles, Mask]
 # The ingress decodes and slices; the tower does the arithmetic.
@@ -146,7 +150,18 @@ def build(args: dict[str, str] | None = None) -> Application:
     """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
     settings = deployment.settings(EncoderSettings, args)
     # What is wrong with these is told here, not by a replica that keeps restarting.
-    Tiler.of(Checkpoint(settings.model, "HEROSERVE_MODEL"))
+    source = Checkpoint(settings.model, "HEROSERVE_MODEL")
+    Tiler.of(source)
+    pixel_table(source)
+    source.check_weights()
+    if settings.relevance is not None:
+        clip = Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL")
+        clip_config(clip)
+        pixel_table(clip)
+        clip.tokenizer()
+        clip.check_weights()
     open_store(settings)
+    if settings.cache_url == "memory://" and settings.max_replicas > 1:
+        logger.warning("HEROSERVE_CACHE_URL=memory:// is each replica's own; with several of them use redis://")
     tower = deployment.deploy(VisionTowerDeployment, "VisionTower", settings, accelerator=True).bind(settings)
     return deployment.deploy(EncoderDeployment, "Encoder", settings, cpus=_INGRESS_CPUS).bind(settings, tower)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.common.metrics import Counter, Histogram
 
 _RATIOS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _TILES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 VISUAL_TOKENS = Counter(
@@ -23,5 +23,9 @@ CACHE_BYTES = Counter("heroserve_cache_bytes_total", "Bytes read from and writte
 STAGE_SECONDS = Histogram(
     "heroserve_encoder_stage_seconds", "Time a request spent in each stage.", ["stage"], buckets=_SECONDS
 )
-REQUESTS = Counter("heroserve_encoder_requests_total", "RPCs the encoder service ended, by gRPC status.", ["code"])
+REQUESTS = Counter(
+    "heroserve_encoder_requests_total",
+    "RPCs that reached a replica, by gRPC status; what the proxy refused is in Ray's metrics.",
+    ["code"],
+)
 TOWER_BATCH_TILES = Histogram("heroserve_tower_batch_tiles", "Tiles in one pass of the vision tower.", buckets=_TILES)

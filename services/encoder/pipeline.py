@@ -32,6 +32,9 @@ Found = tuple[Entry, TokenPlan, Bytes2D, VisualTokens.Cache]
 Tower = Callable[[Tiles, Mask], Awaitable[tuple[RankedImage, dict[str, float]]]]
 
 
+_MAX_DECODING = 2
+
+
 class EncodePipeline:
     """Everything of the encoder service that is not Ray Serve.
 
@@ -66,6 +69,7 @@ class EncodePipeline:
         self._cache_depth = cache_depth
         self._tower = tower
         self._embedder = embedder
+        self._decoding = asyncio.Semaphore(_MAX_DECODING)
         self._flights: SingleFlight[tuple[Entry, Bytes2D, bool]] = SingleFlight()
 
     async def encode(self, job: EncodeJob) -> VisualTokens:
@@ -76,12 +80,20 @@ class EncodePipeline:
             InvalidArgument: the image can't be decoded or tiled.
         """
         stages = Stages()
+        try:
+            return await self._encode(job, stages)
+        finally:
+            stages.observe()
+
+    async def _encode(self, job: EncodeJob, stages: Stages) -> VisualTokens:
         with stages.time("plan"):
             question = await self._embed(job.question)
         found = await self._from_cache(job, question, stages) or await self._from_tower(job, question, stages)
         entry, plan, rows, cache = found
         _count(entry, plan)
-        tokens = visual_tokens(job.digest, self._encoder_id, entry, plan, rows, cache, explain=job.explain)
+        tokens = await asyncio.to_thread(
+            visual_tokens, job.digest, self._encoder_id, entry, plan, rows, cache, explain=job.explain
+        )
         tokens.timings.stages.update(stages.seconds)
         tokens.timings.total = stages.total
         return tokens
@@ -127,17 +139,21 @@ class EncodePipeline:
             return await self._encode_image(digest, data, stages)
 
     async def _encode_image(self, digest: str, data: bytes, stages: Stages) -> tuple[Entry, Bytes2D, bool]:
-        with stages.time("decode"):
-            image = await asyncio.to_thread(decode, data, self._limits)
-        with stages.time("tile"):
-            plan = self._tiler.plan(image.width, image.height)
-            tiles = await asyncio.to_thread(self._tiler.cut, image, plan)
+        # A few kilobytes can decode to hundreds of megabytes: not many of them at once.
+        async with self._decoding:
+            with stages.time("decode"):
+                image = await asyncio.to_thread(decode, data, self._limits)
+            with stages.time("tile"):
+                plan = self._tiler.plan(image.width, image.height)
+                tiles = await asyncio.to_thread(self._tiler.cut, image, plan)
+            del image
         ranked, seconds = await self._tower(tiles, plan.valid())
         for stage, spent in seconds.items():
             stages.add(stage, spent)
-        entry, rows = build_entry(plan, ranked, 1.0)
+        entry, rows = await asyncio.to_thread(build_entry, plan, ranked, 1.0)
         with stages.time("cache_write"):
-            cached = (entry, rows) if self._cache_depth == 1 else build_entry(plan, ranked, self._cache_depth)
+            depth = self._cache_depth
+            cached = (entry, rows) if depth == 1 else await asyncio.to_thread(build_entry, plan, ranked, depth)
             written = await self._cache.write(digest, *cached)
         return entry, rows, written
 

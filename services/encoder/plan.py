@@ -50,6 +50,6 @@ def plan_tokens(
     patches = entry.plan.patches
     budget = token_budget(entry.valid.tolist(), patches, config, retention=job.retention, max_tokens=job.max_tokens)
     importance = tile_importance(saliency_cos, relevance_cos, valid, patches, config)
-    terms = importance_terms(saliency_cos, relevance_cos, valid, patches, config)
     local = allocate(importance, valid, budget.local, config)
+    terms = importance_terms(saliency_cos, relevance_cos, valid, patches, config)
     return TokenPlan([min(budget.thumbnail, patches), *local.tolist()], importance, *terms)

@@ -32,7 +32,7 @@ def rank_images(
     for mask in masks:
         tiles = slice(start, start + len(mask))
         start = tiles.stop
-        images.append(_rank_image(output, tiles, torch.from_numpy(mask).to(output.features.device), config, int8))
+        images.append(_rank_image(output, tiles, torch.tensor(mask, device=output.features.device), config, int8))
     return images
 
 

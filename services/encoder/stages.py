@@ -10,7 +10,7 @@ from services.encoder import metrics
 
 
 class Stages:
-    """Seconds by stage of one request, also observed in ``heroserve_encoder_stage_seconds``."""
+    """Seconds by stage of one request; a stage may be taken up several times."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -31,4 +31,8 @@ class Stages:
 
     def add(self, stage: str, seconds: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-        metrics.STAGE_SECONDS.labels(stage=stage).observe(seconds)
+
+    def observe(self) -> None:
+        """Count the request in ``heroserve_encoder_stage_seconds``, once a stage."""
+        for stage, seconds in self.seconds.items():
+            metrics.STAGE_SECONDS.labels(stage=stage).observe(seconds)

@@ -50,7 +50,7 @@ class ChatDeployment:
     async def Generate(
         self, request: GenerateRequest, grpc_context: RayServegRPCContext
     ) -> AsyncIterator[GenerateResponse]:
-        with self._gate.stream(grpc_context):
+        with self._gate.guard(grpc_context):
             job = parse_request(request, self._settings.max_images)
             async with aclosing(self._pipeline.generate(job)) as responses:  # type: ignore[type-var]
                 async for response in responses:
@@ -76,5 +76,8 @@ def build(args: dict[str, str] | None = None) -> Application:
     """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
     settings = deployment.settings(LlmSettings, args)
     # What is wrong with it is told here, not by a replica that keeps restarting.
-    Checkpoint(settings.model, "HEROSERVE_MODEL").llava_next()
+    source = Checkpoint(settings.model, "HEROSERVE_MODEL")
+    source.llava_next()
+    PromptBuilder(source)
+    source.check_weights()
     return deployment.deploy(ChatDeployment, "Chat", settings, accelerator=True).bind(settings)

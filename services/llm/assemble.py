@@ -49,6 +49,8 @@ def unpack(features: Features) -> torch.Tensor:
     if dtype is None:
         raise ValueError(f"features have an unknown dtype {features.dtype}")
     _check_bytes(features, features.cols * dtype.itemsize)
+    if not features.rows:
+        return torch.empty(0, features.cols, dtype=dtype)
     return torch.frombuffer(bytearray(features.data), dtype=dtype).view(features.rows, features.cols)
 
 

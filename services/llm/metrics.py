@@ -6,7 +6,11 @@ from services.common.metrics import Counter, Histogram
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
 
-REQUESTS = Counter("heroserve_chat_requests_total", "RPCs the LLM service ended, by gRPC status.", ["code"])
+REQUESTS = Counter(
+    "heroserve_chat_requests_total",
+    "RPCs that reached a replica, by gRPC status; what the proxy refused is in Ray's metrics.",
+    ["code"],
+)
 TIME_TO_FIRST_TOKEN = Histogram(
     "heroserve_time_to_first_token_seconds", "From taking a request up to its first token.", buckets=_SECONDS
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jinja2 import TemplateError
+
 from services.common.checkpoint import Checkpoint
 from services.common.errors import InvalidArgument
 from services.llm.request import ChatJob, ImagePart, Turn
@@ -19,7 +21,9 @@ class PromptBuilder:
     def __init__(self, source: Checkpoint) -> None:
         self.tokenizer: Any = source.tokenizer()
         self.image_token_id: int = source.llava_next().image_token_id
-        self._image_token: str = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
+        image_token: str = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
+        # The tokenizer reads these in a text too: a caller could place images, or speak as another role.
+        self._reserved = sorted({image_token, *self.tokenizer.all_special_tokens})
         self._template = _chat_template(source) or self.tokenizer.chat_template
         if not self._template:
             raise source.unusable("it has no chat template")
@@ -30,13 +34,17 @@ class PromptBuilder:
         Raises:
             InvalidArgument: a text holds the image placeholder itself.
         """
-        self._refuse_placeholders(job)
-        text: str = self.tokenizer.apply_chat_template(
-            [_as_template_message(turn) for turn in job.turns],
-            chat_template=self._template,
-            tokenize=False,
-            add_generation_prompt=True,
-        )
+        self._refuse_reserved(job)
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                [_as_template_message(turn) for turn in job.turns],
+                chat_template=self._template,
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except TemplateError as error:
+            # Templates refuse what their model was not trained on, such as two turns of one role.
+            raise InvalidArgument("messages", f"do not fit the model's chat template: {error}") from error
         # Templates differ in whether they write the beginning-of-sequence token themselves.
         bos = self.tokenizer.bos_token
         ids: list[int] = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos))).input_ids
@@ -44,20 +52,20 @@ class PromptBuilder:
             raise InvalidArgument(
                 "messages",
                 f"have {len(job.images)} images, but {ids.count(self.image_token_id)} after the model's chat template; "
-                f"a text may hold {self._image_token!r}, which is reserved, or the template has no place for images",
+                "a text may make the placeholder of an image, or the template has no place for images",
             )
         return ids
 
-    def _refuse_placeholders(self, job: ChatJob) -> None:
-        """Texts are joined by the template, so what makes a placeholder only together counts too."""
+    def _refuse_reserved(self, job: ChatJob) -> None:
+        """Texts are joined by the template, so what makes a reserved token only together counts too."""
         for i, turn in enumerate(job.turns):
             texts = {f".parts[{j}].text": part for j, part in enumerate(turn.parts) if isinstance(part, str)}
             for place, text in [*texts.items(), (".parts", "".join(texts.values()))]:
-                if self._image_token in text:
-                    raise InvalidArgument(
-                        f"messages[{i}]{place}",
-                        f"holds {self._image_token!r}, which is reserved; send the image as a part of its own",
-                    )
+                for token in self._reserved:
+                    if token in text:
+                        raise InvalidArgument(
+                            f"messages[{i}]{place}", f"holds {token!r}, which is reserved by the model's tokenizer"
+                        )
 
 
 def _as_template_message(turn: Turn) -> dict[str, Any]:

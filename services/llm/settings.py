@@ -18,7 +18,7 @@ class LlmSettings(Settings):
     metrics_port: int = setting("HEROSERVE_METRICS_PORT", integer(1, 65535), 9101)
     encoder_target: str = setting("HEROSERVE_ENCODER_TARGET", text, "localhost:9000")
     encoder_api_key: str = setting("HEROSERVE_ENCODER_API_KEY", text, "", secret=True)
-    encoder_timeout_s: float = setting("HEROSERVE_ENCODER_TIMEOUT_S", real(0, 3600, above=True), 60.0)
+    encoder_timeout_s: float = setting("HEROSERVE_ENCODER_TIMEOUT_S", real(0, 3600, above=True), 120.0)
     engine: str = setting("HEROSERVE_ENGINE", choice("transformers"), "transformers")
     engine_threads: int = setting("HEROSERVE_ENGINE_THREADS", integer(1, 256), 4)
     newlines: str = setting("HEROSERVE_NEWLINES", choice("every_row", "kept_rows"), "every_row")

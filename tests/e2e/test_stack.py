@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import heroserve
+from scripts.redis_server import free_port
 from scripts.stack import PICTURE, ROOT, Ports, Stack
 
 COMMAND = str(Path(sys.executable).parent / "heroserve")
@@ -97,14 +98,17 @@ def test_sigterm_lets_an_answer_finish(stack: Stack):
 
 
 def test_bad_settings_are_told_in_one_line():
+    ports = {f"HEROSERVE_{name}_PORT": str(free_port()) for name in ("GRPC", "HTTP", "METRICS")}
     for service, variables, message in (
         ("encoder", {"HEROSERVE_RETENTION": "1.5"}, r"HEROSERVE_RETENTION='1.5': expected a number in (0, 1]"),
         ("llm", {"HEROSERVE_MODEL": "/nowhere/model"}, "HEROSERVE_MODEL='/nowhere/model': no checkpoint found"),
+        ("encoder", {"HEROSERVE_RELEVANCE_MODEL": "/nowhere"}, "HEROSERVE_RELEVANCE_MODEL='/nowhere': no checkpoint"),
+        ("llm", {"HEROSERVE_DEVICE": "cuda"}, "HEROSERVE_DEVICE='cuda': this Ray has no GPU"),
     ):
         result = subprocess.run(
             [sys.executable, "-m", f"services.{service}"],
             cwd=ROOT,
-            env={"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HOME": str(Path.home()), **variables},
+            env={"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HOME": str(Path.home()), **ports, **variables},
             capture_output=True,
             text=True,
             timeout=120,

@@ -71,7 +71,11 @@ def test_counts_add_up(services: Services, client: heroserve.Client):
         }
         return encoder | llm | rest
 
-    before = counts()
+    def stages() -> dict[str, float]:
+        names = ("plan", "cache_read", "tower", "cache_write", "decode")
+        return {n: services.sample("encoder", "heroserve_encoder_stage_seconds_count", stage=n) for n in names}
+
+    before, stages_before = counts(), stages()
     answer = client.ask(data, "Which one?", retention=0.25, max_tokens=5)
     delta = {name: value - before[name] for name, value in counts().items()}
     savings, usage = answer.savings, answer.usage
@@ -84,6 +88,8 @@ def test_counts_add_up(services: Services, client: heroserve.Client):
     # Two layers, two key-value heads of 16 float32 values, keys and values.
     assert delta["kv"] == savings.dropped * 2 * 2 * 16 * 2 * 4
     assert delta["flops"] > 0
+    # A request counts once a stage, however often it was in it.
+    assert {name: value - stages_before[name] for name, value in stages().items()} == dict.fromkeys(stages_before, 1)
 
 
 def test_replicas_add_to_one_page(services: Services):

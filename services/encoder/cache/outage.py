@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Outage:
-    """Whether the store is to be left alone.
+    """Whether the store is to be left alone. After a pause one caller finds out for all whether it is back.
 
     Args:
         clock: seconds, monotonic.
@@ -28,7 +28,22 @@ class Outage:
     def lasts(self) -> bool:
         return self._clock() < self._until
 
+    def admits(self) -> bool:
+        """Whether this caller may ask the store; it tells how that went by ``begin`` or ``end``."""
+        if self.lasts:
+            return False
+        if self._until:
+            self._until = self._clock() + _PAUSE_S
+        return True
+
     def begin(self, error: StoreError) -> None:
         """The store failed just now."""
+        if not self._until:
+            logger.warning("cache out of reach, going on without it; tried again every %g s: %s", _PAUSE_S, error)
         self._until = self._clock() + _PAUSE_S
-        logger.warning("cache out of reach, going on without it for %g s: %s", _PAUSE_S, error)
+
+    def end(self) -> None:
+        """The store answered."""
+        if self._until:
+            logger.info("cache in reach again")
+        self._until = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -38,12 +39,13 @@ class RankOnceCache:
 
     async def entry(self, digest: str) -> Entry | None:
         """An image's entry, to decide which of its rows to read; None for a miss of any kind."""
-        if self._outage.lasts:
+        if not self._outage.admits():
             _count("error")
             return None
         key = self._key(digest)
         try:
             meta = await self._store.meta(key)
+            self._outage.end()
             if meta is None:
                 _count("miss")
                 return None
@@ -66,7 +68,7 @@ class RankOnceCache:
         key = self._key(digest)
         try:
             chunks = await self._store.ranges(key, entry.spans(counts))
-            rows = entry.check(counts, chunks)
+            rows = await asyncio.to_thread(entry.check, counts, chunks)
         except CorruptEntryError as error:
             self._unusable(key, error)
             return None

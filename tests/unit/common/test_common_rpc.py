@@ -8,6 +8,7 @@ import pickle
 
 import grpc
 import pytest
+import ray
 from prometheus_client import CollectorRegistry, Counter
 from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
@@ -91,7 +92,7 @@ async def test_a_unary_failure_is_a_status_and_an_empty_message(error):
 @pytest.mark.parametrize("error", STATUSES, ids=lambda error: type(error).__name__)
 def test_a_streams_failure_is_a_status_and_leaves_as_it_is(error):
     gate, call = Gate(), Call()
-    with pytest.raises(type(error)) as raised, gate.stream(call):
+    with pytest.raises(type(error)) as raised, gate.guard(call):
         raise error
     assert raised.value is error
     assert (call.code.name, call.details) == (STATUSES[error], str(error))
@@ -105,7 +106,7 @@ async def test_success_is_counted_and_sets_nothing():
         return reply
 
     assert await gate.unary(call, answer, object()) is reply
-    with gate.stream(call):
+    with gate.guard(call):
         pass
     assert (call.code, call.details) == (None, None)
     assert gate.counts == {"OK": 2}
@@ -126,7 +127,7 @@ async def test_a_bug_is_logged_and_not_told(bug, caplog):
 
 
 def test_a_streams_bug_does_not_leave_with_its_cause(caplog):
-    with pytest.raises(errors.Internal) as raised, Gate().stream(Call()):
+    with pytest.raises(errors.Internal) as raised, Gate().guard(Call()):
         raise RuntimeError("secret")
     assert "secret" not in str(raised.value)
     # Serve would print what it was raised from.
@@ -149,7 +150,7 @@ async def test_a_cancelled_unary_is_counted_and_goes_on():
 
 def test_a_cancelled_stream_is_counted_and_goes_on():
     gate, call = Gate(), Call()
-    with pytest.raises(asyncio.CancelledError), gate.stream(call):
+    with pytest.raises(asyncio.CancelledError), gate.guard(call):
         raise asyncio.CancelledError
     assert (gate.counts, call.code) == ({"CANCELLED": 1}, None)
 
@@ -158,7 +159,7 @@ async def test_a_stream_that_is_closed_early_is_no_success():
     gate = Gate()
 
     async def handler():
-        with gate.stream(Call()):
+        with gate.guard(Call()):
             yield 1
             yield 2
 
@@ -201,7 +202,7 @@ async def test_without_a_valid_key_nothing_runs(metadata):
     assert "Bearer" in call.details
     assert "s3cret" not in call.details
     assert gate.counts == {"UNAUTHENTICATED": 1}
-    with pytest.raises(errors.Unauthenticated), gate.stream(Call(metadata)):
+    with pytest.raises(errors.Unauthenticated), gate.guard(Call(metadata)):
         ran.append(True)
     assert not ran
 
@@ -220,7 +221,7 @@ async def test_any_of_the_keys_opens(value):
 @pytest.mark.parametrize("call", [Call(), bearer("Bearer whatever"), bearer("nonsense")])
 def test_without_keys_everybody_may(call):
     gate = Gate()
-    with gate.stream(call):
+    with gate.guard(call):
         pass
     assert gate.counts == {"OK": 1}
 
@@ -228,7 +229,7 @@ def test_without_keys_everybody_may(call):
 def test_counts_add_up_by_code():
     gate = Gate()
     for error in [*STATUSES, *STATUSES]:
-        with pytest.raises(errors.ServiceError), gate.stream(Call()):
+        with pytest.raises(errors.ServiceError), gate.guard(Call()):
             raise error
     assert gate.counts == dict.fromkeys(STATUSES.values(), 2)
 
@@ -261,3 +262,11 @@ def test_serves_own_errors():
 def test_an_invalid_argument_keeps_field_and_problem_over_a_wire():
     error = pickle.loads(pickle.dumps(errors.InvalidArgument("a.b", "is 0")))
     assert (error.field, error.problem, error.message, str(error)) == ("a.b", "is 0", "a.b: is 0", "a.b: is 0")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ray.exceptions.ActorDiedError(), ray.exceptions.WorkerCrashedError(), ray.exceptions.OutOfMemoryError("x")],
+)
+def test_a_replica_that_dies_under_a_call_is_no_bug(error):
+    assert isinstance(as_service_error(error), errors.Unavailable)

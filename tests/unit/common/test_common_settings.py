@@ -29,6 +29,7 @@ CASES = {
     "HEROSERVE_MAX_ONGOING_REQUESTS": ("max_ongoing_requests", "7", 7, ["0", "10001"], "from 1 to 10000"),
     "HEROSERVE_MAX_QUEUED_REQUESTS": ("max_queued_requests", "1", 1, ["0", "100001"], "from 1 to 100000"),
     "HEROSERVE_REPLICA_CPUS": ("replica_cpus", "0.25", 0.25, ["0", "-1", "1025"], "in (0, 1024]"),
+    "HEROSERVE_REPLICA_GPUS": ("replica_gpus", "0.25", 0.25, ["0", "-1", "65"], "in (0, 64]"),
     "HEROSERVE_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG", ["debug", "LOUD"], "one of DEBUG, INFO, WARNING, ERROR"),
     "HEROSERVE_ENCODER_TARGET": ("encoder_target", "dns:///e:9000", "dns:///e:9000", [], ""),
     "HEROSERVE_ENCODER_API_KEY": ("encoder_api_key", "s3cret", "s3cret", [], ""),

@@ -28,6 +28,7 @@ VARIABLES: dict[str, tuple[str, str, Any, tuple[str, ...], str]] = {
     "HEROSERVE_MAX_ONGOING_REQUESTS": ("max_ongoing_requests", "9", 9, ("0", "x", "10001"), "1 to 10000"),
     "HEROSERVE_MAX_QUEUED_REQUESTS": ("max_queued_requests", "9", 9, ("-2", "x", "100001"), "to 100000"),
     "HEROSERVE_REPLICA_CPUS": ("replica_cpus", "0.5", 0.5, ("0", "x", "1025"), "(0, 1024]"),
+    "HEROSERVE_REPLICA_GPUS": ("replica_gpus", "0.5", 0.5, ("0", "x", "65"), "(0, 64]"),
     "HEROSERVE_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG", ("debug", "ALL"), "DEBUG, INFO"),
     "HEROSERVE_RELEVANCE_MODEL": ("relevance_model", "openai/x", "openai/x", (), ""),
     "HEROSERVE_CACHE_URL": ("cache_url", "redis://h:1/0", "redis://h:1/0", (), ""),

@@ -168,3 +168,9 @@ def test_another_number_of_bytes_is_refused(change):
 def test_an_unknown_dtype_is_refused(dtype):
     with pytest.raises(ValueError, match=f"unknown dtype {dtype}"):
         unpack(Features(dtype=dtype, rows=1, cols=1, data=bytes(4)))
+
+
+@pytest.mark.parametrize("dtype", [Features.FLOAT32, Features.FLOAT16, Features.INT8])
+def test_no_row_at_all(dtype):
+    """HeroConfig.reference() may keep none."""
+    assert unpack(Features(dtype=dtype, rows=0, cols=64)).shape == (0, 64)

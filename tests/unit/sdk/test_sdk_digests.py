@@ -7,6 +7,7 @@ import pytest
 
 import heroserve
 from heroserve.digests import SentImages
+from heroserve.v1 import encoder_pb2
 
 PHOTO = b"\x89PNG" + b"p" * 50_000
 OTHER = b"\x89PNG" + b"o" * 20_000
@@ -116,3 +117,15 @@ def test_memory_is_bounded_and_the_least_recently_used_goes_first():
     assert [digest in images for digest in "abc"] == [True, False, True]
     images.forget(["a", "unknown"])
     assert "a" not in images
+
+
+def test_what_went_by_the_cache_is_sent_whole_again(client, peer):
+    """While the cache is down a digest would only cost a round trip."""
+    bypass = encoder_pb2.VisualTokens(cache=encoder_pb2.VisualTokens.BYPASS)
+    peer.script.extend([lambda request, context: bypass] * 2)
+    for _ in range(2):
+        client.encode(b"image", "What?")
+    assert [seen.image_bytes for seen in peer.seen] == [5, 5]
+    client.encode(b"image", "What?")
+    client.encode(b"image", "What?")
+    assert [seen.image_bytes for seen in peer.seen[2:]] == [5, 0]

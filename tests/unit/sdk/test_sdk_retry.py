@@ -65,6 +65,21 @@ def test_a_service_that_is_not_deployed_yet_is_tried_again(client, peer):
         client.encode(b"image", "What?")
 
 
+def test_a_replica_that_dies_is_tried_again(client, peer):
+    """Ray Serve answers INTERNAL for the one that was answering; a bug's INTERNAL must not retry."""
+
+    def died(request, context):
+        context.abort(grpc.StatusCode.INTERNAL, "The actor died unexpectedly before finishing this task.\n\tpid: 7")
+
+    peer.script.extend([died])
+    client.encode(b"image", "What?")
+    assert len(peer.seen) == 2
+    peer.script.extend([died] * 4)
+    with pytest.raises(heroserve.Unavailable, match="a replica died") as caught:
+        client.encode(b"image", "What?")
+    assert "pid" not in str(caught.value)
+
+
 def test_a_service_that_restarts_is_found_again(connect, peer, serve):
     client = connect(peer, retry=RetryPolicy(attempts=100, initial_backoff_s=0.1, max_backoff_s=0.1))
     client.describe()
