@@ -102,4 +102,4 @@ def test_replicas_add_to_one_page(services: Services):
             client.ask(data, "Which one?", max_tokens=1)
     assert services.sample("llm", "heroserve_chat_requests_total", code="OK") == before + requests
     written = {path.name for path in services.metrics_dirs["llm"].glob("counter_*.db")}
-    assert len(written) == LLM_REPLICAS, "both replicas must have counted for this test to mean anything"
+    assert len(written) >= LLM_REPLICAS, "both replicas must have counted for this test to mean anything"
