@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,6 +25,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 # Asking what a service runs is a courtesy before an answer: it must not use up the answer's time.
 _COURTESY_S = 5.0
+# Every control character but tab and newline.
+_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 ImagePath = Annotated[str, typer.Argument(metavar="IMAGE", help="JPEG, PNG, WebP, GIF, BMP or TIFF file.")]
 Question = Annotated[str, typer.Argument(metavar="QUESTION")]
@@ -89,7 +92,7 @@ def ask(
             try:
                 for delta in stream:
                     if not as_json:
-                        typer.echo(delta, nl=False)
+                        typer.echo(_harmless(delta), nl=False)
             finally:
                 if stream.text and not as_json:
                     typer.echo()
@@ -180,6 +183,11 @@ def _warn_if_untrained(client: Client, timeout_s: float) -> None:
         _console(stderr=True).print(
             "warning: the model is untrained (random weights): the answer means nothing", style="bold yellow"
         )
+
+
+def _harmless(text: str) -> str:
+    """What a model writes must not steer a terminal; a file or a pipe gets it as it is."""
+    return text.translate(_CONTROLS) if sys.stdout.isatty() else text
 
 
 def _bill(answer: Answer) -> list[str]:

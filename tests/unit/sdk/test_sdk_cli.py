@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import heroserve
+from heroserve import cli
 from heroserve.cli import app
 from heroserve.v1 import chat_pb2, encoder_pb2
 
@@ -183,3 +184,9 @@ def test_encode_fails_like_ask(run, peer, image):
 def test_version(run):
     done = run("--version")
     assert (done.exit_code, done.stdout) == (0, f"heroserve {heroserve.__version__}\n")
+
+
+@pytest.mark.parametrize(("terminal", "shown"), [(True, "a\ufffd[2Jb\tc\n\ufffd"), (False, "a\x1b[2Jb\tc\n\x9b")])
+def test_an_answer_does_not_steer_the_terminal(monkeypatch, terminal, shown):
+    monkeypatch.setattr(cli.sys.stdout, "isatty", lambda: terminal, raising=False)
+    assert cli._harmless("a\x1b[2Jb\tc\n\x9b") == shown
