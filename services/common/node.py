@@ -11,14 +11,13 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from heroserve import MAX_MESSAGE_BYTES
 from services.common import logs, metrics
 from services.common.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from ray.serve import Application
 
-# What travels in one message, both ways: an image, or every feature of one. Ray's own limit is 2 GiB.
-_MAX_MESSAGE_BYTES = 64 << 20
 _OBJECT_STORE_BYTES = 256 << 20
 # Both, because a proxy's services are fixed when Serve starts, and two applications may share one Serve.
 SERVICERS = (
@@ -116,7 +115,8 @@ def _serve(settings: Settings, application: Application) -> None:
 def set_environment() -> None:
     """What Ray reads when it is imported or starts its processes; a value that is set already stays."""
     for variable, value in {
-        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(_MAX_MESSAGE_BYTES),
+        # What the SDK sends and takes at most; Ray's own limit is 2 GiB.
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(MAX_MESSAGE_BYTES),
         "RAY_USAGE_STATS_ENABLED": "0",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

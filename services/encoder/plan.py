@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from services.encoder.cache.entry import Entry
-from services.encoder.hero import HeroConfig, allocate, importance_terms, tile_importance, token_budget
+from services.encoder.hero import HeroConfig, allocate, importance_terms, token_budget, weigh_terms
 from services.encoder.request import EncodeJob
 
 
@@ -49,7 +49,7 @@ def plan_tokens(
     valid = torch.tensor(entry.valid[1:])
     patches = entry.plan.patches
     budget = token_budget(entry.valid.tolist(), patches, config, retention=job.retention, max_tokens=job.max_tokens)
-    importance = tile_importance(saliency_cos, relevance_cos, valid, patches, config)
-    local = allocate(importance, valid, budget.local, config)
     terms = importance_terms(saliency_cos, relevance_cos, valid, patches, config)
+    importance = weigh_terms(*terms, config)
+    local = allocate(importance, valid, budget.local, config)
     return TokenPlan([min(budget.thumbnail, patches), *local.tolist()], importance, *terms)

@@ -32,7 +32,7 @@ class PromptBuilder:
         """Token ids of the whole prompt; each image is one ``image_token_id``.
 
         Raises:
-            InvalidArgument: a text holds the image placeholder itself.
+            InvalidArgument: a text holds a token that the tokenizer reserves, or the template refuses the conversation.
         """
         self._refuse_reserved(job)
         try:

@@ -16,6 +16,8 @@ from services.encoder.ranked import Bytes2D, RankedImage
 from services.encoder.tiling import TilePlan
 from services.encoder.tower import SCHEMA
 
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+
 _HEAD = struct.Struct("<II")  # CRC-32 of what follows it, length of the JSON
 _ARRAYS = {
     "valid": "<i8",
@@ -58,8 +60,7 @@ class Entry:
     @property
     def starts(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Index of each tile's first row, int64 [1 + K]."""
-        starts: np.ndarray[Any, np.dtype[np.int64]] = np.cumsum(self.stored) - self.stored
-        return starts
+        return _starts(self.stored)
 
     def spans(self, counts: Sequence[int]) -> list[tuple[int, int]]:
         """Byte range in ``rows`` of the first ``counts[t]`` rows of each tile; tiles with none are left out."""
@@ -72,9 +73,7 @@ class Entry:
 
     def kept(self, counts: Sequence[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Indices of those rows, int64 [sum(counts)]."""
-        return np.concatenate(
-            [np.arange(start, start + count) for start, count in zip(self.starts, counts, strict=True)]
-        ).astype(np.int64)
+        return _prefixes(self.starts, counts)
 
     def check(self, counts: Sequence[int], chunks: Sequence[bytes]) -> Bytes2D:
         """The rows of ``spans(counts)``, uint8 [sum(counts), row_bytes].
@@ -96,8 +95,7 @@ class Entry:
 def build_entry(plan: TilePlan, image: RankedImage, depth: float) -> tuple[Entry, Bytes2D]:
     """The entry of an image and the rows that go with it: of each tile the best ``depth`` share, at least one."""
     stored = np.array([math.ceil(valid * depth) for valid in image.valid], np.int64)
-    starts = np.cumsum(image.valid) - image.valid
-    kept = np.concatenate([np.arange(a, a + n) for a, n in zip(starts, stored, strict=True)]).astype(np.int64)
+    kept = _prefixes(_starts(image.valid), stored.tolist())
     rows = image.rows if len(kept) == len(image.rows) else image.rows[kept]
     checksums = np.fromiter((zlib.crc32(row) for row in rows), np.uint32, len(rows))
     entry = Entry(
@@ -113,6 +111,19 @@ def build_entry(plan: TilePlan, image: RankedImage, depth: float) -> tuple[Entry
         row_bytes=rows.shape[1],
     )
     return entry, rows
+
+
+def _starts(lengths: Indices) -> Indices:
+    """Where each tile begins when tiles of these lengths stand one after the other."""
+    starts: Indices = np.cumsum(lengths) - lengths
+    return starts
+
+
+def _prefixes(starts: Indices, counts: Sequence[int]) -> Indices:
+    """Indices of the first ``counts[t]`` items of each tile, int64 [sum(counts)]."""
+    return np.concatenate(
+        [np.arange(start, start + count) for start, count in zip(starts, counts, strict=True)]
+    ).astype(np.int64)
 
 
 def dump(entry: Entry) -> bytes:

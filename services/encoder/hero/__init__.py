@@ -7,7 +7,7 @@ Nothing here knows of services, caches or images.
 from .allocate import allocate
 from .budget import TokenBudget, token_budget
 from .config import HeroConfig
-from .importance import importance_terms, saliency_cosines, tile_importance
+from .importance import importance_terms, saliency_cosines, tile_importance, weigh_terms
 from .rank import rank
 from .scores import patch_scores
 
@@ -21,4 +21,5 @@ __all__ = [
     "saliency_cosines",
     "tile_importance",
     "token_budget",
+    "weigh_terms",
 ]

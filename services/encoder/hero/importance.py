@@ -40,7 +40,13 @@ def tile_importance(
     Returns:
         float32 [K], summing to 1 (less the 1e-6 in the density's denominator).
     """
-    saliency, relevance, density = importance_terms(saliency_cos, relevance_cos, valid, patches, config)
+    return weigh_terms(*importance_terms(saliency_cos, relevance_cos, valid, patches, config), config)
+
+
+def weigh_terms(
+    saliency: torch.Tensor, relevance: torch.Tensor | None, density: torch.Tensor, config: HeroConfig
+) -> torch.Tensor:
+    """i of ``tile_importance`` from the terms v, r and d of ``importance_terms``, float32 [K]."""
     attention = saliency if relevance is None else config.alpha * saliency + (1 - config.alpha) * relevance
     return config.density_weight * density + (1 - config.density_weight) * attention
 
