@@ -31,7 +31,7 @@ from transformers import CLIPVisionConfig  # noqa: E402
 from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens  # noqa: E402
 from heroserve.v1.encoder_pb2_grpc import VisionEncoderStub  # noqa: E402
 from heroserve.v1.tokens_pb2 import Budget, Image  # noqa: E402
-from models.build_untrained import TOWER, build  # noqa: E402
+from models.untrained import TOWER, build  # noqa: E402
 from scripts.redis_server import RedisServer, free_port  # noqa: E402
 from scripts.stack import PICTURE, ROOT  # noqa: E402
 from services.common import metrics  # noqa: E402

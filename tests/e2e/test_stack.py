@@ -21,10 +21,12 @@ COMMAND = str(Path(sys.executable).parent / "heroserve")
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(Ports.free(), tmp_path_factory.mktemp("stack"))
     try:
-        stack.start()
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("HEROSERVE_MODEL", untrained)
+            stack.start()
         yield stack
     finally:
         stack.stop()

@@ -20,7 +20,6 @@ from ray import serve  # noqa: E402
 import heroserve  # noqa: E402
 from scripts.redis_server import RedisServer, free_port  # noqa: E402
 from services.common import metrics  # noqa: E402
-from services.common.settings import BUNDLED_MODEL  # noqa: E402
 from services.encoder.app import build as build_encoder  # noqa: E402
 from services.llm.app import build as build_llm  # noqa: E402
 from tests.reference import Reference  # noqa: E402
@@ -51,12 +50,12 @@ class Services:
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+def services(untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     folder: Path = tmp_path_factory.mktemp("services")
     redis = RedisServer(free_port(), folder)
     redis.start()
     ports = {name: free_port() for name in ("grpc", "http", "encoder", "llm")}
-    common = {"HEROSERVE_MODEL": BUNDLED_MODEL, "HEROSERVE_REPLICA_CPUS": "0.1", "HEROSERVE_DTYPE": "float32"}
+    common = {"HEROSERVE_MODEL": untrained, "HEROSERVE_REPLICA_CPUS": "0.1", "HEROSERVE_DTYPE": "float32"}
     for service in ("encoder", "llm"):
         metrics.prepare(str(folder / service))
     ray.init(address="local", num_cpus=8, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False)
@@ -109,5 +108,5 @@ def client(services: Services) -> Iterator[heroserve.Client]:
 
 
 @pytest.fixture(scope="session")
-def reference() -> Reference:
-    return Reference(BUNDLED_MODEL)
+def reference(untrained: str) -> Reference:
+    return Reference(untrained)

@@ -23,11 +23,12 @@ APPLICATION = ("application", "narrow")
 
 
 @pytest.fixture(scope="module")
-def narrow(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VisionChatStub]:
+def narrow(services: Services, untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VisionChatStub]:
     folder = str(tmp_path_factory.mktemp("narrow"))
     metrics.prepare(folder)
     application = build(
         {
+            "HEROSERVE_MODEL": untrained,
             "HEROSERVE_API_KEYS": f"other,{KEY}",
             "HEROSERVE_MAX_ONGOING_REQUESTS": "1",
             "HEROSERVE_MAX_QUEUED_REQUESTS": "1",

@@ -98,8 +98,9 @@ def test_deadline(client: heroserve.Client):
         client.ask(DATA, "Go on", max_tokens=3000, temperature=2.0, seed=1, timeout_s=0.8)
 
 
-def test_describe_says_that_the_weights_are_untrained(client: heroserve.Client):
+def test_describe_says_that_the_weights_are_untrained(client: heroserve.Client, untrained: str):
     chat, encoder = client.describe(), client.describe_encoder()
+    assert chat.model == encoder.model == untrained
     assert not chat.trained
     assert not encoder.trained
     assert chat.encoder == encoder

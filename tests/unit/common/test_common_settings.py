@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
-from services.common.settings import BUNDLED_MODEL, SettingError, Settings
+from services.common.settings import SettingError, Settings
 from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
 
@@ -82,11 +81,6 @@ def test_the_contracts_ports():
     assert (llm.grpc_port, llm.http_port, llm.metrics_port) == (9001, 8001, 9101)
     assert (encoder.grpc_port, encoder.http_port, encoder.metrics_port) == (9000, 8000, 9100)
     assert llm.encoder_target.endswith(f":{encoder.grpc_port}")
-
-
-def test_the_bundled_model_is_the_default():
-    assert LlmSettings().model == EncoderSettings().model == BUNDLED_MODEL
-    assert (Path(BUNDLED_MODEL) / "config.json").is_file()
 
 
 def test_replicas_must_not_cross():

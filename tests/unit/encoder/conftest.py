@@ -1,4 +1,4 @@
-"""The bundled checkpoint through the real loading code, Hugging Face's classes beside it, and a real Redis."""
+"""The untrained checkpoint through the real loading code, Hugging Face's classes beside it, and a real Redis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from transformers import CLIPModel
 
 from scripts.redis_server import RedisServer, free_port
-from services.common.settings import BUNDLED_MODEL
 from services.encoder.settings import EncoderSettings
 from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
@@ -24,26 +23,26 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def tower() -> VisionTower:
-    return VisionTower(EncoderSettings())
+def tower(untrained: str) -> VisionTower:
+    return VisionTower(EncoderSettings(model=untrained))
 
 
 @pytest.fixture(scope="session")
-def tiler() -> Tiler:
+def tiler(untrained: str) -> Tiler:
     from services.common.checkpoint import Checkpoint
 
-    return Tiler.of(Checkpoint(BUNDLED_MODEL, "HEROSERVE_MODEL"))
+    return Tiler.of(Checkpoint(untrained, "HEROSERVE_MODEL"))
 
 
 @pytest.fixture(scope="session")
-def reference() -> Reference:
-    return Reference(BUNDLED_MODEL)
+def reference(untrained: str) -> Reference:
+    return Reference(untrained)
 
 
 @pytest.fixture(scope="session")
-def clip() -> Any:
-    """The bundled CLIP as Hugging Face runs it."""
-    return CLIPModel.from_pretrained(f"{BUNDLED_MODEL}/clip").eval()
+def clip(untrained: str) -> Any:
+    """Its CLIP as Hugging Face runs it."""
+    return CLIPModel.from_pretrained(f"{untrained}/clip").eval()
 
 
 @pytest.fixture

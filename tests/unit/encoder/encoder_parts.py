@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import struct
 import time
 import zlib
@@ -17,7 +16,6 @@ import torch
 from prometheus_client import REGISTRY
 from safetensors.torch import load_file, save_file
 
-from services.common.settings import BUNDLED_MODEL
 from services.encoder.pipeline import Mask, Tiles
 from services.encoder.ranked import RankedImage
 from services.encoder.ranking import rank_images
@@ -51,12 +49,6 @@ def raw_png(width: int, height: int, *, depth: int = 8, colour: int = 0, lines: 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(lines)) + png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
-
-
-def copy_checkpoint(folder: Path) -> Path:
-    """The bundled checkpoint, for a test to change."""
-    shutil.copytree(BUNDLED_MODEL, folder)
-    return folder
 
 
 def edit_json(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoder_parts import copy_checkpoint, edit_json, edit_weights, shaken
+from encoder_parts import edit_json, edit_weights, shaken
 from safetensors.torch import load_file
 
-from services.common.settings import BUNDLED_MODEL, SettingError
+from services.common.settings import SettingError
 from services.encoder.settings import EncoderSettings
 from services.encoder.tower import VisionTower
 from tests.reference import Reference
@@ -27,11 +27,6 @@ def load(folder: Path, **settings: str) -> VisionTower:
 
 def same(one: VisionTower, other: VisionTower) -> bool:
     return one.encoder_id == other.encoder_id and torch.equal(one.encode(TILES).features, other.encode(TILES).features)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return copy_checkpoint(tmp_path / "model")
 
 
 @pytest.fixture
@@ -139,7 +134,7 @@ def test_unusable(folder: Path, name: str) -> None:
     [
         lambda folder: (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n"),
         lambda folder: (folder / "model.safetensors").write_bytes(
-            (Path(BUNDLED_MODEL) / "model.safetensors").read_bytes()[:100_000]
+            (folder / "model.safetensors").read_bytes()[:100_000]
         ),
         lambda folder: (folder / "preprocessor_config.json").unlink(),
         lambda folder: (folder / "preprocessor_config.json").write_text("{"),
@@ -198,13 +193,13 @@ class TestIdentity:
         edit_weights(folder / "clip", lambda tensors: shaken(tensors, "text_model."))
         assert load(folder).encoder_id == tower.encoder_id
 
-    def test_dtype_without_a_relevance_model(self) -> None:
-        ids = {VisionTower(EncoderSettings(relevance_model="none", dtype=dtype)).encoder_id for dtype in DTYPES}
+    def test_dtype_without_a_relevance_model(self, folder: Path) -> None:
+        ids = {load(folder, relevance_model="none", dtype=dtype).encoder_id for dtype in DTYPES}
         assert len(ids) == len(DTYPES)
 
     @pytest.mark.parametrize("settings", [{"dtype": "bfloat16"}, {"hero": "reference"}, {"relevance_model": "none"}])
-    def test_settings(self, tower: VisionTower, settings: dict[str, str]) -> None:
-        assert VisionTower(EncoderSettings(**settings)).encoder_id != tower.encoder_id
+    def test_settings(self, tower: VisionTower, folder: Path, settings: dict[str, str]) -> None:
+        assert load(folder, **settings).encoder_id != tower.encoder_id
 
     @pytest.mark.parametrize(
         "change",
@@ -228,16 +223,14 @@ class TestIdentity:
         assert load(folder).encoder_id == tower.encoder_id
 
     @pytest.mark.parametrize("part", ["vision_tower.embeddings", "vision_tower.encoder.layers.3.mlp.fc2.bias"])
-    def test_weights(self, tower: VisionTower, folder: Path, part: str) -> None:
+    def test_weights(self, folder: Path, part: str) -> None:
         def edit(tensors: dict[str, torch.Tensor]) -> None:
             name = next(name for name in sorted(tensors) if name.startswith(part))
             tensors[name].view(-1)[0] += 1e-3
 
+        before = load(folder, relevance_model="none")
         edit_weights(folder, edit)
-        assert (
-            load(folder, relevance_model="none").encoder_id
-            != VisionTower(EncoderSettings(relevance_model="none")).encoder_id
-        )
+        assert load(folder, relevance_model="none").encoder_id != before.encoder_id
 
     @pytest.mark.parametrize("part", ["visual_projection.weight", "vision_model.embeddings.class_embedding"])
     def test_relevance_weights(self, tower: VisionTower, folder: Path, part: str) -> None:

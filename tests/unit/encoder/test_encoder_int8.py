@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heroserve.v1.encoder_pb2 import Features, VisualTokens
-from services.common.settings import BUNDLED_MODEL
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.image import ImageLimits
@@ -72,8 +71,8 @@ def pipeline(tower: VisionTower, tiler: Tiler) -> EncodePipeline:
     )
 
 
-async def test_through_the_pipeline(tower: VisionTower, tiler: Tiler):
-    small = VisionTower(EncoderSettings(model=BUNDLED_MODEL, row_dtype="int8"))
+async def test_through_the_pipeline(untrained: str, tower: VisionTower, tiler: Tiler):
+    small = VisionTower(EncoderSettings(model=untrained, row_dtype="int8"))
     assert small.encoder_id != tower.encoder_id
     job = EncodeJob(hashlib.sha256(DATA).hexdigest(), DATA, "What?", 0.5, None, False)
     exact = await pipeline(tower, tiler).encode(job)

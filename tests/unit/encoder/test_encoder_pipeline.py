@@ -17,7 +17,6 @@ from heroserve.v1.encoder_pb2 import VisualTokens
 from scripts.redis_server import RedisServer, free_port
 from services.common.checkpoint import Checkpoint
 from services.common.errors import InvalidArgument, NotFound
-from services.common.settings import BUNDLED_MODEL
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.redis import RedisStore
@@ -59,8 +58,8 @@ Make = Callable[..., EncodePipeline]
 
 
 @pytest.fixture(scope="session")
-def embedder() -> QuestionEmbedder:
-    return QuestionEmbedder(Checkpoint(f"{BUNDLED_MODEL}/clip", "HEROSERVE_RELEVANCE_MODEL"))
+def embedder(untrained: str) -> QuestionEmbedder:
+    return QuestionEmbedder(Checkpoint(f"{untrained}/clip", "HEROSERVE_RELEVANCE_MODEL"))
 
 
 @pytest.fixture
@@ -195,9 +194,11 @@ async def test_all_of_it(make: Make, tiler: Tiler) -> None:
 
 
 @pytest.mark.parametrize("retention", [0.2, 0.001, 1.0])
-async def test_the_authors_rules(make: Make, tiler: Tiler, embedder: QuestionEmbedder, retention: float) -> None:
+async def test_the_authors_rules(
+    untrained: str, make: Make, tiler: Tiler, embedder: QuestionEmbedder, retention: float
+) -> None:
     """Down to an image of which nothing is kept."""
-    tower = VisionTower(EncoderSettings(hero="reference"))
+    tower = VisionTower(EncoderSettings(model=untrained, hero="reference"))
     within = InProcessTower(tower)
     cache = RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id)
     pipeline = make(encoder_id=tower.encoder_id, hero=tower.hero, tower=within, cache=cache)
@@ -238,8 +239,8 @@ async def test_a_hit_is_the_miss_again(
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-async def test_rows_travel_in_the_towers_dtype(make: Make, tiler: Tiler, dtype: str) -> None:
-    tower = VisionTower(EncoderSettings(dtype=dtype))
+async def test_rows_travel_in_the_towers_dtype(untrained: str, make: Make, tiler: Tiler, dtype: str) -> None:
+    tower = VisionTower(EncoderSettings(model=untrained, dtype=dtype))
     cache = RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id)
     pipeline = make(encoder_id=tower.encoder_id, tower=InProcessTower(tower), cache=cache)
     miss, hit = [await pipeline.encode(job(retention=0.5)) for _ in range(2)]
@@ -279,8 +280,8 @@ async def test_explanation(make: Make, tower: VisionTower, tiler: Tiler, embedde
     assert not any(tile.HasField("explanation") for tile in silent.tiles)
 
 
-async def test_without_a_relevance_model(make: Make, tiler: Tiler) -> None:
-    tower = VisionTower(EncoderSettings(relevance_model="none"))
+async def test_without_a_relevance_model(untrained: str, make: Make, tiler: Tiler) -> None:
+    tower = VisionTower(EncoderSettings(model=untrained, relevance_model="none"))
     cache = RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id)
     pipeline = make(encoder_id=tower.encoder_id, tower=InProcessTower(tower), cache=cache, embedder=None)
     kept, importance = by_hand(tower, tiler, None, SIZES[0], tower.hero, {"retention": 0.2})

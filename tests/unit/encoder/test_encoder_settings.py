@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.common.settings import BUNDLED_MODEL, SettingError
+from services.common.settings import SettingError
 from services.encoder.settings import EncoderSettings
 
 # Variable: field, a good value, what it becomes, bad values, a part of what is expected.
@@ -78,7 +78,6 @@ def test_blank_means_the_default(variable: str) -> None:
 
 def test_defaults() -> None:
     settings = EncoderSettings.from_env({"UNRELATED": "x"})
-    assert settings.model == BUNDLED_MODEL
     assert (settings.grpc_port, settings.http_port, settings.metrics_port) == (9000, 8000, 9100)
     assert settings.cache_url == "memory://"
     assert settings.retention == 0.2
@@ -103,7 +102,6 @@ def test_frozen() -> None:
 
 
 def test_which_model_relevance_comes_from(tmp_path: Path) -> None:
-    assert EncoderSettings().relevance == f"{BUNDLED_MODEL}/clip"
     assert EncoderSettings(relevance_model="none").relevance is None
     assert EncoderSettings(relevance_model="a/b").relevance == "a/b"
     assert EncoderSettings(model=str(tmp_path)).relevance == "openai/clip-vit-base-patch32"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from encoder_parts import copy_checkpoint, edit_json
+from encoder_parts import edit_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -26,7 +26,7 @@ SIDE, PATCH = 112, 14
 N = (SIDE // PATCH) ** 2
 # (rows, columns) of the grids to choose from.
 GRIDS = {
-    "bundled": ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2), (3, 3)),
+    "untrained": ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2), (3, 3)),
     "llava-1.6": ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3)),
     "panoramas": ((1, 6), (6, 1), (2, 4), (4, 2), (3, 3)),
     "one tile": ((1, 1),),
@@ -143,14 +143,13 @@ def _grid(tiler: Tiler, width: int, height: int) -> tuple[int, int]:
     return best[0] // tiler.tile_size, best[1] // tiler.tile_size
 
 
-def test_reads_the_bundled_checkpoint(tiler: Tiler) -> None:
-    assert tiler == tiler_of("bundled")
+def test_reads_a_checkpoint(tiler: Tiler) -> None:
+    assert tiler == tiler_of("untrained")
     assert tiler.max_tiles == 10
     assert tiler.patches_per_side == 8
 
 
-def test_newer_checkpoints_nest_the_preprocessing(tmp_path: Path, tiler: Tiler) -> None:
-    folder = copy_checkpoint(tmp_path / "model")
+def test_newer_checkpoints_nest_the_preprocessing(folder: Path, tiler: Tiler) -> None:
     own = folder / "preprocessor_config.json"
     edit_json(own, lambda config: config.update(resample=2))
     (folder / "processor_config.json").write_text(f'{{"image_processor": {own.read_text()}}}')
@@ -170,8 +169,7 @@ def test_newer_checkpoints_nest_the_preprocessing(tmp_path: Path, tiler: Tiler) 
         ({"image_grid_pinpoints": []}, "multiples of 112"),
     ],
 )
-def test_preprocessing_that_does_not_fit(tmp_path: Path, change: dict[str, object], told: str) -> None:
-    folder = copy_checkpoint(tmp_path / "model")
+def test_preprocessing_that_does_not_fit(folder: Path, change: dict[str, object], told: str) -> None:
     edit_json(folder / "preprocessor_config.json", lambda config: config.update(change))
     with pytest.raises(SettingError, match="HEROSERVE_MODEL") as caught:
         Tiler.of(Checkpoint(str(folder), "HEROSERVE_MODEL"))

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from encoder_parts import copy_checkpoint, edit_json, edit_weights, shaken
+from encoder_parts import edit_json, edit_weights, shaken
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel, LlavaNextForConditionalGeneration
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
-from services.common.settings import BUNDLED_MODEL
 from services.encoder.hero import HeroConfig
 from services.encoder.ranking import rank_images
 from services.encoder.settings import EncoderSettings
@@ -78,6 +77,7 @@ def test_the_models_own_features(tower: VisionTower, tiler: Tiler, reference: Re
 
 @pytest.mark.parametrize("layers", [None, (0, 1, 2, 3), (0, 3)])
 def test_cls_rows_are_those_of_eager_attention(
+    untrained: str,
     tower: VisionTower,
     tiles: np.ndarray,
     pixels: torch.Tensor,
@@ -86,7 +86,7 @@ def test_cls_rows_are_those_of_eager_attention(
 ) -> None:
     if layers:
         monkeypatch.setattr(tower, "hero", HeroConfig(low_layers=layers[:-1], high_layers=layers[-1:]))
-    eager = LlavaNextForConditionalGeneration.from_pretrained(BUNDLED_MODEL, attn_implementation="eager").eval()
+    eager = LlavaNextForConditionalGeneration.from_pretrained(untrained, attn_implementation="eager").eval()
     with torch.inference_mode():
         attentions = eager.model.vision_tower(pixels, output_attentions=True).attentions
     expected = torch.stack([attentions[layer][:, :, 0, 1:] for layer in tower.hero.layers])
@@ -96,9 +96,10 @@ def test_cls_rows_are_those_of_eager_attention(
     torch.testing.assert_close(recorded, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_bundled_tower_reads_the_layers_of_its_depth(tower: VisionTower) -> None:
+def test_a_tower_reads_the_layers_of_its_depth(untrained: str, tower: VisionTower) -> None:
     assert tower.hero == HeroConfig().for_depth(4)
-    assert VisionTower(EncoderSettings(hero="reference")).hero == HeroConfig.reference().for_depth(4)
+    authors = VisionTower(EncoderSettings(model=untrained, hero="reference"))
+    assert authors.hero == HeroConfig.reference().for_depth(4)
 
 
 def test_a_batch_is_as_good_as_one_by_one(tower: VisionTower, tiler: Tiler) -> None:
@@ -121,8 +122,8 @@ def test_a_batch_is_as_good_as_one_by_one(tower: VisionTower, tiler: Tiler) -> N
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.1), ("float16", 0.03)])
-def test_half_precision(tiles: np.ndarray, hidden: Any, dtype: str, tolerance: float) -> None:
-    tower = VisionTower(EncoderSettings(dtype=dtype))
+def test_half_precision(untrained: str, tiles: np.ndarray, hidden: Any, dtype: str, tolerance: float) -> None:
+    tower = VisionTower(EncoderSettings(model=untrained, dtype=dtype))
     output = tower.encode(tiles)
     assert output.features.dtype == getattr(torch, dtype)
     # Scores and relevance are in float32 whatever the tower's dtype.
@@ -133,8 +134,7 @@ def test_half_precision(tiles: np.ndarray, hidden: Any, dtype: str, tolerance: f
 
 
 @pytest.mark.parametrize("states", [[-2], [-2, -4], [1, -1, 0], 2, -1, 0])
-def test_vision_feature_layer(tmp_path: Path, tiles: np.ndarray, hidden: Any, states: list[int] | int) -> None:
-    folder = copy_checkpoint(tmp_path / "model")
+def test_vision_feature_layer(folder: Path, tiles: np.ndarray, hidden: Any, states: list[int] | int) -> None:
     edit_json(folder / "config.json", lambda config: config.update(vision_feature_layer=states))
     tower = VisionTower(EncoderSettings(model=str(folder)))
     wanted = states if isinstance(states, list) else [states]
@@ -167,9 +167,8 @@ class TestRelevance:
         torch.testing.assert_close(output.embedding, unit(image_features(clip, pixels)), **TOLERANCE)
 
     def test_a_tower_of_its_own(
-        self, tmp_path: Path, tower: VisionTower, tiles: np.ndarray, pixels: torch.Tensor, blocks_run: list[int]
+        self, folder: Path, tower: VisionTower, tiles: np.ndarray, pixels: torch.Tensor, blocks_run: list[int]
     ) -> None:
-        folder = copy_checkpoint(tmp_path / "model")
         edit_weights(folder / "clip", lambda tensors: shaken(tensors, "vision_model."))
         separate = VisionTower(EncoderSettings(model=str(folder)))
         output = separate.encode(tiles)
@@ -180,8 +179,7 @@ class TestRelevance:
         assert (output.embedding - shared.embedding).abs().max() > 0.01
         assert torch.equal(output.features, shared.features)
 
-    def test_its_own_mean_and_deviation(self, tmp_path: Path, tower: VisionTower, tiles: np.ndarray) -> None:
-        folder = copy_checkpoint(tmp_path / "model")
+    def test_its_own_mean_and_deviation(self, folder: Path, tower: VisionTower, tiles: np.ndarray) -> None:
         edit_weights(folder / "clip", lambda tensors: shaken(tensors, "vision_model."))
         own = {"image_mean": [0.3, 0.4, 0.5], "image_std": [0.2, 0.3, 0.4]}
         edit_json(folder / "clip" / "preprocessor_config.json", lambda config: config.update(own))
@@ -191,8 +189,7 @@ class TestRelevance:
         pixels = (torch.from_numpy(tiles).float() / 255 - mean) / std
         torch.testing.assert_close(output.embedding, unit(image_features(clip, pixels)), **TOLERANCE)
 
-    def test_another_image_size(self, tmp_path: Path, tiles: np.ndarray, clip: Any) -> None:
-        folder = copy_checkpoint(tmp_path / "clip")
+    def test_another_image_size(self, untrained: str, folder: Path, tiles: np.ndarray, clip: Any) -> None:
         torch.manual_seed(0)
         config = clip.config.to_dict()
         config["vision_config"]["image_size"] = 56
@@ -201,7 +198,7 @@ class TestRelevance:
         own.save_pretrained(folder)
         edit_json(folder / "config.json", lambda saved: saved.pop("heroserve", None))
 
-        output = VisionTower(EncoderSettings(relevance_model=str(folder))).encode(tiles)
+        output = VisionTower(EncoderSettings(model=untrained, relevance_model=str(folder))).encode(tiles)
 
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
         small = [Image.fromarray(tile.transpose(1, 2, 0)).resize((56, 56), Image.Resampling.BICUBIC) for tile in tiles]
@@ -211,8 +208,8 @@ class TestRelevance:
         spread = expected.std(dim=0).max()
         assert (output.embedding - expected).abs().max() < 0.1 * spread
 
-    def test_switched_off(self, tiles: np.ndarray, blocks_run: list[int]) -> None:
-        output = VisionTower(EncoderSettings(relevance_model="none")).encode(tiles)
+    def test_switched_off(self, untrained: str, tiles: np.ndarray, blocks_run: list[int]) -> None:
+        output = VisionTower(EncoderSettings(model=untrained, relevance_model="none")).encode(tiles)
         assert output.embedding.shape == (len(tiles), 0)
         assert blocks_run == [len(tiles)] * 4
 

@@ -1,4 +1,4 @@
-"""The bundled checkpoint, as Hugging Face loads it and as the LLM service does."""
+"""The untrained checkpoint, as Hugging Face loads it and as the LLM service does."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from llm_parts import MODEL, InProcessEncoder, Seen, picture, see
+from llm_parts import InProcessEncoder, Seen, picture, see
 from transformers import AutoTokenizer, LlavaNextForConditionalGeneration, LlavaNextProcessor
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
+from models.tokenizer import CHAT_TEMPLATE
 from services.common.checkpoint import Checkpoint
 from services.llm.engines.transformers import TransformersEngine
 from services.llm.model import LanguageModel
@@ -29,16 +30,16 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def hf() -> Any:
-    return LlavaNextForConditionalGeneration.from_pretrained(MODEL).eval()
+def hf(untrained: str) -> Any:
+    return LlavaNextForConditionalGeneration.from_pretrained(untrained).eval()
 
 
 @pytest.fixture(scope="session")
-def processor() -> Any:
+def processor(untrained: str) -> Any:
     return LlavaNextProcessor(
-        image_processor=LlavaNextImageProcessorPil.from_pretrained(MODEL),
-        tokenizer=AutoTokenizer.from_pretrained(MODEL),
-        chat_template=(MODEL / "chat_template.jinja").read_text(),
+        image_processor=LlavaNextImageProcessorPil.from_pretrained(untrained),
+        tokenizer=AutoTokenizer.from_pretrained(untrained),
+        chat_template=CHAT_TEMPLATE,
         patch_size=14,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
@@ -52,13 +53,13 @@ def look(hf: Any, processor: Any) -> Callable[[tuple[int, int]], Seen]:
 
 
 @pytest.fixture(scope="session")
-def model() -> LanguageModel:
-    return LanguageModel(LlmSettings())
+def model(untrained: str) -> LanguageModel:
+    return LanguageModel(LlmSettings(model=untrained))
 
 
 @pytest.fixture(scope="session")
-def prompts() -> PromptBuilder:
-    return PromptBuilder(Checkpoint(str(MODEL), "HEROSERVE_MODEL"))
+def prompts(untrained: str) -> PromptBuilder:
+    return PromptBuilder(Checkpoint(untrained, "HEROSERVE_MODEL"))
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +68,8 @@ def engine(model: LanguageModel) -> TransformersEngine:
 
 
 @pytest.fixture
-def encoder() -> InProcessEncoder:
-    return InProcessEncoder()
+def encoder(untrained: str) -> InProcessEncoder:
+    return InProcessEncoder(untrained)
 
 
 class Forwards:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.chat_pb2 import Sampling as SamplingMessage
 from heroserve.v1.encoder_pb2 import EncodeRequest, Features, Grid, Tile, VisualTokens, Window
 from heroserve.v1.tokens_pb2 import Budget, Image, Savings
-from services.common.settings import BUNDLED_MODEL
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.image import ImageLimits
@@ -32,7 +30,6 @@ from services.encoder.tower import VisionTower
 from services.llm.layout import ImageLayout, lay_out
 from services.llm.request import ChatJob, ImagePart, Sampling, parse_request
 
-MODEL = Path(BUNDLED_MODEL)
 DTYPES = {
     torch.float32: Features.FLOAT32,
     torch.float16: Features.FLOAT16,
@@ -167,7 +164,7 @@ def see(hf: Any, processor: Any, image: Pillow.Image) -> Seen:
     return Seen(inputs, plan, features, full, packed[0][:, 0].long().numpy())
 
 
-def edited(
+def edit(
     folder: Path,
     *,
     config: dict[str, Any] | None = None,
@@ -176,19 +173,18 @@ def edited(
     rename: Callable[[str], str | None] = lambda name: name,
     shards: Callable[[str], str] | None = None,
     absent: tuple[str, ...] = (),
-) -> str:
-    """A copy of the bundled checkpoint with these changes.
+) -> None:
+    """Change a checkpoint.
 
     Args:
-        folder: where to.
+        folder: of the checkpoint.
         config, text_config: entries to set.
         generation: replaces generation_config.json; {} removes it.
         rename: new name of a tensor; None drops it.
         shards: file name of a tensor, for a sharded checkpoint with an index.
         absent: files to leave out at last.
     """
-    shutil.copytree(MODEL, folder)
-    settings = json.loads((MODEL / "config.json").read_text())
+    settings = json.loads((folder / "config.json").read_text())
     settings |= config or {}
     settings["text_config"] |= text_config or {}
     (folder / "config.json").write_text(json.dumps(settings))
@@ -196,7 +192,7 @@ def edited(
         (folder / "generation_config.json").unlink()
         if generation:
             (folder / "generation_config.json").write_text(json.dumps(generation))
-    stored = load_file(MODEL / "model.safetensors")
+    stored = load_file(folder / "model.safetensors")
     tensors = {new: tensor for name, tensor in stored.items() if (new := rename(name)) is not None}
     (folder / "model.safetensors").unlink()
     if shards is None:
@@ -208,14 +204,13 @@ def edited(
         (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
     for file in absent:
         (folder / file).unlink()
-    return str(folder)
 
 
 class InProcessEncoder:
     """The encoder service without Ray and gRPC, with the face of the LLM service's client."""
 
-    def __init__(self, relevance: str = "") -> None:
-        settings = EncoderSettings(relevance_model="none")
+    def __init__(self, model: str) -> None:
+        settings = EncoderSettings(model=model, relevance_model="none")
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         tower = VisionTower(settings)
 

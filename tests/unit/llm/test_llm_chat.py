@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from llm_parts import SIZES, collect, edited, job, picture, png
+from llm_parts import SIZES, collect, edit, job, picture, png
 from prometheus_client import REGISTRY
 
 from heroserve.v1.chat_pb2 import GenerateResponse
@@ -195,11 +195,12 @@ async def test_a_stop_string_ends_the_answer(chat, hf, processor, forwards):
     assert len(forwards.lengths) <= last.usage.completion_tokens + 1
 
 
-async def test_the_end_of_sequence_ends_the_answer(tmp_path, encoder, prompts, hf, processor):
+async def test_the_end_of_sequence_ends_the_answer(folder, encoder, prompts, hf, processor):
     image = picture(224, 224)
     _, ids = reference(hf, processor, [image], QUESTION, 24)
     at = next(i for i in range(3, 24) if ids.index(ids[i]) == i)
-    model = LanguageModel(LlmSettings(model=edited(tmp_path / "m", generation={"eos_token_id": [2, ids[at]]})))
+    edit(folder, generation={"eos_token_id": [2, ids[at]]})
+    model = LanguageModel(LlmSettings(model=str(folder)))
     pipeline = ChatPipeline(LlmSettings(), encoder, prompts, model, TransformersEngine(model, 1))
     for limit in (24, at + 1):
         _, last = await answer(pipeline, job(QUESTION, png(image), retention=1, max_tokens=limit))
@@ -223,9 +224,10 @@ async def test_max_tokens_by_default(chat):
 
 
 @pytest.fixture
-def narrow(tmp_path, prompts, encoder):
+def narrow(folder, prompts, encoder):
     """Makes pipelines over a model with a context of 300 tokens."""
-    model = LanguageModel(LlmSettings(model=edited(tmp_path / "m", text_config={"max_position_embeddings": 300})))
+    edit(folder, text_config={"max_position_embeddings": 300})
+    model = LanguageModel(LlmSettings(model=str(folder)))
     engine = TransformersEngine(model, 1)
     return lambda **settings: ChatPipeline(LlmSettings(**settings), encoder, prompts, model, engine)
 

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from llm_parts import MODEL, edited
+from llm_parts import edit
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache
 
@@ -39,7 +39,7 @@ def test_flops_are_those_of_a_prefill(model, tokens):
     assert by_attention == pytest.approx(attention / 2, rel=0.05)
 
 
-def test_the_bundled_model_by_hand(model):
+def test_a_model_by_hand(model):
     # 64 wide; 4 heads and 2 for keys and values, of 16; 192 between; 2 layers; a norm before each half, one at last.
     layer = 64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 192 + 2 * 64
     cost = PromptCost.of(model)
@@ -49,8 +49,8 @@ def test_the_bundled_model_by_hand(model):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_kv_bytes_are_those_of_the_cache(dtype):
-    model = LanguageModel(LlmSettings(model=str(MODEL), dtype=dtype))
+def test_kv_bytes_are_those_of_the_cache(untrained, dtype):
+    model = LanguageModel(LlmSettings(model=untrained, dtype=dtype))
     cache = DynamicCache(config=model.config)
     with torch.inference_mode():
         model.causal_lm(inputs_embeds=model.embed(torch.arange(50, 67))[None], past_key_values=cache, use_cache=True)
@@ -58,9 +58,7 @@ def test_kv_bytes_are_those_of_the_cache(dtype):
     assert held == 17 * PromptCost.of(model).kv_bytes
 
 
-def test_a_tied_head_is_not_subtracted_twice(tmp_path, model):
+def test_a_tied_head_is_not_subtracted_twice(folder, model):
     tied = {"tie_word_embeddings": True}
-    folder = edited(
-        tmp_path / "m", config=tied, text_config=tied, rename=lambda name: None if "lm_head" in name else name
-    )
-    assert PromptCost.of(LanguageModel(LlmSettings(model=folder))) == PromptCost.of(model)
+    edit(folder, config=tied, text_config=tied, rename=lambda name: None if "lm_head" in name else name)
+    assert PromptCost.of(LanguageModel(LlmSettings(model=str(folder)))) == PromptCost.of(model)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from llm_parts import MODEL
 from tokenizers import Tokenizer, decoders, models, normalizers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
+from models.tokenizer import build_tokenizer
+from models.untrained import CORPUS
 from services.llm.detokenize import Detokenizer
 
 
@@ -29,7 +30,7 @@ def llama_style() -> PreTrainedTokenizerFast:
     )
 
 
-TOKENIZER = AutoTokenizer.from_pretrained(MODEL)
+TOKENIZER = build_tokenizer(CORPUS * 4, "")
 LLAMA = llama_style()
 both = pytest.mark.parametrize("tokenizer", [TOKENIZER, LLAMA], ids=["bytes", "llama"])
 VOCABULARY = len(TOKENIZER)

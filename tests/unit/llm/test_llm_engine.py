@@ -10,7 +10,7 @@ from contextlib import aclosing
 
 import pytest
 import torch
-from llm_parts import GREEDY, MODEL, collect, edited
+from llm_parts import GREEDY, collect, edit
 
 from services.llm.assemble import assemble
 from services.llm.engines.transformers import TransformersEngine
@@ -109,11 +109,12 @@ async def test_max_tokens(model, engine, forwards, count):
 
 
 @pytest.mark.parametrize("several", [False, True])
-async def test_the_end_of_sequence_stops_and_is_the_last(tmp_path, model, engine, several):
+async def test_the_end_of_sequence_stops_and_is_the_last(folder, model, engine, several):
     whole = await collect(engine.generate(text_prompt(model), GREEDY, 12))
     last = whole[5]
     eos = [last, 2] if several else last
-    other = LanguageModel(LlmSettings(model=edited(tmp_path / "m", generation={"eos_token_id": eos})))
+    edit(folder, generation={"eos_token_id": eos})
+    other = LanguageModel(LlmSettings(model=str(folder)))
     assert other.eos_token_ids == ({last, 2} if several else {last})
     tokens = await collect(TransformersEngine(other, 1).generate(text_prompt(other), GREEDY, 12))
     assert tokens == whole[: whole.index(last) + 1]
@@ -307,8 +308,8 @@ def test_health_passes_on_a_cpu(engine):
     engine.check_health()
 
 
-async def test_bfloat16_generates(model):
-    small = LanguageModel(LlmSettings(model=str(MODEL), dtype="bfloat16"))
+async def test_bfloat16_generates(untrained):
+    small = LanguageModel(LlmSettings(model=untrained, dtype="bfloat16"))
     prompt = text_prompt(small)
     assert prompt.embeddings.dtype == torch.bfloat16
     engine = TransformersEngine(small, 1)

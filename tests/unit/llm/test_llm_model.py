@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 
 import pytest
 import torch
-from llm_parts import MODEL, edited
+from llm_parts import edit
 from safetensors.torch import load_file
 from transformers import LlavaNextForConditionalGeneration
 
@@ -16,12 +16,17 @@ from services.llm.model import LanguageModel
 from services.llm.prompt import PromptBuilder
 from services.llm.settings import LlmSettings
 
-NAMES = list(load_file(MODEL / "model.safetensors"))
 VISION = "vision_tower"
 
 
-def load(folder: str, **settings) -> LanguageModel:
-    return LanguageModel(LlmSettings(model=folder, **settings))
+def load(folder: Path | str, **settings) -> LanguageModel:
+    return LanguageModel(LlmSettings(model=str(folder), **settings))
+
+
+@pytest.fixture(scope="module")
+def names(untrained) -> list[str]:
+    """Of the tensors in the file."""
+    return list(load_file(f"{untrained}/model.safetensors"))
 
 
 def new_style(name: str) -> str:
@@ -66,7 +71,7 @@ def test_no_vision_tower_is_in_memory(model, hf):
     assert {id(value) for value in held} == {id(model.causal_lm), id(model._projector)}
 
 
-def test_no_vision_tensor_is_even_read(monkeypatch):
+def test_no_vision_tensor_is_even_read(untrained, monkeypatch):
     """Not read and thrown away: a 7B model's tower would double the time to start of a small service."""
     read = []
     tensors = Checkpoint.tensors
@@ -77,7 +82,7 @@ def test_no_vision_tensor_is_even_read(monkeypatch):
         return got
 
     monkeypatch.setattr(Checkpoint, "tensors", spy)
-    model = load(str(MODEL))
+    model = load(untrained)
     held = [*model.causal_lm.parameters(), *model._projector.parameters(), model.image_newline]
     assert sum(t.numel() for t in read) == sum(t.numel() for t in held)
 
@@ -96,23 +101,23 @@ def test_weights_are_hugging_faces(model, hf):
 
 @pytest.mark.parametrize("style", [old_style, new_style])
 @pytest.mark.parametrize("sharded", [False, True])
-def test_every_way_of_naming_and_sharding(tmp_path, model, style, sharded):
+def test_every_way_of_naming_and_sharding(folder, names, model, style, sharded):
     def shard(name):
         if VISION in name:
             return "model-00003-of-00003.safetensors"
         return f"model-0000{1 + ('lm_head' in name or 'layers.1' in name)}-of-00003.safetensors"
 
-    names = [style(name) for name in NAMES]
-    assert any(name.startswith("model.language_model.") for name in names) == (style is new_style)
-    assert any(name.startswith("language_model.lm_head.") for name in names) == (style is old_style)
+    styled = [style(name) for name in names]
+    assert any(name.startswith("model.language_model.") for name in styled) == (style is new_style)
+    assert any(name.startswith("language_model.lm_head.") for name in styled) == (style is old_style)
     # The shard with the tower is not even there.
     absent = ("model-00003-of-00003.safetensors",) if sharded else ()
-    folder = edited(tmp_path / "m", rename=style, shards=shard if sharded else None, absent=absent)
+    edit(folder, rename=style, shards=shard if sharded else None, absent=absent)
     assert torch.equal(logits(load(folder)), logits(model))
 
 
-def test_no_tower_in_the_file_is_no_problem(tmp_path, model):
-    folder = edited(tmp_path / "m", rename=lambda name: None if VISION in name else name)
+def test_no_tower_in_the_file_is_no_problem(folder, model):
+    edit(folder, rename=lambda name: None if VISION in name else name)
     assert torch.equal(logits(load(folder)), logits(model))
 
 
@@ -126,11 +131,11 @@ def test_no_tower_in_the_file_is_no_problem(tmp_path, model):
         "image_newline",
     ],
 )
-def test_a_missing_tensor_names_the_variable(tmp_path, part):
-    assert any(part in name for name in NAMES)
+def test_a_missing_tensor_names_the_variable(folder, names, part):
+    assert any(part in name for name in names)
     language = ("language_model", "lm_head", "projector", "newline")
-    folder = edited(
-        tmp_path / "m",
+    edit(
+        folder,
         rename=lambda name: None if part in name and any(word in name for word in language) else name,
     )
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*'.*weights"):
@@ -138,9 +143,9 @@ def test_a_missing_tensor_names_the_variable(tmp_path, part):
 
 
 @pytest.mark.parametrize("absent", ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"])
-def test_a_missing_shard_names_the_variable_and_the_file(tmp_path, absent):
-    folder = edited(
-        tmp_path / "m",
+def test_a_missing_shard_names_the_variable_and_the_file(folder, absent):
+    edit(
+        folder,
         shards=lambda name: f"model-0000{1 + ('layers.1' in name)}-of-00002.safetensors",
         absent=(absent,),
     )
@@ -148,44 +153,43 @@ def test_a_missing_shard_names_the_variable_and_the_file(tmp_path, absent):
         load(folder)
 
 
-def test_a_weight_too_many_names_the_variable(tmp_path):
-    folder = edited(tmp_path / "m", text_config={"num_hidden_layers": 1})
+def test_a_weight_too_many_names_the_variable(folder):
+    edit(folder, text_config={"num_hidden_layers": 1})
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*'.*do not fit the config"):
         load(folder)
 
 
-def test_no_weights_names_the_variable(tmp_path):
-    folder = edited(tmp_path / "m", absent=("model.safetensors",))
+def test_no_weights_names_the_variable(folder):
+    edit(folder, absent=("model.safetensors",))
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*'.*it has no weights: none of model.safetensors"):
         load(folder)
 
 
 @pytest.mark.parametrize("size", [{"intermediate_size": 96}, {"vocab_size": 500}], ids=str)
-def test_a_shape_that_does_not_fit_names_the_variable(tmp_path, size):
-    folder = edited(tmp_path / "m", text_config=size)
+def test_a_shape_that_does_not_fit_names_the_variable(folder, size):
+    edit(folder, text_config=size)
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*'.*do not fit the config"):
         load(folder)
 
 
-def test_a_truncated_file_names_the_variable(tmp_path):
-    folder = edited(tmp_path / "m")
-    file = tmp_path / "m" / "model.safetensors"
+def test_a_truncated_file_names_the_variable(folder):
+    file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL="):
         load(folder)
 
 
-def test_a_broken_index_names_the_variable(tmp_path):
-    folder = edited(tmp_path / "m", shards=lambda name: "model-00001-of-00001.safetensors")
-    (tmp_path / "m" / "model.safetensors.index.json").write_text('{"weight_map": {')
+def test_a_broken_index_names_the_variable(folder):
+    edit(folder, shards=lambda name: "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {')
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL="):
         load(folder)
 
 
-def test_no_tokenizer_names_the_variable(tmp_path):
-    folder = edited(tmp_path / "m", absent=("tokenizer.json", "tokenizer_config.json"))
+def test_no_tokenizer_names_the_variable(folder):
+    edit(folder, absent=("tokenizer.json", "tokenizer_config.json"))
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL="):
-        PromptBuilder(Checkpoint(folder, "HEROSERVE_MODEL"))
+        PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL"))
 
 
 @pytest.mark.parametrize(
@@ -195,17 +199,18 @@ def test_no_tokenizer_names_the_variable(tmp_path):
         ({"model_type": "llama"}, "expected a LLaVA-NeXT checkpoint, this is 'llama'"),
     ],
 )
-def test_another_kind_of_model_is_told_at_once(tmp_path, change, problem):
+def test_another_kind_of_model_is_told_at_once(folder, change, problem):
+    edit(folder, config=change)
     with pytest.raises(SettingError, match=f"^HEROSERVE_MODEL='.*': .*{problem}"):
-        load(edited(tmp_path / "m", config=change))
+        load(folder)
 
 
 @pytest.mark.parametrize("everywhere", [True, False])
-def test_a_head_tied_to_the_embeddings(tmp_path, everywhere):
+def test_a_head_tied_to_the_embeddings(folder, everywhere):
     """Small language models store no head; what ties it is the entry at the top of LlavaNextConfig."""
     tied = {"tie_word_embeddings": True}
-    folder = edited(
-        tmp_path / "m",
+    edit(
+        folder,
         config=tied,
         text_config=tied if everywhere else {},
         rename=lambda name: None if "lm_head" in name else name,
@@ -217,17 +222,17 @@ def test_a_head_tied_to_the_embeddings(tmp_path, everywhere):
     assert torch.equal(ours.causal_lm.get_input_embeddings().weight, theirs.lm_head.weight)
 
 
-def test_a_head_of_its_own_is_not_tied(tmp_path):
+def test_a_head_of_its_own_is_not_tied(folder):
     """What Hugging Face makes of a config whose text_config says "tied" and whose top does not."""
-    folder = edited(tmp_path / "m", text_config={"tie_word_embeddings": True})
+    edit(folder, text_config={"tie_word_embeddings": True})
     theirs = LlavaNextForConditionalGeneration.from_pretrained(folder)
     ours = load(folder)
     assert torch.equal(ours.causal_lm.get_output_embeddings().weight, theirs.lm_head.weight)
 
 
 @pytest.mark.parametrize(("dtype", "wanted"), [("auto", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_everything_is_in_the_dtype_asked_for(dtype, wanted):
-    model = load(str(MODEL), dtype=dtype, device="cpu")
+def test_everything_is_in_the_dtype_asked_for(untrained, dtype, wanted):
+    model = load(untrained, dtype=dtype, device="cpu")
     tensors = [*model.causal_lm.parameters(), *model._projector.parameters(), model.image_newline]
     assert {tensor.dtype for tensor in tensors} == {wanted}
     assert model.dtype == wanted
@@ -235,9 +240,9 @@ def test_everything_is_in_the_dtype_asked_for(dtype, wanted):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that is not there")
-def test_cuda_where_there_is_none_names_the_variable():
+def test_cuda_where_there_is_none_names_the_variable(untrained):
     with pytest.raises(SettingError, match=r"^HEROSERVE_DEVICE='cuda'"):
-        load(str(MODEL), device="cuda")
+        load(untrained, device="cuda")
 
 
 @pytest.mark.parametrize(
@@ -251,16 +256,13 @@ def test_cuda_where_there_is_none_names_the_variable():
     ],
     ids=str,
 )
-def test_what_ends_an_answer(tmp_path, generation, text_config, wanted):
-    model = load(edited(tmp_path / "m", generation=generation, text_config=text_config))
+def test_what_ends_an_answer(folder, generation, text_config, wanted):
+    edit(folder, generation=generation, text_config=text_config)
+    model = load(folder)
     assert model.eos_token_ids == wanted
 
 
-def test_the_context_is_the_language_models(tmp_path, model):
+def test_the_context_is_the_language_models(folder, model):
     assert model.context_length == 4096
-    assert load(edited(tmp_path / "m", text_config={"max_position_embeddings": 77})).context_length == 77
-
-
-def test_the_bundled_checkpoint_says_that_it_is_untrained():
-    assert not Checkpoint(str(MODEL), "HEROSERVE_MODEL").trained
-    assert json.loads((MODEL / "config.json").read_text())["heroserve"]["trained"] is False
+    edit(folder, text_config={"max_position_embeddings": 77})
+    assert load(folder).context_length == 77

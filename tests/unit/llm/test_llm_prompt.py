@@ -6,11 +6,12 @@ import itertools
 import json
 
 import pytest
-from llm_parts import MODEL, edited, job, picture
+from llm_parts import edit, job, picture
 from transformers import LlavaNextProcessor
 
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.tokens_pb2 import Image
+from models.tokenizer import CHAT_TEMPLATE
 from services.common.checkpoint import Checkpoint
 from services.common.errors import InvalidArgument
 from services.common.settings import SettingError
@@ -87,13 +88,13 @@ def test_ids_are_hugging_faces(prompts, processor, name):
 
 
 BOS = "{{ bos_token }}"
-TEMPLATE = (MODEL / "chat_template.jinja").read_text()
 
 
-@pytest.mark.parametrize("template", [BOS + TEMPLATE, TEMPLATE, "<s>" + TEMPLATE], ids=["bos", "none", "text"])
-def test_there_is_one_beginning_of_sequence(tmp_path, processor, template):
-    folder = edited(tmp_path / "m")
-    (tmp_path / "m" / "chat_template.jinja").write_text(template)
+@pytest.mark.parametrize(
+    "template", [BOS + CHAT_TEMPLATE, CHAT_TEMPLATE, "<s>" + CHAT_TEMPLATE], ids=["bos", "none", "text"]
+)
+def test_there_is_one_beginning_of_sequence(folder, processor, template):
+    (folder / "chat_template.jinja").write_text(template)
     other = LlavaNextProcessor(
         image_processor=processor.image_processor,
         tokenizer=processor.tokenizer,
@@ -102,7 +103,7 @@ def test_there_is_one_beginning_of_sequence(tmp_path, processor, template):
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
     )
-    prompts = PromptBuilder(Checkpoint(folder, "HEROSERVE_MODEL"))
+    prompts = PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL"))
     for turns in CONVERSATIONS.values():
         ids = build(prompts, turns)
         assert (ids[0], ids.count(1)) == (1, 1)
@@ -110,29 +111,28 @@ def test_there_is_one_beginning_of_sequence(tmp_path, processor, template):
 
 
 @pytest.mark.parametrize("where", ["jinja", "json", "tokenizer"])
-def test_where_templates_are_kept(tmp_path, prompts, where):
-    folder = edited(tmp_path / "m")
-    template = "OTHER " + TEMPLATE
+def test_where_templates_are_kept(folder, prompts, where):
+    template = "OTHER " + CHAT_TEMPLATE
     if where == "jinja":
-        (tmp_path / "m" / "chat_template.jinja").write_text(template)
+        (folder / "chat_template.jinja").write_text(template)
         # Goes before the older file.
-        (tmp_path / "m" / "chat_template.json").write_text(json.dumps({"chat_template": "{{ wrong() }}"}))
+        (folder / "chat_template.json").write_text(json.dumps({"chat_template": "{{ wrong() }}"}))
     else:
-        (tmp_path / "m" / "chat_template.jinja").unlink()
+        (folder / "chat_template.jinja").unlink()
     if where == "json":
-        (tmp_path / "m" / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+        (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
     if where == "tokenizer":
-        file = tmp_path / "m" / "tokenizer_config.json"
+        file = folder / "tokenizer_config.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": template}))
-    built = build(PromptBuilder(Checkpoint(folder, "HEROSERVE_MODEL")), CONVERSATIONS["one image"])
+    built = build(PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL")), CONVERSATIONS["one image"])
     assert prompts.tokenizer.decode(built).startswith("<s>OTHER <|user|>")
     assert built.count(IMAGE) == 1
 
 
-def test_no_template_names_the_variable(tmp_path):
-    folder = edited(tmp_path / "m", absent=("chat_template.jinja",))
+def test_no_template_names_the_variable(folder):
+    edit(folder, absent=("chat_template.jinja",))
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*': it has no chat template"):
-        PromptBuilder(Checkpoint(folder, "HEROSERVE_MODEL"))
+        PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL"))
 
 
 @pytest.mark.parametrize(
@@ -165,19 +165,17 @@ def test_a_question_of_a_service_without_images(prompts):
     assert build(prompts, CONVERSATIONS["text only"]) == prompts.build(job("what is the word?"))
 
 
-def test_a_placeholder_made_by_a_template_that_trims_is_refused(tmp_path):
-    folder = edited(tmp_path / "m")
-    (tmp_path / "m" / "chat_template.jinja").write_text(TEMPLATE.replace("part.text", "part.text | trim"))
-    prompts = PromptBuilder(Checkpoint(folder, "HEROSERVE_MODEL"))
+def test_a_placeholder_made_by_a_template_that_trims_is_refused(folder):
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE.replace("part.text", "part.text | trim"))
+    prompts = PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL"))
     with pytest.raises(InvalidArgument, match=r"^messages"):
         build(prompts, [("user", ["<ima ", " ge>"])])
 
 
-def test_what_the_template_refuses_is_the_callers_mistake(tmp_path):
-    folder = edited(tmp_path / "m")
-    refusing = "{% if messages|length > 1 %}{{ raise_exception('roles must alternate') }}{% endif %}" + TEMPLATE
-    (tmp_path / "m" / "chat_template.jinja").write_text(refusing)
-    prompts = PromptBuilder(Checkpoint(folder, "HEROSERVE_MODEL"))
+def test_what_the_template_refuses_is_the_callers_mistake(folder):
+    refusing = "{% if messages|length > 1 %}{{ raise_exception('roles must alternate') }}{% endif %}" + CHAT_TEMPLATE
+    (folder / "chat_template.jinja").write_text(refusing)
+    prompts = PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL"))
     with pytest.raises(InvalidArgument, match=r"^messages: .*roles must alternate"):
         build(prompts, [("user", ["what?"]), ("user", ["what?"])])
 

@@ -1,19 +1,17 @@
-"""Make the bundled checkpoint: LLaVA-NeXT in shape, in files and in how it loads, small, with random weights.
+"""Make an untrained checkpoint: LLaVA-NeXT in shape, in files and in how it loads, small, with random weights.
 
-    python models/build_untrained.py models/heroserve-tiny
+    python -m models.untrained FOLDER
 
-What it answers means nothing; its config says so, and so do Describe, the CLI and the demo.
+Tests and benchmarks run on it. What it answers means nothing; its config says so, and so do Describe and the CLI.
 The same seed gives the same weights.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -23,9 +21,10 @@ from transformers import (
     LlamaConfig,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
-    PreTrainedTokenizerFast,
 )
-from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+from models.image_processor import save_image_processor
+from models.tokenizer import CHAT_TEMPLATE, build_tokenizer
 
 # (rows, columns) of tiles.
 GRIDS = ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2), (3, 3))
@@ -38,44 +37,12 @@ TOWER = CLIPVisionConfig(
     patch_size=14,
     projection_dim=32,
 )
-SPECIALS = ["<pad>", "<s>", "</s>", "<image>", "<|system|>", "<|user|>", "<|assistant|>"]
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|{{ message.role }}|>"
-    "{% for part in message.content %}"
-    "{% if part.type == 'image' %}<image>\n{% else %}{{ part.text }}{% endif %}"
-    "{% endfor %}{% if message.role == 'assistant' %}</s>{% endif %}\n{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
 # Merges for the words of questions about pictures; any other text falls back to bytes.
 CORPUS = [
     "what which where how many is are the there a an on in of left right above below number digit letter "
     "word colour color shape object image picture document page sign photo screenshot chart table text say read "
     "red green blue yellow black white orange purple circle square triangle star yes no please describe answer"
 ]
-
-
-def build_tokenizer(suffix: str) -> PreTrainedTokenizerFast:
-    """A byte-level BPE; ``suffix`` is the template's tail ("" for a language model, " </s>" for CLIP)."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=512,
-        special_tokens=SPECIALS,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(CORPUS * 4, trainer)
-    ids = {token: tokenizer.token_to_id(token) for token in ("<s>", "</s>")}
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"<s> $A{suffix}", special_tokens=list(ids.items()))
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        additional_special_tokens=SPECIALS[3:],
-        clean_up_tokenization_spaces=False,
-    )
 
 
 def spread(model: torch.nn.Module, factor: float) -> None:
@@ -88,7 +55,7 @@ def spread(model: torch.nn.Module, factor: float) -> None:
 def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
     """Write a checkpoint with this vision tower to ``folder``, and the CLIP model it belongs to to its ``clip``."""
     torch.manual_seed(seed)
-    tokenizer = build_tokenizer("")
+    tokenizer = build_tokenizer(CORPUS * 4, "")
     vocabulary = len(tokenizer)
     tile = vision.image_size
     pinpoints = [[tile * rows, tile * columns] for rows, columns in GRIDS]
@@ -145,18 +112,8 @@ def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
     # The very tower: one pass gives features and relevance.
     clip.vision_model.load_state_dict(model.model.vision_tower.state_dict())
     clip.save_pretrained(folder / "clip")
-    build_tokenizer(" </s>").save_pretrained(folder / "clip")
+    build_tokenizer(CORPUS * 4, " </s>").save_pretrained(folder / "clip")
     save_image_processor(folder / "clip", tile, pinpoints)
-
-
-def save_image_processor(folder: Path, tile: int, pinpoints: list[list[int]]) -> None:
-    side = {"height": tile, "width": tile}
-    LlavaNextImageProcessorPil(
-        size={"shortest_edge": tile}, crop_size=side, image_grid_pinpoints=pinpoints
-    ).save_pretrained(folder)
-    # A stable file: no library version, keys in order.
-    path = folder / "preprocessor_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()), indent=2, sort_keys=True) + "\n")
 
 
 def main() -> None:

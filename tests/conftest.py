@@ -1,0 +1,25 @@
+"""The checkpoint that tests run on, so that none but tests/integration/test_bundled.py depends on the bundled one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small checkpoint with random weights, the same in every session; what HEROSERVE_MODEL may name."""
+    # Not above: tests of the SDK need no torch.
+    from models.untrained import build
+
+    folder = tmp_path_factory.mktemp("untrained")
+    build(folder, seed=0)
+    return str(folder)
+
+
+@pytest.fixture
+def folder(untrained: str, tmp_path: Path) -> Path:
+    """A copy of it, for a test to change."""
+    return shutil.copytree(untrained, tmp_path / "model")
