@@ -1,0 +1,156 @@
+"""Steps 2 and 3: projector and language model learn to answer from a tower's features, then the tower with them.
+
+Every token of every image is kept: HERO needs no training, and the model it is measured on has had none for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import CLIPModel, PreTrainedTokenizerFast
+
+from services.encoder.tiling import TilePlan
+
+from .clip import FEATURE_LAYER, DenseHeads, clip_loss, sample_tiles
+from .labels import PatchLabels, label_tiles
+from .language import Reader, draw_questions
+from .optimizer import Optimizer
+from .parallel import rank, share
+from .pixels import normalise
+from .questions import Question
+from .run import Report, Run
+from .symbols import SymbolTable, patch_symbols
+from .tiles import cut_scene, plan_scene
+from .world import sample_scene
+
+
+class Projector(torch.nn.Module):
+    """LLaVA's: features of a patch to an embedding of the language model."""
+
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = torch.nn.Linear(features, width)
+        self.linear_2 = torch.nn.Linear(width, width)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        projected: torch.Tensor = self.linear_2(functional.gelu(self.linear_1(features)))
+        return projected
+
+
+@dataclass(frozen=True)
+class SceneBatch:
+    """B scenes: their tiles, uint8 [sum of T, 3, s, s], one after the other, and what is asked about each."""
+
+    pixels: torch.Tensor
+    plans: list[TilePlan]
+    labels: list[PatchLabels]
+    questions: list[list[Question]]
+
+
+def sample_scenes(rng: np.random.Generator, count: int) -> SceneBatch:
+    pixels, plans, labels, questions = [], [], [], []
+    for index in rng.integers(0, 2**31, count):
+        scene = sample_scene("train", int(index))
+        plan = plan_scene(scene)
+        pixels.append(cut_scene(scene, plan))
+        plans.append(plan)
+        labels.append(label_tiles(scene, plan))
+        questions.append(draw_questions(scene, plan, rng))
+    return SceneBatch(torch.from_numpy(np.concatenate(pixels)), plans, labels, questions)
+
+
+def features_of(clip: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
+    """[T, N, H]: the hidden state that the language model reads, CLS left out."""
+    device = clip.logit_scale.device
+    states = clip.vision_model(normalise(pixels.to(device)), output_hidden_states=True).hidden_states
+    chosen: torch.Tensor = states[FEATURE_LAYER][:, 1:]
+    return chosen
+
+
+def train_alignment(
+    folder: Path, clip: CLIPModel, reader: Reader, projector: Projector, steps: int, seed: int, batch: int = 8
+) -> None:
+    """The projector alone learns to say what each patch shows, in the language model's words."""
+    device = reader.newline.device
+    table = SymbolTable(reader.tokenizer).to(device)
+    clip.requires_grad_(False)
+    run = Run(folder, "alignment", steps, {"projector": projector})
+
+    def loss(step: int) -> tuple[torch.Tensor, Report]:
+        scenes = sample_scenes(np.random.default_rng((99, seed, step, rank())), share(batch))
+        with torch.no_grad():
+            features = features_of(clip, scenes.pixels)
+            codes = torch.from_numpy(np.concatenate([patch_symbols(each) for each in scenes.labels])).to(device)
+            words = table(codes, reader.embedding)
+        sure = torch.from_numpy(np.concatenate([_sure(each) for each in scenes.labels])).to(device)
+        shown = sure & (codes[..., 0] > 0)
+        error = (projector(features) - words).square().mean(-1)
+        value = 0.3 * error[sure & ~shown].mean() + error[shown].mean()
+        variance = words[shown].var(0).mean()
+        return value, {"unexplained": float((error[shown].mean() / variance).detach())}
+
+    run.train(Optimizer([projector], muon=0, adamw=3e-3), loss, every=25)
+
+
+def train_answers(
+    folder: Path, clip: CLIPModel, reader: Reader, projector: Projector, steps: int, seed: int, batch: int = 16
+) -> None:
+    """Projector and language model on questions and answers; the tower stays as it is."""
+    clip.requires_grad_(False)
+    run = Run(folder, "answers", steps, {"reader": reader, "projector": projector})
+
+    def loss(step: int) -> tuple[torch.Tensor, Report]:
+        scenes = sample_scenes(np.random.default_rng((111, seed, step, rank())), share(batch))
+        with torch.no_grad():
+            features = features_of(clip, scenes.pixels)
+        return _answer(reader, projector, features, scenes)
+
+    run.train(Optimizer([reader, projector], muon=2e-3, adamw=1e-3), loss, every=25)
+
+
+def train_together(
+    folder: Path,
+    clip: CLIPModel,
+    heads: DenseHeads,
+    reader: Reader,
+    projector: Projector,
+    captions: PreTrainedTokenizerFast,
+    steps: int,
+    seed: int,
+    batch: int = 12,
+) -> None:
+    """The tower too. CLIP's losses go on beside the answers', so that one tower serves for both in the end."""
+    clip.requires_grad_(True)
+    modules = {"clip": clip, "heads": heads, "reader": reader, "projector": projector}
+    run = Run(folder, "together", steps, modules)
+
+    def loss(step: int) -> tuple[torch.Tensor, Report]:
+        scenes = sample_scenes(np.random.default_rng((122, seed, step, rank())), share(batch))
+        value, report = _answer(reader, projector, features_of(clip, scenes.pixels), scenes)
+        tiles = sample_tiles(10_000_000 + 40 * step + 20 * rank(), share(12), share(4))
+        own, seen = clip_loss(clip, heads, captions, tiles)
+        return value + 0.3 * own, {**report, **{f"tile {name}": number for name, number in seen.items()}}
+
+    run.train(Optimizer(modules.values(), muon=1.2e-3, adamw=6e-4), loss, every=25)
+
+
+def _answer(
+    reader: Reader, projector: Projector, features: torch.Tensor, scenes: SceneBatch
+) -> tuple[torch.Tensor, Report]:
+    tokens = projector(features).split([1 + plan.rows * plan.cols for plan in scenes.plans])
+    images = [reader.flatten(own, plan) for own, plan in zip(tokens, scenes.plans, strict=True)]
+    questions: Sequence[Sequence[Question]] = scenes.questions
+    return reader.loss(images, questions)
+
+
+def _sure(labels: PatchLabels) -> np.ndarray:  # type: ignore[type-arg]
+    """bool [T, N]: patches whose whole content is known; in the thumbnail nobody expects a character."""
+    character = labels.character >= 0
+    character[0] = True
+    sure: np.ndarray = (labels.color >= 0) & (labels.shape >= 0) & character  # type: ignore[type-arg]
+    return sure

@@ -1,0 +1,34 @@
+"""Every text the world says, for the tokenizer to learn its words from."""
+
+from __future__ import annotations
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from models.tokenizer import SPECIALS, build_tokenizer
+
+from .captions import describe
+from .questions import KINDS, ask
+from .tiles import TILER
+from .world import COLORS, SHAPES, sample_scene
+
+# CLIP's text tower in transformers reads a text at its end token, unless that token's id is 2.
+_SPECIALS = ("<pad>", "</s>", "<s>", *SPECIALS[3:])
+
+
+def build_vocabulary(suffix: str) -> PreTrainedTokenizerFast:
+    """The language model's tokenizer (suffix "") or CLIP's (" </s>"): the same words, the same ids."""
+    return build_tokenizer(_corpus(), suffix, _SPECIALS)
+
+
+def _corpus() -> list[str]:
+    """Questions, answers and captions of some training scenes, and the words themselves."""
+    rng = np.random.default_rng(0)
+    texts = [*COLORS, *SHAPES, "yes", "no", *(f" {word}" for word in (*COLORS, *SHAPES))] * 20
+    for index in range(400):
+        scene = sample_scene("train", index)
+        plan = TILER.plan(scene.width, scene.height)
+        questions = [ask(kind, scene, plan, rng) for kind in KINDS]
+        texts += [question.text for question in questions if question]
+        texts.append(describe(list(scene.things), rng, legible=True).text)
+    return texts

@@ -1,0 +1,111 @@
+"""What each patch of a scene's tiles shows: targets of the dense losses, and the oracle of the first lessons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.encoder.tiling import TilePlan
+
+from .world import CHARACTERS, COLORS, SHAPES, TILE, Scene, Thing
+
+SIDE = 8
+PATCH = TILE // SIDE
+# Target of a patch that shows too little to tell; cross entropy leaves it out.
+UNSURE = -100
+# A patch shows an object from this share of its area on, and ground up to the other.
+_SHOWS, _GROUND = 0.3, 0.08
+
+
+@dataclass(frozen=True)
+class PatchLabels:
+    """int64 [T, N] each: 0 is ground, i + 1 the i-th of its kind, ``UNSURE`` neither; ``center`` is 0 or 1."""
+
+    color: NDArray[np.int64]
+    shape: NDArray[np.int64]
+    character: NDArray[np.int64]
+    center: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _View:
+    """A tile: where its origin lies in the scene, in pixels, and how much smaller it shows it."""
+
+    x: float
+    y: float
+    scale_x: float = 1.0
+    scale_y: float = 1.0
+
+
+def label_tiles(scene: Scene, plan: TilePlan) -> PatchLabels:
+    """The thumbnail's patches and each local tile's. A scene is never scaled to fill its grid, only padded."""
+    left = (plan.cols * TILE - scene.width) // 2
+    top = (plan.rows * TILE - scene.height) // 2
+    views = [_View(0, 0, TILE / scene.width, TILE / scene.height)]
+    views += [_View(col * TILE - left, row * TILE - top) for row in range(plan.rows) for col in range(plan.cols)]
+    return _stack([_label(scene, view) for view in views])
+
+
+def label_crowd(scene: Scene) -> PatchLabels:
+    """The one tile that a crowd is."""
+    return _stack([_label(scene, _View(0, 0))])
+
+
+def visible_things(scene: Scene, plan: TilePlan, tile: int) -> list[Thing]:
+    """Objects whose centre lies in a local tile (from 1), or all of them for the thumbnail (0)."""
+    if tile == 0:
+        return list(scene.things)
+    return [thing for thing in scene.things if tile_of(scene, plan, thing) == tile]
+
+
+def tile_of(scene: Scene, plan: TilePlan, thing: Thing) -> int:
+    """The local tile, from 1, that holds an object's centre."""
+    x = thing.x + (plan.cols * TILE - scene.width) // 2
+    y = thing.y + (plan.rows * TILE - scene.height) // 2
+    return 1 + y // TILE * plan.cols + x // TILE
+
+
+def _stack(tiles: list[NDArray[np.int64]]) -> PatchLabels:
+    return PatchLabels(*np.stack(tiles, axis=1))
+
+
+def _label(scene: Scene, view: _View) -> NDArray[np.int64]:
+    """int64 [4, N]."""
+    color, shape, character, center = (np.zeros((SIDE, SIDE), np.int64) for _ in range(4))
+    most = np.zeros((SIDE, SIDE))
+    for thing in scene.things:
+        x, y = (thing.x - view.x) * view.scale_x, (thing.y - view.y) * view.scale_y
+        reach_x, reach_y = 0.95 * thing.radius * view.scale_x, 0.95 * thing.radius * view.scale_y
+        across, down = _overlap(x, reach_x), _overlap(y, reach_y)
+        share = np.outer(down, across)
+        if share.max() <= 0:
+            continue
+        seen = share.sum() * PATCH**2 / (4 * reach_x * reach_y)
+        shows = share >= _SHOWS
+        row, col = int(y // PATCH), int(x // PATCH)
+        if 0 <= row < SIDE and 0 <= col < SIDE:
+            shows[row, col] = True
+            center[row, col] = 1
+        wins = shows & (share > most)
+        most = np.maximum(most, np.where(shows, share, 0))
+        unsure = ~shows & (share > _GROUND) & (color == 0)
+        inked = _overlap(x, 0.55 * reach_x).sum() * _overlap(y, 0.6 * reach_y).sum() * PATCH**2
+        legible = view.scale_x == view.scale_y == 1 and inked >= 0.9 * 4 * 0.55 * 0.6 * reach_x * reach_y
+        for grid, target in (
+            (color, COLORS.index(thing.color) + 1 if seen > 0.2 else UNSURE),
+            (shape, SHAPES.index(thing.shape) + 1 if seen > 0.6 else UNSURE),
+            (character, CHARACTERS.index(thing.character) + 1 if legible else UNSURE),
+        ):
+            grid[wins] = target
+            grid[unsure] = UNSURE
+    return np.stack([grid.reshape(-1) for grid in (color, shape, character, center)])
+
+
+def _overlap(middle: float, reach: float) -> NDArray[np.float64]:
+    """Share of each patch's side that an interval covers, [SIDE]."""
+    edges = np.arange(SIDE + 1) * PATCH
+    low, high = np.maximum(edges[:-1], middle - reach), np.minimum(edges[1:], middle + reach)
+    covered: NDArray[np.float64] = np.clip(high - low, 0, None) / PATCH
+    return covered

@@ -1,0 +1,140 @@
+"""The language model, and its first lessons: scenes as lists, then as perfect patches. No picture is seen yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from services.encoder.tiling import TilePlan
+
+from .conversation import IGNORE, Packed, pack, prompt_prefix, tokenize
+from .labels import label_tiles
+from .optimizer import Optimizer
+from .parallel import rank, share
+from .questions import KINDS, Question, ask
+from .run import Report, Run
+from .symbols import SymbolTable, list_symbols, patch_symbols
+from .tiles import plan_scene
+from .world import Scene, sample_scene
+
+# How often each kind is asked: those that need more than one look, more often.
+_SHARE = {"character": 0.12, "color": 0.2, "shape": 0.2, "exists": 0.14, "count": 0.17, "pair": 0.17}
+QUESTIONS = 12
+# Of the embeddings' own deviation, a fifth: features will not be perfect.
+_NOISE = 0.02
+
+
+def build_language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A fresh Llama of 4 x 128."""
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=384,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=4096,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.1)
+    return model
+
+
+class Reader(torch.nn.Module):
+    """The language model with what stands between it and an image: the newline, and the words around."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        super().__init__()
+        self.language = build_language_model(tokenizer)
+        self.newline = torch.nn.Parameter(torch.randn(128) * 0.1)
+        self.tokenizer = tokenizer
+        self._before, self._after = prompt_prefix(tokenizer)
+
+    @property
+    def embedding(self) -> torch.nn.Embedding:
+        return self.language.model.embed_tokens
+
+    def flatten(self, tokens: torch.Tensor, plan: TilePlan) -> torch.Tensor:
+        """Tiles' tokens [T, N, D] in the order of LLaVA-NeXT, unpadded, a newline after each row: [n, D]."""
+        side, width = plan.side, tokens.shape[-1]
+        mosaic = tokens[1:].view(plan.rows, plan.cols, side, side, width).transpose(1, 2)
+        window = mosaic.reshape(plan.rows * side, -1, width)[plan.top : plan.bottom, plan.left : plan.right]
+        newline = self.newline.expand(len(window), 1, -1)
+        return torch.cat([tokens[0], torch.cat([window, newline], dim=1).flatten(0, 1)])
+
+    def prefix(self, image: torch.Tensor) -> torch.Tensor:
+        """All up to the question, from an image's tokens [n, D]."""
+        before, after = (self.embedding(torch.tensor(ids, device=image.device)) for ids in (self._before, self._after))
+        return torch.cat([before, image, after])
+
+    def loss(
+        self, images: Sequence[torch.Tensor], questions: Sequence[Sequence[Question]]
+    ) -> tuple[torch.Tensor, Report]:
+        """Cross entropy of the answers; the report says how many answers of each kind are right in every token."""
+        packed = pack(
+            [self.prefix(image) for image in images],
+            [tokenize(each, self.tokenizer) for each in questions],
+            self.embedding,
+        )
+        hidden = self.language.model(
+            inputs_embeds=packed.embeddings, attention_mask=packed.mask, position_ids=packed.positions
+        ).last_hidden_state
+        asked = packed.targets != IGNORE
+        logits = self.language.lm_head(hidden[asked])
+        loss = functional.cross_entropy(logits, packed.targets[asked])
+        return loss, _accuracy(logits.argmax(-1) == packed.targets[asked], packed, asked, questions)
+
+
+def draw_questions(scene: Scene, plan: TilePlan, rng: np.random.Generator, count: int = QUESTIONS) -> list[Question]:
+    """Training questions, kinds by their share."""
+    questions: list[Question] = []
+    while len(questions) < count:
+        kind = KINDS[rng.choice(len(KINDS), p=[_SHARE[kind] for kind in KINDS])]
+        question = ask(kind, scene, plan, rng)
+        if question is not None:
+            questions.append(question)
+    return questions
+
+
+def train_language(folder: Path, reader: Reader, lists: int, symbols: int, seed: int, batch: int = 16) -> None:
+    """Lists first, for they are short; then perfect patches laid out as an image's are."""
+    device = reader.newline.device
+    table = SymbolTable(reader.tokenizer).to(device)
+    run = Run(folder, "language", lists + symbols, {"reader": reader})
+
+    def loss(step: int) -> tuple[torch.Tensor, Report]:
+        rng = np.random.default_rng((88, seed, step, rank()))
+        short = step < lists
+        images, questions = [], []
+        for index in rng.integers(0, 2**31, share(2 * batch if short else batch)):
+            scene = sample_scene("train", int(index))
+            plan = plan_scene(scene)
+            questions.append(draw_questions(scene, plan, rng, 6 if short else QUESTIONS))
+            codes = list_symbols(scene, rng) if short else patch_symbols(label_tiles(scene, plan))
+            tokens = table(torch.from_numpy(codes).to(device), reader.embedding)
+            tokens = tokens + _NOISE * torch.randn_like(tokens)
+            images.append(tokens if short else reader.flatten(tokens, plan))
+        return reader.loss(images, questions)
+
+    run.train(Optimizer([reader], muon=4e-3, adamw=2e-3), loss, every=25)
+
+
+def _accuracy(
+    right: torch.Tensor, packed: Packed, asked: torch.Tensor, questions: Sequence[Sequence[Question]]
+) -> Report:
+    row = torch.arange(len(asked), device=asked.device)[:, None].expand_as(asked)[asked]
+    wrong = {(int(i), int(q)) for i, q in zip(row[~right], packed.owner[asked][~right], strict=True)}
+    by_kind: dict[str, list[bool]] = {}
+    for image, each in enumerate(questions):
+        for number, question in enumerate(each):
+            by_kind.setdefault(question.kind, []).append((image, number) not in wrong)
+    return {kind: sum(found) / len(found) for kind, found in sorted(by_kind.items())}
