@@ -1,0 +1,77 @@
+"""Is the greedy answer the right one? Told by one forward pass, with the right answer fed to the model.
+
+Greedy decoding gives the right tokens and then stops exactly if, with the right answer before it, each of them and then
+an end token is the likeliest: up to the first that is not, both have read the same. (An answer that spells the right
+word in other tokens than the tokenizer's counts as wrong.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from services.llm.assemble import Prompt
+from services.llm.model import LanguageModel
+
+# Tokens of a batch, padding included: larger ones fall out of a core's cache.
+_BATCH_TOKENS = 1024
+
+
+@dataclass(frozen=True)
+class Forced:
+    """A prompt and the right answer to it, without its end token."""
+
+    prompt: Prompt
+    answer: list[int]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
+@torch.inference_mode()
+def is_right(model: LanguageModel, items: Sequence[Forced]) -> list[bool]:
+    """For each, whether greedy decoding would give exactly its answer. Items of like length go together."""
+    right = [False] * len(items)
+    for batch in _batches(items):
+        for index, verdict in zip(batch, _judge(model, [items[index] for index in batch]), strict=True):
+            right[index] = verdict
+    return right
+
+
+def _batches(items: Sequence[Forced]) -> list[list[int]]:
+    batches: list[list[int]] = []
+    for index in sorted(range(len(items)), key=lambda index: len(items[index])):
+        # Ascending: this one would be the longest of its batch.
+        if not batches or (len(batches[-1]) + 1) * len(items[index]) > _BATCH_TOKENS:
+            batches.append([])
+        batches[-1].append(index)
+    return batches
+
+
+def _judge(model: LanguageModel, items: Sequence[Forced]) -> list[bool]:
+    embeddings, positions, rows, columns = [], [], [], []
+    for row, item in enumerate(items):
+        prompt, answer = item.prompt, torch.tensor(item.answer, dtype=torch.long, device=model.device)
+        embeddings.append(torch.cat([prompt.embeddings, model.embed(answer)]))
+        places = torch.arange(len(answer), device=model.device)
+        positions.append(torch.cat([prompt.position_ids, prompt.next_position + places]))
+        # The token before each of the answer's, and its last one, which should announce the end.
+        columns += range(len(prompt) - 1, len(item))
+        rows += [row] * (len(answer) + 1)
+    padded = pad_sequence(embeddings, batch_first=True)
+    lengths = torch.tensor([len(item) for item in items], device=model.device)
+    hidden = model.causal_lm.model(
+        inputs_embeds=padded,
+        attention_mask=(torch.arange(padded.shape[1], device=model.device) < lengths[:, None]).long(),
+        position_ids=pad_sequence(positions, batch_first=True),
+        use_cache=False,
+    ).last_hidden_state
+    likeliest = iter(model.causal_lm.lm_head(hidden[rows, columns]).argmax(-1).tolist())
+    verdicts = []
+    for item in items:
+        told = [next(likeliest) for _ in range(len(item.answer) + 1)]
+        verdicts.append(told[:-1] == item.answer and told[-1] in model.eos_token_ids)
+    return verdicts

@@ -1,0 +1,119 @@
+"""What is compared: rules that choose patches, and how the language model is shown what they chose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.encoder.hero import HeroConfig
+from services.encoder.plan import plan_tokens
+from services.encoder.request import EncodeJob
+
+from . import baselines
+from .bench import Sight
+
+Kept = list[NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, as far as a rule may know it.
+
+    Args:
+        embedding: unit CLIP embedding, float32 [D].
+        seed: of this question, for rules that draw.
+    """
+
+    embedding: NDArray[Any]
+    seed: tuple[int, ...]
+
+
+# From a picture, a question and a retention in (0, 1] to the kept positions of each tile, ascending: T x int64 [<= N].
+Select = Callable[[Sight, Asked, float], Kept]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A line of the comparison.
+
+    Args:
+        name: short, for files.
+        label: for readers.
+        select: which patches are kept.
+        newlines: HEROSERVE_NEWLINES.
+        original_positions: HEROSERVE_POSITION_IDS=original.
+        int8: HEROSERVE_ROW_DTYPE=int8.
+    """
+
+    name: str
+    label: str
+    select: Select
+    newlines: str = "every_row"
+    original_positions: bool = False
+    int8: bool = False
+
+
+@dataclass(frozen=True)
+class Hero:
+    """HERO by the encoder service's own code: its ranking, its budgets."""
+
+    config: HeroConfig
+    relevance: bool = True
+
+    def __call__(self, sight: Sight, asked: Asked, retention: float) -> Kept:
+        entry = sight.entry(self.config)
+        job = EncodeJob("", None, "", retention, None, explain=False)
+        plan = plan_tokens(entry, asked.embedding if self.relevance else None, job, self.config)
+        kept = entry.positions[entry.kept(plan.counts)].astype(np.int64)
+        return [np.sort(tile) for tile in np.split(kept, np.cumsum(plan.counts)[:-1])]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A rule of ``baselines``."""
+
+    rule: Callable[[Sight, tuple[int, ...], float], Kept]
+
+    def __call__(self, sight: Sight, asked: Asked, retention: float) -> Kept:
+        return self.rule(sight, asked.seed, retention)
+
+
+HERO = "hero"
+THUMBNAIL = "thumbnail"
+BLIND = "blind"
+# What does not heed the retention: marks to read the others by.
+FIXED = (THUMBNAIL, BLIND)
+# What HERO has to be ahead of.
+RIVALS = ("hired", "last_layer", "uniform", "random")
+
+
+def methods(config: HeroConfig) -> list[Method]:
+    """All lines, HERO with ``config`` first.
+
+    A part is removed by what is left without it: relevance by alpha = 1, saliency by alpha = 0, two-stage attention by
+    reading the low or the high layers in every tile.
+    """
+    low, high = config.low_layers, config.high_layers
+    reference = replace(config, softmax_again=True, count_padding=True, spend_remainder=False)
+    return [
+        Method(HERO, "HERO", Hero(config)),
+        Method("no_relevance", "HERO, no relevance", Hero(config, relevance=False)),
+        Method("no_saliency", "HERO, no saliency", Hero(replace(config, alpha=0.0))),
+        Method("no_density", "HERO, no density", Hero(replace(config, density_weight=0.0))),
+        Method("low_only", "HERO, low layers only", Hero(replace(config, high_layers=low))),
+        Method("high_only", "HERO, high layers only", Hero(replace(config, low_layers=high))),
+        Method("reference", "HERO, the authors' reference()", Hero(reference)),
+        Method("original_positions", "HERO, original position ids", Hero(config), original_positions=True),
+        Method("kept_rows", "HERO, newlines of kept rows only", Hero(config), newlines="kept_rows"),
+        Method("int8", "HERO, int8 rows", Hero(config), int8=True),
+        Method("hired", "HiRED's rule", Baseline(baselines.hired)),
+        Method("last_layer", "last-layer CLS, equal budgets", Baseline(baselines.last_layer)),
+        Method("uniform", "uniform grid", Baseline(baselines.uniform)),
+        Method("random", "random", Baseline(baselines.random)),
+        Method(THUMBNAIL, "thumbnail only", Baseline(baselines.thumbnail_only)),
+        Method(BLIND, "no visual token", Baseline(baselines.nothing)),
+    ]
