@@ -49,7 +49,7 @@ def trials(base: HeroConfig, layers: int) -> list[Trial]:
         *(_trial("T_cls", base, f"{t:g}", saliency_temperature=t) for t in SALIENCY_TEMPERATURES),
         *(_trial("T_clip", base, f"{t:g}", relevance_temperature=t) for t in RELEVANCE_TEMPERATURES),
         *(_trial("density weight", base, f"{w:g}", density_weight=w) for w in DENSITY_WEIGHTS),
-        Trial("newlines", replace(default, name="newlines", label="kept_rows", newlines="kept_rows")),
+        Trial("newlines", replace(default, name="newlines", label="every_row", newlines="every_row")),
         Trial("positions", replace(default, name="positions", label="original", original_positions=True)),
         *(
             _trial(

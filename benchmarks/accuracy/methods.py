@@ -52,7 +52,7 @@ class Method:
     name: str
     label: str
     select: Select
-    newlines: str = "every_row"
+    newlines: str = "kept_rows"
     original_positions: bool = False
     int8: bool = False
 
@@ -98,7 +98,8 @@ def methods(config: HeroConfig) -> list[Method]:
     reading the low or the high layers in every tile.
     """
     low, high = config.low_layers, config.high_layers
-    reference = replace(config, softmax_again=True, count_padding=True, spend_remainder=False)
+    # Its own alpha and temperature too; the layers are those of this tower.
+    reference = replace(HeroConfig.reference(), low_layers=low, high_layers=config.high_layers)
     return [
         Method(HERO, "HERO", Hero(config)),
         Method("no_relevance", "HERO, no relevance", Hero(config, relevance=False)),
@@ -108,7 +109,7 @@ def methods(config: HeroConfig) -> list[Method]:
         Method("high_only", "HERO, high layers only", Hero(replace(config, low_layers=high))),
         Method("reference", "HERO, the authors' reference()", Hero(reference)),
         Method("original_positions", "HERO, original position ids", Hero(config), original_positions=True),
-        Method("kept_rows", "HERO, newlines of kept rows only", Hero(config), newlines="kept_rows"),
+        Method("every_row", "HERO, newlines of every row", Hero(config), newlines="every_row"),
         Method("int8", "HERO, int8 rows", Hero(config), int8=True),
         Method("hired", "HiRED's rule", Baseline(baselines.hired)),
         Method("last_layer", "last-layer CLS, equal budgets", Baseline(baselines.last_layer)),

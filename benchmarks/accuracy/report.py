@@ -95,10 +95,9 @@ def _one_point(line: Values, cells: list[str]) -> list[str]:
 
 def _newlines(summary: Values) -> str:
     counts = {line["name"]: line["newlines"] for line in summary["methods"]}
-    text = f"one for every row of the image, {counts[HERO][0]:.1f} in the mean"
-    if "kept_rows" in counts:
-        by_retention = ", ".join(f"{count:.1f}" for count in counts["kept_rows"])
-        text += f"; for kept rows only, by retention, {by_retention}"
+    text = "one for every row that keeps a token, by retention " + ", ".join(f"{count:.1f}" for count in counts[HERO])
+    if "every_row" in counts:
+        text += f" for HERO; with one for every row of the image, {counts['every_row'][0]:.1f}"
     return text
 
 

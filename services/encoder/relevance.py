@@ -60,6 +60,17 @@ def clip_config(source: Checkpoint) -> Any:
     return source.config
 
 
+def learned_temperature(source: Checkpoint) -> float:
+    """1 / exp(``logit_scale``): what a CLIP's contrastive loss divides its cosines by.
+
+    Raises:
+        SettingError: it is no CLIP, or has no such weight.
+    """
+    clip_config(source)
+    scale = source.tensors(lambda name: name if name == "logit_scale" else None)["logit_scale"]
+    return float(torch.exp(-scale.double()))
+
+
 def _with_projection(config: Any, dim: int) -> Any:
     # Old checkpoints keep the width of the shared space only at the top of their config.
     config.projection_dim = dim

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from services.common.checkpoint import Checkpoint, prefixed
 from services.encoder.attention import ATTENTION
 from services.encoder.hero import HeroConfig
 from services.encoder.pixels import pixel_table
-from services.encoder.relevance import clip_config
+from services.encoder.relevance import clip_config, learned_temperature
 from services.encoder.settings import EncoderSettings
 from services.encoder.tile_relevance import SeparateRelevance, SharedRelevance, TileEmbedder
 from services.encoder.tiling import Tiler
@@ -143,9 +143,17 @@ class VisionTower:
 
 
 def hero_config(settings: EncoderSettings, layers: int) -> HeroConfig:
-    """The HERO config a service with these settings runs on a tower of ``layers`` blocks."""
-    config = HeroConfig.reference() if settings.hero == "reference" else HeroConfig()
-    return config.for_depth(layers)
+    """The HERO config a service with these settings runs on a tower of ``layers`` blocks.
+
+    The default takes T_clip from the relevance model; OpenAI's have learnt the very 0.01 that ``HeroConfig`` names.
+    """
+    if settings.hero == "reference":
+        return HeroConfig.reference().for_depth(layers)
+    config = HeroConfig().for_depth(layers)
+    if settings.relevance is None:
+        return config
+    source = Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL")
+    return replace(config, relevance_temperature=learned_temperature(source))
 
 
 def _build_tower(config: Any, weights: dict[str, torch.Tensor], source: Checkpoint) -> CLIPVisionModel:

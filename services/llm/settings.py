@@ -21,7 +21,7 @@ class LlmSettings(Settings):
     encoder_timeout_s: float = setting("HEROSERVE_ENCODER_TIMEOUT_S", real(0, 3600, above=True), 120.0)
     engine: str = setting("HEROSERVE_ENGINE", choice("transformers"), "transformers")
     engine_threads: int = setting("HEROSERVE_ENGINE_THREADS", integer(1, 256), 4)
-    newlines: str = setting("HEROSERVE_NEWLINES", choice("every_row", "kept_rows"), "every_row")
+    newlines: str = setting("HEROSERVE_NEWLINES", choice("every_row", "kept_rows"), "kept_rows")
     position_ids: str = setting("HEROSERVE_POSITION_IDS", choice("compact", "original"), "compact")
     max_images: int = setting("HEROSERVE_MAX_IMAGES", integer(1, 64), 1)
     default_max_tokens: int = setting("HEROSERVE_DEFAULT_MAX_TOKENS", integer(1, 1 << 20), 256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 # Where the published CLIP-L/14 tower (24 layers) is read: layers 5..8 look at objects, 22 is global.
@@ -15,12 +16,12 @@ class HeroConfig:
 
     The paper's names: ``alpha`` weighs saliency against relevance, ``density_weight`` is w,
     ``saliency_temperature`` T_cls and ``relevance_temperature`` T_clip. Layers index the tower's
-    transformer blocks from 0.
+    transformer blocks from 0. What the paper leaves open was chosen by measurement, see docs/method.md.
     """
 
     low_layers: tuple[int, ...] = (5, 6, 7, 8)
     high_layers: tuple[int, ...] = (22,)
-    alpha: float = 0.5
+    alpha: float = 0.25
     density_weight: float = 0.2
     saliency_temperature: float = 0.1
     relevance_temperature: float = 0.01
@@ -45,18 +46,18 @@ class HeroConfig:
     @classmethod
     def reference(cls) -> HeroConfig:
         """The authors' code with all its habits: for comparison, not for service."""
-        return cls(softmax_again=True, count_padding=True, spend_remainder=False)
+        return cls(alpha=0.5, softmax_again=True, count_padding=True, spend_remainder=False)
 
     def for_depth(self, layers: int) -> HeroConfig:
         """This config for a tower of ``layers`` blocks: the default layers at the same relative depth.
 
-        For 24 blocks nothing changes. Otherwise low is the default range scaled, whatever it was, and high the
-        block whose output ``vision_feature_layer = -2`` hands to the language model.
+        For 24 blocks nothing changes. Otherwise low is the default range scaled, whatever it was, with the block that
+        its end falls into, and high the block whose output ``vision_feature_layer = -2`` hands to the language model.
         """
         if layers < 1:
             raise ValueError(f"layers must be at least 1, not {layers}")
         if layers == _DEPTH:
             return self
         start = min(round(_LOW[0] * layers / _DEPTH), layers - 1)
-        stop = max(start + 1, min(round(_LOW[1] * layers / _DEPTH), layers))
+        stop = min(math.ceil(_LOW[1] * layers / _DEPTH), layers)
         return replace(self, low_layers=tuple(range(start, stop)), high_layers=(max(0, layers - 2),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,9 @@ def test_cls_rows_are_those_of_eager_attention(
 
 
 def test_a_tower_reads_the_layers_of_its_depth(untrained: str, tower: VisionTower) -> None:
-    assert tower.hero == HeroConfig().for_depth(4)
+    # A fresh CLIP's temperature, which is learned with the rest.
+    assert tower.hero.relevance_temperature == pytest.approx(0.07, rel=1e-3)
+    assert replace(tower.hero, relevance_temperature=0.01) == HeroConfig().for_depth(4)
     authors = VisionTower(EncoderSettings(model=untrained, hero="reference"))
     assert authors.hero == HeroConfig.reference().for_depth(4)
 

@@ -402,7 +402,8 @@ def test_importance_is_a_distribution_and_follows_the_formula(
     rows: tuple[list[float], list[float], list[int]],
 ) -> None:
     saliency, relevance, valid = rows
-    importance = tile_importance(torch.tensor(saliency), torch.tensor(relevance), torch.tensor(valid), 576, DEFAULT)
+    config = replace(DEFAULT, alpha=authors_rules.ALPHA)
+    importance = tile_importance(torch.tensor(saliency), torch.tensor(relevance), torch.tensor(valid), 576, config)
     assert bool((importance >= 0).all())
     whole = 1.0 if sum(valid) else 0.8  # no valid patch at all: no density
     assert float(importance.sum()) == pytest.approx(whole, abs=2e-4)  # 1e-6 beside a density of 1/576
@@ -525,7 +526,7 @@ def test_config_is_published_and_frozen() -> None:
     assert DEFAULT.low_layers == (5, 6, 7, 8)
     assert DEFAULT.high_layers == (22,)
     assert DEFAULT.layers == (5, 6, 7, 8, 22)
-    assert (DEFAULT.alpha, DEFAULT.density_weight) == (0.5, 0.2)
+    assert (DEFAULT.alpha, DEFAULT.density_weight) == (0.25, 0.2)
     assert (DEFAULT.saliency_temperature, DEFAULT.relevance_temperature) == (0.1, 0.01)
     with pytest.raises(FrozenInstanceError):
         DEFAULT.alpha = 0.1  # type: ignore[misc]
@@ -545,6 +546,11 @@ def test_for_depth_reads_layers_that_exist_low_before_high(config: HeroConfig, d
     assert abs(scaled.low_layers[-1] + 1 - 9 * depth / 24) <= 1
     assert scaled.high_layers == (max(0, depth - 2),)
     assert replace(scaled, low_layers=config.low_layers, high_layers=config.high_layers) == config
+
+
+def test_for_depth_takes_in_the_layer_that_the_range_ends_in() -> None:
+    """Of 6 layers 5..8 of 24 are 1.25 to 2.25: the measurements in docs/method.md want both."""
+    assert [DEFAULT.for_depth(depth).low_layers for depth in (6, 12)] == [(1, 2), (2, 3, 4)]
 
 
 @pytest.mark.parametrize("config", [*BOTH, HeroConfig(low_layers=(3,), high_layers=(20, 21))])
