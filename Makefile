@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo up test lint bench format protos models clean
+.PHONY: help install demo up test lint bench bench-accuracy train samples format protos clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,15 +35,21 @@ lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
 	$(BIN)/python -m benchmarks.encode_latency
 
+bench-accuracy: $(INSTALLED) ## Accuracy against tokens kept; see docs/accuracy.md
+	$(BIN)/python -m benchmarks.accuracy
+
+train: $(INSTALLED) ## Train the bundled model; resumes, hours on two cores; see docs/method.md
+	$(BIN)/python -m models.training build/training --workers 2 --checkpoint models/heroserve-tiny
+
+samples: $(INSTALLED) ## Draw the pictures in examples/
+	$(BIN)/python -m models.training.samples examples
+
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 protos: $(INSTALLED) ## Generate the stubs in sdk/heroserve/v1
 	$(BIN)/python -m scripts.protos
-
-models: $(INSTALLED) ## Make the bundled checkpoint again
-	$(BIN)/python models/build_untrained.py models/heroserve-tiny
 
 clean: ## Remove the environment
 	rm -rf $(VENV)

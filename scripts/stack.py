@@ -24,7 +24,8 @@ from heroserve.errors import HeroserveError
 from scripts.redis_server import RedisServer, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURE = "examples/receipt.png"
+PICTURE = "examples/scene.png"
+QUESTION = "what character is on the black star?"
 _PATIENCE_S = 180.0
 _STOP_S = 60.0
 
@@ -48,7 +49,7 @@ class Ports:
 
 
 class Stack:
-    """Redis, encoder and LLM service. Logs go to ``folder``."""
+    """Redis, encoder and LLM service, which read our HEROSERVE_* variables too. Logs go to ``folder``."""
 
     def __init__(self, ports: Ports, folder: Path) -> None:
         self.ports = ports
@@ -155,10 +156,10 @@ def demo() -> None:
         llm, encoder = f"localhost:{stack.ports.llm}", f"localhost:{stack.ports.encoder}"
         ask = ["heroserve", "ask", PICTURE]
         options = ["--retention", "0.2", "--max-tokens", "32", "--target", llm]
-        show([*ask, "What is the total?", *options])
+        show([*ask, QUESTION, *options])
         print("\nThe picture is ranked and cached now: another question finds it there.")
-        show([*ask, "Which card was used?", *options])
-        show(["heroserve", "encode", PICTURE, "Which card was used?", "--encoder-target", encoder])
+        show([*ask, "what characters are on the red star and the green cross?", *options])
+        show(["heroserve", "encode", PICTURE, QUESTION, "--encoder-target", encoder])
         print()
 
 
@@ -173,7 +174,7 @@ metrics http://localhost:{ports.encoder_metrics}/metrics
 redis    {stack.redis.url}
 logs     {stack.folder}
 
-try      .venv/bin/heroserve ask {PICTURE} "What is the total?" --retention 0.2
+try      .venv/bin/heroserve ask {PICTURE} "{QUESTION}" --retention 0.2
 
 Ctrl-C stops everything.""")
         try:

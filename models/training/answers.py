@@ -136,7 +136,7 @@ def train_together(
         own, seen = clip_loss(clip, heads, captions, tiles)
         return value + 0.3 * own, {**report, **{f"tile {name}": number for name, number in seen.items()}}
 
-    run.train(Optimizer(modules.values(), muon=1.2e-3, adamw=6e-4), loss, every=25)
+    run.train(Optimizer(modules.values(), muon=4e-4, adamw=2e-4), loss, every=25)
 
 
 def _answer(

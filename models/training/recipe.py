@@ -20,7 +20,7 @@ from .language import Reader, train_language
 from .parallel import rank, spawn
 from .run import Run
 
-_STEPS = {"clip": 2600, "language": 1500, "alignment": 600, "answers": 1100, "together": 450}
+_STEPS = {"clip": 2600, "language": 1500, "alignment": 600, "answers": 1100, "together": 240}
 # They need nothing of each other.
 _BEGINNINGS = ("clip", "language")
 
