@@ -158,7 +158,7 @@ def demo() -> None:
         options = ["--retention", "0.2", "--max-tokens", "32", "--target", llm]
         show([*ask, QUESTION, *options])
         print("\nThe picture is ranked and cached now: another question finds it there.")
-        show([*ask, "what characters are on the red star and the green cross?", *options])
+        show([*ask, "what characters are on the black cross and the green square?", *options])
         show(["heroserve", "encode", PICTURE, QUESTION, "--encoder-target", encoder])
         print()
 
