@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
-from heroserve.v1.encoder_pb2 import Features, Grid, Tile, VisualTokens, Window
+from heroserve.v1.encoder_pb2 import Features, Tile, VisualTokens
 from heroserve.v1.tokens_pb2 import Image
 from models.training.questions import Question
 from services.encoder.quantize import int8_rows
-from services.encoder.response import DTYPES
+from services.encoder.response import DTYPES, grid_message
 from services.llm.assemble import Prompt, assemble
 from services.llm.layout import ImageLayout, lay_out
 from services.llm.request import parse_request
@@ -91,16 +91,8 @@ class Shown:
 
 
 def show(sight: Sight, kept: Kept, method: Method) -> Shown:
-    plan = sight.plan
     grid = VisualTokens(
-        grid=Grid(
-            rows=plan.rows,
-            cols=plan.cols,
-            patches_per_side=plan.side,
-            image_width=plan.width,
-            image_height=plan.height,
-            window=Window(top=plan.top, bottom=plan.bottom, left=plan.left, right=plan.right),
-        ),
+        grid=grid_message(sight.plan),
         tiles=[Tile(index=index, positions=positions.tolist()) for index, positions in enumerate(kept)],
     )
     return Shown(sight, kept, grid, lay_out(grid, method.newlines), method.original_positions, method.int8)

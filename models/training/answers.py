@@ -26,7 +26,7 @@ from .questions import Question
 from .run import Report, Run
 from .symbols import SymbolTable, patch_symbols
 from .tiles import cut_scene, plan_scene
-from .world import sample_scene
+from .world import Scene, sample_scene
 
 
 class Projector(torch.nn.Module):
@@ -47,21 +47,25 @@ class SceneBatch:
     """B scenes: their tiles, uint8 [sum of T, 3, s, s], one after the other, and what is asked about each."""
 
     pixels: torch.Tensor
+    scenes: list[Scene]
     plans: list[TilePlan]
-    labels: list[PatchLabels]
     questions: list[list[Question]]
+
+    def labels(self) -> list[PatchLabels]:
+        """What each scene's patches show; only the alignment asks."""
+        return [label_tiles(scene, plan) for scene, plan in zip(self.scenes, self.plans, strict=True)]
 
 
 def sample_scenes(rng: np.random.Generator, count: int) -> SceneBatch:
-    pixels, plans, labels, questions = [], [], [], []
+    pixels, scenes, plans, questions = [], [], [], []
     for index in rng.integers(0, 2**31, count):
         scene = sample_scene("train", int(index))
         plan = plan_scene(scene)
         pixels.append(cut_scene(scene, plan))
+        scenes.append(scene)
         plans.append(plan)
-        labels.append(label_tiles(scene, plan))
         questions.append(draw_questions(scene, plan, rng))
-    return SceneBatch(torch.from_numpy(np.concatenate(pixels)), plans, labels, questions)
+    return SceneBatch(torch.from_numpy(np.concatenate(pixels)), scenes, plans, questions)
 
 
 def features_of(clip: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
@@ -83,11 +87,12 @@ def train_alignment(
 
     def loss(step: int) -> tuple[torch.Tensor, Report]:
         scenes = sample_scenes(np.random.default_rng((99, seed, step, rank())), share(batch))
+        labels = scenes.labels()
         with torch.no_grad():
             features = features_of(clip, scenes.pixels)
-            codes = torch.from_numpy(np.concatenate([patch_symbols(each) for each in scenes.labels])).to(device)
+            codes = torch.from_numpy(np.concatenate([patch_symbols(each) for each in labels])).to(device)
             words = table(codes, reader.embedding)
-        sure = torch.from_numpy(np.concatenate([_sure(each) for each in scenes.labels])).to(device)
+        sure = torch.from_numpy(np.concatenate([_sure(each) for each in labels])).to(device)
         shown = sure & (codes[..., 0] > 0)
         error = (projector(features) - words).square().mean(-1)
         value = 0.3 * error[sure & ~shown].mean() + error[shown].mean()

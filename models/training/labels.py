@@ -41,8 +41,7 @@ class _View:
 
 def label_tiles(scene: Scene, plan: TilePlan) -> PatchLabels:
     """The thumbnail's patches and each local tile's. A scene is never scaled to fill its grid, only padded."""
-    left = (plan.cols * TILE - scene.width) // 2
-    top = (plan.rows * TILE - scene.height) // 2
+    left, top = _padding(scene, plan)
     views = [_View(0, 0, TILE / scene.width, TILE / scene.height)]
     views += [_View(col * TILE - left, row * TILE - top) for row in range(plan.rows) for col in range(plan.cols)]
     return _stack([_label(scene, view) for view in views])
@@ -62,9 +61,13 @@ def visible_things(scene: Scene, plan: TilePlan, tile: int) -> list[Thing]:
 
 def tile_of(scene: Scene, plan: TilePlan, thing: Thing) -> int:
     """The local tile, from 1, that holds an object's centre."""
-    x = thing.x + (plan.cols * TILE - scene.width) // 2
-    y = thing.y + (plan.rows * TILE - scene.height) // 2
-    return 1 + y // TILE * plan.cols + x // TILE
+    left, top = _padding(scene, plan)
+    return 1 + (thing.y + top) // TILE * plan.cols + (thing.x + left) // TILE
+
+
+def _padding(scene: Scene, plan: TilePlan) -> tuple[int, int]:
+    """Pixels of padding left of the scene and above it in its grid."""
+    return (plan.cols * TILE - scene.width) // 2, (plan.rows * TILE - scene.height) // 2
 
 
 def _stack(tiles: list[NDArray[np.int64]]) -> PatchLabels:

@@ -1,4 +1,4 @@
-"""The reference model's tiles: cut and normalised by the encoder service's own code."""
+"""The reference model's tiles: cut by the encoder service's own code."""
 
 from __future__ import annotations
 

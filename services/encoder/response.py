@@ -55,7 +55,7 @@ def visual_tokens(
     return VisualTokens(
         image_digest=digest,
         encoder_id=encoder_id,
-        grid=_grid(entry.plan),
+        grid=grid_message(entry.plan),
         tiles=_tiles(entry, plan, np.split(positions[order], np.cumsum(plan.counts)[:-1]), explain),
         features=Features(dtype=DTYPES[entry.dtype], rows=kept, cols=entry.width, data=rows[order].tobytes()),
         savings=Savings(total=total, kept=kept, dropped=total - kept),
@@ -64,7 +64,8 @@ def visual_tokens(
     )
 
 
-def _grid(plan: TilePlan) -> Grid:
+def grid_message(plan: TilePlan) -> Grid:
+    """The grid an image was cut by, as it goes over the wire."""
     return Grid(
         rows=plan.rows,
         cols=plan.cols,
