@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo up test lint bench bench-accuracy train samples format protos clean
+.PHONY: help install tools demo up test lint bench bench-accuracy train samples dashboards format protos clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,20 +17,25 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+tools: ## Prometheus and its friends for the tests of deploy/, where they are missing and this is root on Debian
+	@sh scripts/tools.sh
+
 demo: $(INSTALLED) ## From nothing to one answer about one picture; leaves nothing running
 	$(BIN)/python -m scripts.stack demo
 
 up: $(INSTALLED) ## Redis and both services, until Ctrl-C
 	$(BIN)/python -m scripts.stack up
 
-test: $(INSTALLED) ## All tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) tools ## All tests
+	$(BIN)/python -m pytest -r s
 
 lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.protos --check
+	$(BIN)/python -m deploy.grafana --check
+	$(BIN)/python -m scripts.monitoring --check
 
 bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
 	$(BIN)/python -m benchmarks.encode_latency
@@ -43,6 +48,10 @@ train: $(INSTALLED) ## Train the bundled model; resumes, hours on two cores; see
 
 samples: $(INSTALLED) ## Draw the pictures in examples/
 	$(BIN)/python -m models.training.samples examples
+
+dashboards: $(INSTALLED) ## Generate the dashboards' JSON, and Kubernetes' view of them and of the rules
+	$(BIN)/python -m deploy.grafana
+	$(BIN)/python -m scripts.monitoring
 
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .

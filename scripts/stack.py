@@ -41,11 +41,13 @@ class Ports:
     llm: int = 9001
     llm_http: int = 8001
     llm_metrics: int = 9101
+    encoder_ray_metrics: int = 9102
+    llm_ray_metrics: int = 9103
 
     @classmethod
     def free(cls) -> Ports:
         """Ports that nobody uses, so that a demo never meets another service."""
-        return cls(*(free_port() for _ in range(7)))
+        return cls(*(free_port() for _ in range(9)))
 
 
 class Stack:
@@ -71,6 +73,7 @@ class Stack:
             HEROSERVE_GRPC_PORT=ports.encoder,
             HEROSERVE_HTTP_PORT=ports.encoder_http,
             HEROSERVE_METRICS_PORT=ports.encoder_metrics,
+            HEROSERVE_RAY_METRICS_PORT=ports.encoder_ray_metrics,
         )
         self._run(
             "llm",
@@ -78,6 +81,7 @@ class Stack:
             HEROSERVE_GRPC_PORT=ports.llm,
             HEROSERVE_HTTP_PORT=ports.llm_http,
             HEROSERVE_METRICS_PORT=ports.llm_metrics,
+            HEROSERVE_RAY_METRICS_PORT=ports.llm_ray_metrics,
         )
         self._wait()
 

@@ -64,6 +64,8 @@ def _serve(settings: Settings, application: Application) -> None:
         include_dashboard=None if address else False,
         object_store_memory=None if address else _OBJECT_STORE_BYTES,
         logging_level=logging.WARNING,
+        # Left to itself Ray picks a port that no scrape configuration could name.
+        _metrics_export_port=None if address else settings.ray_metrics_port,
     )
     ready, stop = threading.Event(), threading.Event()
 
@@ -132,6 +134,7 @@ def _check_ports(settings: Settings) -> None:
         ("HEROSERVE_GRPC_PORT", settings.grpc_port),
         ("HEROSERVE_HTTP_PORT", settings.http_port),
         ("HEROSERVE_METRICS_PORT", settings.metrics_port),
+        ("HEROSERVE_RAY_METRICS_PORT", settings.ray_metrics_port),
     ):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -93,6 +93,7 @@ class Settings:
     grpc_port: int = setting("HEROSERVE_GRPC_PORT", port, 0)
     http_port: int = setting("HEROSERVE_HTTP_PORT", port, 0)
     metrics_port: int = setting("HEROSERVE_METRICS_PORT", port, 0)
+    ray_metrics_port: int = setting("HEROSERVE_RAY_METRICS_PORT", port, 0)
     metrics_dir: str = setting("HEROSERVE_METRICS_DIR", text, "")
     api_keys: tuple[str, ...] = setting("HEROSERVE_API_KEYS", words, (), secret=True)
     request_timeout_s: float = setting("HEROSERVE_REQUEST_TIMEOUT_S", real(0, 3600, above=True), 300.0)

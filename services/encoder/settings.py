@@ -17,6 +17,7 @@ class EncoderSettings(Settings):
     grpc_port: int = setting("HEROSERVE_GRPC_PORT", integer(1, 65535), 9000)
     http_port: int = setting("HEROSERVE_HTTP_PORT", integer(1, 65535), 8000)
     metrics_port: int = setting("HEROSERVE_METRICS_PORT", integer(1, 65535), 9100)
+    ray_metrics_port: int = setting("HEROSERVE_RAY_METRICS_PORT", integer(1, 65535), 9102)
     relevance_model: str = setting("HEROSERVE_RELEVANCE_MODEL", text, "")
     cache_url: str = setting("HEROSERVE_CACHE_URL", text, "memory://", secret=True)
     cache_ttl_s: int = setting("HEROSERVE_CACHE_TTL_S", integer(1, 365 * 86400), 86400)

@@ -16,6 +16,7 @@ class LlmSettings(Settings):
     grpc_port: int = setting("HEROSERVE_GRPC_PORT", integer(1, 65535), 9001)
     http_port: int = setting("HEROSERVE_HTTP_PORT", integer(1, 65535), 8001)
     metrics_port: int = setting("HEROSERVE_METRICS_PORT", integer(1, 65535), 9101)
+    ray_metrics_port: int = setting("HEROSERVE_RAY_METRICS_PORT", integer(1, 65535), 9103)
     encoder_target: str = setting("HEROSERVE_ENCODER_TARGET", text, "localhost:9000")
     encoder_api_key: str = setting("HEROSERVE_ENCODER_API_KEY", text, "", secret=True)
     encoder_timeout_s: float = setting("HEROSERVE_ENCODER_TIMEOUT_S", real(0, 3600, above=True), 120.0)

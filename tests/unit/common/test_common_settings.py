@@ -20,6 +20,7 @@ CASES = {
     "HEROSERVE_GRPC_PORT": ("grpc_port", *PORT),
     "HEROSERVE_HTTP_PORT": ("http_port", *PORT),
     "HEROSERVE_METRICS_PORT": ("metrics_port", *PORT),
+    "HEROSERVE_RAY_METRICS_PORT": ("ray_metrics_port", *PORT),
     "HEROSERVE_METRICS_DIR": ("metrics_dir", "/tmp/m", "/tmp/m", [], ""),
     "HEROSERVE_API_KEYS": ("api_keys", " one, two ,,", ("one", "two"), [], ""),
     "HEROSERVE_REQUEST_TIMEOUT_S": ("request_timeout_s", "0.5", 0.5, ["0", "3601", "nan", "inf"], "in (0, 3600]"),

@@ -20,6 +20,7 @@ VARIABLES: dict[str, tuple[str, str, Any, tuple[str, ...], str]] = {
     "HEROSERVE_GRPC_PORT": ("grpc_port", "9999", 9999, ("0", "65536", "x", "-1", "1.5"), "1 to 65535"),
     "HEROSERVE_HTTP_PORT": ("http_port", "9999", 9999, ("0", "65536", "http"), "1 to 65535"),
     "HEROSERVE_METRICS_PORT": ("metrics_port", "9999", 9999, ("0", "65536", "x"), "1 to 65535"),
+    "HEROSERVE_RAY_METRICS_PORT": ("ray_metrics_port", "9999", 9999, ("0", "65536", "x"), "1 to 65535"),
     "HEROSERVE_METRICS_DIR": ("metrics_dir", "/tmp/x", "/tmp/x", (), ""),
     "HEROSERVE_API_KEYS": ("api_keys", " one, two,,", ("one", "two"), (), ""),
     "HEROSERVE_REQUEST_TIMEOUT_S": ("request_timeout_s", "2.5", 2.5, ("0", "-1", "inf", "nan", "3601"), "(0, 3600]"),

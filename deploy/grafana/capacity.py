@@ -1,0 +1,121 @@
+"""Capacity: replicas wanted and running, what keeps them busy, and Redis' memory."""
+
+from __future__ import annotations
+
+from deploy.grafana.dashboard import Dashboard
+from deploy.grafana.panel import FAILED, HIT, KEPT, MISS, NEUTRAL, Panel, Query
+from deploy.grafana.promql import HERE, NOW
+
+_DEPLOYMENT = "{{application}}/{{deployment}}"
+_BY = "by (application, deployment)"
+# Only the node that Serve's controller runs on has these two, so the choice of instances does not apply.
+# An application that was deleted stays on Ray's page, as DELETING (4).
+_WANTED = (
+    f"(max {_BY} (ray_serve_autoscaling_target_replicas) unless on (application) ray_serve_application_status == 4)"
+)
+_RUNNING = f"(sum {_BY} (ray_serve_deployment_replica_healthy) or 0 * {_WANTED})"
+_ONGOING = f"ray_serve_replica_processing_queries{{{HERE}}}"
+_WAITING = f"ray_serve_deployment_queued_queries{{{HERE}}}"
+_USED = "redis_memory_used_bytes"
+# 0 means no limit; then there is no share of it either.
+_LIMIT = "(redis_memory_max_bytes > 0)"
+
+_TILES = (
+    Panel(
+        "Replicas running",
+        "Healthy ones, of all deployments.",
+        (Query(f"sum({_RUNNING})"),),
+        kind="stat",
+        width=5,
+    ),
+    Panel(
+        "Replicas missing",
+        "Wanted and not running: no room, or they do not start.",
+        (Query(f"sum(clamp_min({_WANTED} - {_RUNNING}, 0))"),),
+        kind="stat",
+        steps=((None, "green"), (1, FAILED)),
+        width=5,
+    ),
+    Panel("Requests under way", "Taken up by replicas, now.", (Query(f"sum({_ONGOING})"),), kind="stat", width=5),
+    Panel(
+        "Requests waiting",
+        "For a replica that has room, now.",
+        (Query(f"sum({_WAITING})"),),
+        kind="stat",
+        steps=((None, "green"), (1, "yellow"), (32, FAILED)),
+        width=5,
+    ),
+    Panel(
+        "Redis memory",
+        "Share of maxmemory. Full is well: it evicts what is used least.",
+        (Query(f"{_USED} / {_LIMIT}"),),
+        unit="percentunit",
+        kind="stat",
+        width=4,
+    ),
+)
+
+DASHBOARD = Dashboard(
+    "heroserve-capacity",
+    "heroserve: capacity",
+    "Replicas wanted and running, requests under way and waiting, nodes, and Redis' memory.",
+    "heroserve-.*-ray",
+    (
+        *_TILES,
+        Panel(
+            "Replicas wanted and running",
+            "Wanted is what the autoscaler decided, within its bounds.",
+            (Query(_WANTED, f"{_DEPLOYMENT} wanted"), Query(_RUNNING, f"{_DEPLOYMENT} running")),
+            decimals=0,
+        ),
+        Panel(
+            "Requests under way, a replica",
+            "The autoscaler aims at half of HEROSERVE_MAX_ONGOING_REQUESTS.",
+            (
+                Query(f"avg {_BY} ({_ONGOING})", _DEPLOYMENT),
+                Query(f"max {_BY} (ray_serve_autoscaling_target_ongoing_requests)", f"{_DEPLOYMENT} aim"),
+            ),
+        ),
+        Panel(
+            "Requests waiting",
+            "For a replica that has room. A queue with all replicas running means: more of them, or a smaller budget.",
+            (Query(f"sum {_BY} ({_WAITING})", _DEPLOYMENT),),
+        ),
+        Panel(
+            "Nodes",
+            "Processor and memory in use.",
+            (
+                Query(f"max by (instance) (ray_node_cpu_utilization{{{HERE}}}) / 100", "{{instance}} processor"),
+                Query(
+                    f"max by (instance) (ray_node_mem_used{{{HERE}}} / ray_node_mem_total{{{HERE}}})",
+                    "{{instance}} memory",
+                ),
+            ),
+            unit="percentunit",
+            maximum=1,
+        ),
+        Panel(
+            "Redis memory",
+            "Used, and the limit (maxmemory) if it has one.",
+            (Query(f"sum({_USED})", "used"), Query("sum(redis_memory_max_bytes)", "limit")),
+            unit="bytes",
+            colors={"used": KEPT, "limit": FAILED},
+        ),
+        Panel(
+            "Redis entries that go",
+            "Evicted for want of memory, and expired by HEROSERVE_CACHE_TTL_S. Many evicted, few hits: more memory.",
+            (
+                Query(f"sum(rate(redis_evicted_keys_total[{NOW}]))", "evicted"),
+                Query(f"sum(rate(redis_expired_keys_total[{NOW}]))", "expired"),
+            ),
+            unit="cps",
+            colors={"evicted": MISS, "expired": NEUTRAL},
+        ),
+        Panel(
+            "Redis entries",
+            "Keys; an image has two.",
+            (Query("sum(redis_db_keys)", "keys"),),
+            colors={"keys": HIT},
+        ),
+    ),
+)

@@ -1,0 +1,83 @@
+"""LLM: how soon an answer begins, how fast it comes, who waits, what fails."""
+
+from __future__ import annotations
+
+from deploy.grafana.dashboard import Dashboard
+from deploy.grafana.panel import FAILED, KEPT, NEUTRAL, Panel, Query
+from deploy.grafana.promql import HERE, milliseconds, percentiles, rate
+from deploy.grafana.requests import Requests
+
+_REQUESTS = Requests("heroserve_chat_requests_total", "/heroserve.v1.VisionChat/Generate")
+_FIRST = "heroserve_time_to_first_token_seconds"
+_GENERATED = "heroserve_generated_tokens_total"
+# The handles that queue live in proxies, one a node, and in other deployments' replicas.
+_WAITING = f'sum(ray_serve_deployment_queued_queries{{application="llm", {HERE}}})'
+_ANSWERED = f'sum(ray_serve_replica_processing_queries{{application="llm", {HERE}}})'
+
+_TILES = (
+    *_REQUESTS.tiles(width=5),
+    Panel(
+        "First token, p99",
+        "From taking a request up to its first token, encoding included. Of the last minutes.",
+        percentiles(_FIRST, qs=(0.99,)),
+        unit="s",
+        kind="stat",
+        steps=((None, "green"), (4, "yellow"), (10, FAILED)),
+        width=5,
+    ),
+    Panel("Tokens generated", "A second, now.", (Query(rate(_GENERATED)),), unit="cps", kind="stat", width=5),
+    Panel(
+        "Requests waiting",
+        "In proxies, for a replica that has room, now.",
+        (Query(_WAITING),),
+        kind="stat",
+        steps=((None, "green"), (1, "yellow"), (32, FAILED)),
+        width=4,
+    ),
+)
+
+DASHBOARD = Dashboard(
+    "heroserve-llm",
+    "heroserve: LLM",
+    "Time to first token, tokens a second, queue and errors of the LLM service.",
+    "heroserve-llm.*",
+    (
+        *_TILES,
+        *_REQUESTS.panels(),
+        Panel(
+            "Time to first token",
+            "In the replica: encoder, assembly, prefill. Waiting for a replica comes on top, see the queue.",
+            percentiles(_FIRST),
+            unit="s",
+            steps=((None, NEUTRAL), (10, FAILED)),
+        ),
+        Panel(
+            "Whole answer",
+            "At the proxy, from the request to the last token, waiting included.",
+            milliseconds(percentiles("ray_serve_grpc_request_latency_ms", f'{_REQUESTS.at_proxy}, status_code="OK"')),
+            unit="s",
+        ),
+        Panel(
+            "Tokens generated",
+            "A second, over all answers.",
+            (Query(rate(_GENERATED), "generated"),),
+            unit="cps",
+            colors={"generated": "purple"},
+        ),
+        Panel(
+            "Prompt tokens prefilled",
+            "A second, by kind.",
+            (Query(rate("heroserve_prompt_tokens_total", by="kind"), "{{kind}}"),),
+            unit="cps",
+            colors={"visual": KEPT, "text": "purple", "newline": "yellow"},
+            stack=True,
+        ),
+        Panel(
+            "Queue",
+            "Waiting in proxies for a replica, and taken up by replicas. A replica generates at most "
+            "HEROSERVE_ENGINE_THREADS of what it has taken up at once.",
+            (Query(_WAITING, "waiting"), Query(_ANSWERED, "taken up")),
+            colors={"waiting": "orange", "taken up": KEPT},
+        ),
+    ),
+)

@@ -1,0 +1,114 @@
+"""What kustomize builds of deploy/kubernetes, for the tests to look at."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+KUBERNETES = ROOT / "deploy/kubernetes"
+OVERLAYS = ("dev", "production")
+# `scaling` is part of every overlay.
+OPTIONAL = ("gpu", "monitoring", "ingress-tls", "external-redis", "model-volume", "gcs-recovery")
+# Checked by what runs in the cluster; RayService by its CRD too, where that is at hand.
+CUSTOM_KINDS = {"RayService", "PodMonitor", "PrometheusRule", "Gateway", "GRPCRoute", "HTTPRoute"}
+SERVICES = ("encoder", "llm")
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The head, or the workers of one group, of a RayService's cluster."""
+
+    name: str
+    spec: Object
+
+    @property
+    def pod(self) -> Object:
+        pod: Object = self.spec["template"]["spec"]
+        return pod
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """As KubeRay starts its pods."""
+        kind = "head" if self.name == "headgroup" else "worker"
+        return {**self.spec["template"]["metadata"]["labels"], "ray.io/node-type": kind, "ray.io/group": self.name}
+
+    @property
+    def container(self) -> Object:
+        (container,) = self.pod["containers"]
+        return container  # type: ignore[no-any-return]
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {port["name"]: port["containerPort"] for port in self.container["ports"]}
+
+
+class Build:
+    """The objects of one kustomization."""
+
+    def __init__(self, text: str) -> None:
+        self.objects: list[Object] = [item for item in yaml.load_all(text, yaml.CSafeLoader) if item]
+
+    def all(self, kind: str) -> list[Object]:
+        return [item for item in self.objects if item["kind"] == kind]
+
+    def get(self, kind: str, name: str) -> Object:
+        (found,) = (item for item in self.all(kind) if item["metadata"]["name"] == name)
+        return found
+
+    def ray_service(self, service: str) -> Object:
+        return self.get("RayService", f"heroserve-{service}")
+
+    def serve_config(self, service: str) -> Object:
+        config: Object = yaml.safe_load(self.ray_service(service)["spec"]["serveConfigV2"])
+        return config
+
+    def head(self, service: str) -> Group:
+        return Group("headgroup", self.ray_service(service)["spec"]["rayClusterConfig"]["headGroupSpec"])
+
+    def workers(self, service: str) -> list[Group]:
+        specs = self.ray_service(service)["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+        return [Group(spec["groupName"], spec) for spec in specs]
+
+    def groups(self) -> Iterator[Group]:
+        for service in SERVICES:
+            yield self.head(service)
+            yield from self.workers(service)
+
+    def pods(self) -> Iterator[tuple[str, Object, Object]]:
+        """Name, labels and spec of every kind of pod."""
+        for group in self.groups():
+            yield f"{group.labels['app.kubernetes.io/component']} {group.name}", group.labels, group.pod
+        for item in (*self.all("Deployment"), *self.all("StatefulSet")):
+            template = item["spec"]["template"]
+            yield item["metadata"]["name"], template["metadata"]["labels"], template["spec"]
+
+    def environment(self, group: Group) -> dict[str, str]:
+        """What a pod's container has from ConfigMaps, and from those Secrets that are built here."""
+        variables: dict[str, str] = {}
+        for source in group.container["envFrom"]:
+            ((kind, reference),) = source.items()
+            if kind == "configMapRef":
+                variables |= self.get("ConfigMap", reference["name"])["data"]
+        return variables
+
+
+def combinations() -> list[tuple[str, ...]]:
+    """None, each, each pair, and all; what two don't break for each other, three won't."""
+    pairs = [chosen for count in range(3) for chosen in itertools.combinations(OPTIONAL, count)]
+    return [*pairs, OPTIONAL]
+
+
+def schemas() -> Path | None:
+    """Where the CRDs of others lie: HEROSERVE_SCHEMAS, or beside the repository."""
+    named = os.environ.get("HEROSERVE_SCHEMAS")
+    folder = Path(named) if named else ROOT.parent / "shared/schemas"
+    return folder if folder.is_dir() else None

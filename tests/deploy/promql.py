@@ -1,0 +1,65 @@
+"""What can be told of PromQL without a parser: the series that an expression reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.deploy.prometheus import ROOT, rules
+
+DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
+_SELECTOR = re.compile(r"\b((?:heroserve[:_]|ray_|redis_|up\b)[\w:]*)(?:\{([^}]*)\})?")
+_MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
+# Whose values tell of failures: that there was none is no reason to complain.
+_OUTCOMES = {"code", "status_code", "result"}
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A metric and the labels an expression expects of it."""
+
+    metric: str
+    matchers: tuple[tuple[str, str, str], ...]
+
+    def probes(self) -> list[str]:
+        """Expressions that have samples if there is such a metric, with such labels and such values."""
+        probes = [self.metric]
+        for label, operator, value in self.matchers:
+            if operator == "=" and value and label not in _OUTCOMES:
+                probes.append(f'{self.metric}{{{label}="{value}"}}')
+            else:
+                probes.append(f'{self.metric}{{{label}!=""}}')
+        return probes
+
+
+def selectors(expr: str) -> set[Selector]:
+    return {Selector(metric, tuple(_MATCHER.findall(labels))) for metric, labels in _SELECTOR.findall(expr)}
+
+
+def panels() -> dict[str, str]:
+    """Expression of every query of every panel, by a name for people."""
+    found = {}
+    for path in DASHBOARDS:
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                found[f"{path.stem} / {panel['title']} / {target['refId']}"] = target["expr"]
+    return found
+
+
+def filled(expr: str) -> str:
+    """A panel's expression as Grafana would send it, over minutes."""
+    for variable, value in (("$__rate_interval", "1m"), ("$__range", "5m"), ("$instance", ".*")):
+        expr = expr.replace(variable, value)
+    return expr
+
+
+def everything() -> dict[str, str]:
+    """Every expression that there is: panels' and rules'."""
+    named = {rule.get("record") or rule["alert"]: rule["expr"] for rule in rules()}
+    return {**{name: filled(expr) for name, expr in panels().items()}, **named}
+
+
+def read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

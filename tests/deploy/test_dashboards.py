@@ -1,0 +1,61 @@
+"""The dashboards' JSON: fresh, complete, and laid out without gaps in what a reader needs."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from deploy.grafana.__main__ import stale
+from tests.deploy.promql import DASHBOARDS
+
+BOARDS = [json.loads(path.read_text()) for path in DASHBOARDS]
+PANELS = [pytest.param(panel, id=f"{board['uid']}-{panel['title']}") for board in BOARDS for panel in board["panels"]]
+
+
+def test_the_json_is_fresh():
+    assert stale() == [], "run python -m deploy.grafana"
+
+
+def test_there_are_four():
+    assert {board["uid"] for board in BOARDS} == {f"heroserve-{n}" for n in ("savings", "encoder", "llm", "capacity")}
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])
+def test_a_dashboard(board: dict):
+    assert len(board["panels"]) <= 12
+    assert board["time"] == {"from": "now-1h", "to": "now"}
+    assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource", "instance"]
+    top = [panel for panel in board["panels"] if panel["gridPos"]["y"] == 0]
+    assert {panel["type"] for panel in top} == {"stat"}
+    assert sum(panel["gridPos"]["w"] for panel in top) == 24
+    taken: set[tuple[int, int]] = set()
+    for panel in board["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel(panel: dict):
+    assert panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["datasource"]["uid"] == "${datasource}"
+    for target in panel["targets"]:
+        assert panel["type"] == "stat" or target["legendFormat"], "a legend must not be a list of labels"
+        # A dashboard's window follows its zoom; a fixed one would not.
+        assert set(re.findall(r"\[([^\]]+)\]", target["expr"])) <= {"$__rate_interval", "$__range"}
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_coloured_legend_exists(panel: dict):
+    legends = {target["legendFormat"] for target in panel["targets"]}
+    for override in panel["fieldConfig"]["overrides"]:
+        assert override["matcher"]["options"] in legends or any("{{" in legend for legend in legends)

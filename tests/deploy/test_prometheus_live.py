@@ -1,0 +1,162 @@
+"""The stack under a small load, scraped by a real Prometheus: every panel and every rule has something to say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+import heroserve
+from scripts.redis_server import RedisServer, free_port
+from scripts.stack import Ports, Stack
+from tests.deploy.prometheus import EXPORTERS, Prometheus, process, program, rules, wait_for
+from tests.deploy.promql import DASHBOARDS, everything, read_text, selectors
+from tests.pictures import encoded, picture
+
+ALERTS = {rule["alert"] for rule in rules() if "alert" in rule}
+EXPRESSIONS = everything()
+_PATIENCE_S = 120.0
+
+# Ray and its services take their time to start on a small machine.
+pytestmark = pytest.mark.timeout(600)
+
+
+class Load:
+    """A little of everything: new and known images, large and small budgets, and a mistake of the caller's."""
+
+    def __init__(self, ports: Ports) -> None:
+        self.client = heroserve.Client(f"localhost:{ports.llm}", encoder_target=f"localhost:{ports.encoder}")
+        self._round = 0
+
+    def __call__(self) -> None:
+        self._round += 1
+        new, known = (encoded(picture(300, 200, seed=seed)) for seed in (self._round, 0))
+        for data, retention in ((new, 0.2), (known, 0.1), (known, 0.3)):
+            self.client.ask(data, "Which one?", retention=retention, max_tokens=3)
+        self.client.encode(known, "Which one?")
+        with pytest.raises(heroserve.InvalidArgument):
+            self.client.ask(b"no image", "Which one?")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    for names in (("prometheus",), EXPORTERS):
+        program(*names)
+    stack = Stack(Ports.free(), tmp_path_factory.mktemp("stack"))
+    # As in production; without a limit there is no share of it to show.
+    stack.redis = RedisServer(stack.ports.redis, stack.folder, {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lfu"})
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture(scope="module")
+def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    ports, exporter, folder = stack.ports, free_port(), tmp_path_factory.mktemp("prometheus")
+    targets = {
+        "heroserve-encoder": ports.encoder_metrics,
+        "heroserve-encoder-ray": ports.encoder_ray_metrics,
+        "heroserve-llm": ports.llm_metrics,
+        "heroserve-llm-ray": ports.llm_ray_metrics,
+        "heroserve-redis": exporter,
+    }
+    address = ["-redis.addr", stack.redis.url, "-web.listen-address", f"127.0.0.1:{exporter}"]
+    with ExitStack() as on_exit:
+        log = on_exit.enter_context((folder / "exporter.log").open("wb"))
+        on_exit.enter_context(process([program(*EXPORTERS), *address], log))
+        wait_for(f"http://127.0.0.1:{exporter}/metrics")
+        yield on_exit.enter_context(Prometheus(targets, folder).running())
+
+
+@pytest.fixture(scope="module")
+def unanswered(stack: Stack, prometheus: Prometheus) -> set[str]:
+    """Expressions, and probes of what they read, that have no sample however long they are given under load."""
+    wanted = {expr for name, expr in EXPRESSIONS.items() if name not in ALERTS}
+    wanted |= {probe for expr in EXPRESSIONS.values() for s in selectors(expr) for probe in s.probes()}
+    load = Load(stack.ports)
+    with load.client:
+
+        def answered() -> bool:
+            load()
+            wanted.difference_update([expr for expr in wanted if prometheus.query(expr)])
+            return not wanted
+
+        _until(answered)
+    return wanted
+
+
+def test_prometheus_scrapes_every_job(prometheus: Prometheus, unanswered: set[str]):
+    assert len(prometheus.get("targets")["activeTargets"]) == 5
+    # A scrape may come late on a busy machine.
+    assert _until(lambda: len(prometheus.query('up{job=~"heroserve-.+", instance="127.0.0.1"} == 1')) == 5), [
+        (target["labels"]["job"], target["lastError"]) for target in prometheus.get("targets")["activeTargets"]
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(EXPRESSIONS))
+def test_an_expression(name: str, prometheus: Prometheus, unanswered: set[str]):
+    expr = EXPRESSIONS[name]
+    prometheus.query(expr)
+    assert expr not in unanswered, f"no result: {expr}"
+    missing = {probe for s in selectors(expr) for probe in s.probes()} & unanswered
+    assert not missing, f"nothing to read: {sorted(missing)}"
+
+
+def test_prometheus_evaluates_every_rule_and_no_alert_fires(prometheus: Prometheus, unanswered: set[str]):
+    evaluated = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    assert len(evaluated) == len(rules())
+    assert [(rule["name"], rule["health"], rule.get("lastError")) for rule in evaluated if rule["health"] != "ok"] == []
+    assert [rule["name"] for rule in evaluated if rule.get("state") == "firing"] == []
+
+
+def test_dashboards_offer_instances(prometheus: Prometheus, unanswered: set[str]):
+    for path in DASHBOARDS:
+        job = read_text(path).partition(r"label_values(up{job=~\"")[2].partition(r"\"")[0]
+        assert prometheus.query(f'up{{job=~"{job}"}}'), path.name
+
+
+def test_the_two_views_agree(prometheus: Prometheus, unanswered: set[str]):
+    """What the proxy counts of an RPC that reached a replica is what the replica counts."""
+    method = '{method="/heroserve.v1.VisionChat/Generate", status_code="INVALID_ARGUMENT"}'
+    replica = 'heroserve_chat_requests_total{code="INVALID_ARGUMENT"}'
+    # Ray reports some seconds late.
+    assert _until(lambda: bool(prometheus.query(f"sum(ray_serve_num_grpc_requests_total{method}) == sum({replica})")))
+
+
+def test_redis_that_goes_is_seen(stack: Stack, prometheus: Prometheus, unanswered: set[str]):
+    """Last but one: Redis is stopped for good."""
+    stack.redis.stop()
+    expr = next(rule["expr"] for rule in rules() if rule.get("alert") == "HeroserveRedisDown")
+    assert _until(lambda: bool(prometheus.query(expr)))
+
+
+def test_a_service_that_goes_is_seen(stack: Stack, prometheus: Prometheus, unanswered: set[str]):
+    """Last: the encoder is stopped for good, and what the LLM service then answers is its failure."""
+    stack.services["encoder"].terminate()
+    stack.services["encoder"].wait(60)
+    down = next(rule["expr"] for rule in rules() if rule.get("alert") == "HeroserveServiceDown")
+    assert _until(lambda: [s["metric"] for s in prometheus.query(down)] == [{"application": "encoder"}])
+    client = heroserve.Client(f"localhost:{stack.ports.llm}", retry=heroserve.RetryPolicy(attempts=1))
+
+    def seen() -> bool:
+        with pytest.raises(heroserve.Unavailable):
+            client.ask(encoded(picture(300, 200, seed=99)), "Which one?", timeout_s=60)
+        views = prometheus.query('heroserve:error_ratio:rate5m{application="llm"} > 0')
+        return {sample["metric"]["view"] for sample in views} == {"proxy", "replica"}
+
+    with client:
+        assert _until(seen)
+
+
+def _until(condition: Callable[[], bool]) -> bool:
+    """Whether it came true in time."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(2)
+    return False

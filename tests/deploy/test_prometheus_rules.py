@@ -1,0 +1,87 @@
+"""The configuration and the rules, as promtool sees them, and that every alert is tested and explained."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.grafana.promql import ERRORS
+from tests.deploy.prometheus import FOLDER, ROOT, program, rules
+from tests.deploy.promql import everything, selectors
+
+TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
+ALERTS = [rule for rule in rules() if "alert" in rule]
+
+
+def promtool(*arguments: str | Path) -> str:
+    # Seconds of work, but of a machine that may be busy.
+    done = subprocess.run(
+        [program("promtool"), *map(str, arguments)], capture_output=True, text=True, timeout=240, cwd=FOLDER
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_configuration_is_valid_and_finds_the_rules():
+    assert "SUCCESS: 2 rule files found" in promtool("check", "config", "prometheus.yaml")
+
+
+def test_the_rules_are_valid():
+    promtool("check", "rules", *sorted((FOLDER / "rules").glob("*.yaml")))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_alerts_fire_when_they_should_and_only_then(path: Path):
+    promtool("test", "rules", path)
+
+
+def test_every_alert_is_tested_both_ways():
+    cases = [case for path in TESTS for test in yaml.safe_load(path.read_text())["tests"] for case in _cases(test)]
+    for outcome in (True, False):
+        tested = {case["alertname"] for case in cases if bool(case["exp_alerts"]) is outcome}
+        assert tested == {rule["alert"] for rule in ALERTS}, f"fires: {outcome}"
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_every_alert_has_a_runbook(rule: dict):
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    document, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert anchor == rule["alert"].lower()
+    section = re.search(rf"^### {rule['alert']}\n(.+?)(?=^##|\Z)", (ROOT / document).read_text(), re.M | re.S)
+    assert section, f"{document} says nothing about {rule['alert']}"
+    assert len(section[1].split()) > 20
+
+
+def test_the_runbook_tells_of_no_other_alert():
+    titles = re.findall(r"^### (Heroserve\w+)$", (ROOT / "docs" / "operations.md").read_text(), re.M)
+    assert sorted(titles) == sorted(rule["alert"] for rule in ALERTS)
+
+
+def test_what_is_read_from_ray_is_also_kept():
+    config = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())
+    kept = [
+        job["metric_relabel_configs"][0]["regex"] for job in config["scrape_configs"] if job["job_name"].endswith("ray")
+    ]
+    read = {s.metric for expr in everything().values() for s in selectors(expr) if s.metric.startswith("ray_")}
+    assert read
+    for regex in kept:
+        assert {metric for metric in read if not re.fullmatch(regex, metric)} == set()
+
+
+def test_rules_read_only_what_is_recorded():
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    read = {s.metric for expr in everything().values() for s in selectors(expr) if ":" in s.metric}
+    assert read <= recorded
+
+
+def test_rules_and_dashboards_blame_the_service_for_the_same_codes():
+    errors = next(rule for rule in rules() if rule.get("record") == "heroserve:errors:rate5m")
+    assert f'"{ERRORS}"' in errors["expr"]
+
+
+def _cases(test: dict) -> list[dict]:
+    return test.get("alert_rule_test", [])
