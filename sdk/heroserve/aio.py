@@ -41,9 +41,10 @@ class AsyncClient:
         tls: bool | grpc.ChannelCredentials = False,
         timeout_s: float = 120.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        max_connection_age_s: float = 60.0,
     ) -> None:
-        self._llm = AsyncConnection(Peer(target, api_key, tls, timeout_s, retry))
-        self._encoder = AsyncConnection(Peer(encoder_target, api_key, tls, timeout_s, retry))
+        self._llm = AsyncConnection(Peer(target, api_key, tls, timeout_s, retry, max_connection_age_s))
+        self._encoder = AsyncConnection(Peer(encoder_target, api_key, tls, timeout_s, retry, max_connection_age_s))
 
     async def ask(
         self,

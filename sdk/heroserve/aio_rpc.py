@@ -10,22 +10,21 @@ from typing import Generic
 import grpc
 
 from heroserve.call import Call
-from heroserve.channel import open_async_channel
 from heroserve.errors import Cancelled
 from heroserve.methods import Method, Request, Response
 from heroserve.rpc import Peer
+from heroserve.succession import AsyncChannels, Lease
 
 
 class AsyncConnection:
-    """A channel to one service, opened by the first call; belongs to one event loop.
+    """Calls to one service; connects on the first, belongs to one event loop.
 
     Requests come as functions that build them: an image is read and hashed in a thread, off the loop.
     """
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._channel: grpc.aio.Channel | None = None
-        self._closed = False
+        self._channels = AsyncChannels(peer.target, peer.tls, peer.max_connection_age_s)
 
     async def unary(
         self, method: Method[Request, Response], build: Callable[[], Request], timeout_s: float | None
@@ -33,13 +32,16 @@ class AsyncConnection:
         """The one response; raises HeroserveError, and what `build` raises."""
         call = await asyncio.to_thread(lambda: self._peer.call(method, build(), timeout_s))
         while True:
-            rpc = self.open().unary_unary(method.path, method.request.SerializeToString, method.response.FromString)
             try:
-                response: Response = await rpc(call.request, timeout=call.start(), metadata=call.metadata)
+                with self._channels.lease() as lease:
+                    rpc = lease.channel.unary_unary(
+                        method.path, method.request.SerializeToString, method.response.FromString
+                    )
+                    response: Response = await rpc(call.request, timeout=call.start(), metadata=call.metadata)
             except grpc.RpcError as failure:
                 await asyncio.sleep(call.failed(failure))
             except asyncio.CancelledError:
-                if self._closed:  # gRPC's word for it, which here is not the task's
+                if self.closed:  # gRPC's word for it, which here is not the task's
                     raise Cancelled("the client was closed", request_id=call.request_id) from None
                 raise
             else:
@@ -54,21 +56,15 @@ class AsyncConnection:
 
     async def close(self) -> None:
         """Cancel what runs and disconnect; no call is possible after it."""
-        self._closed = True
-        if self._channel is not None:
-            await self._channel.close()
+        await self._channels.close()
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        return self._channels.closed
 
-    def open(self) -> grpc.aio.Channel:
-        """The channel, connecting or connected. Raises RuntimeError after `close`."""
-        if self._closed:
-            raise RuntimeError("the client is closed")
-        if self._channel is None:
-            self._channel = open_async_channel(self._peer.target, self._peer.tls)
-        return self._channel
+    def lease(self) -> Lease[grpc.aio.Channel]:
+        """The channel for one attempt. Raises RuntimeError after `close`."""
+        return self._channels.lease()
 
 
 class AsyncResponses(Generic[Request, Response]):
@@ -100,25 +96,27 @@ class AsyncResponses(Generic[Request, Response]):
         call = await asyncio.to_thread(self._start)
         method = self._method
         while not self._cancelled.is_set():
-            rpc = self._connection.open().unary_stream(
-                method.path, method.request.SerializeToString, method.response.FromString
-            )
-            responses = rpc(call.request, timeout=call.start(), metadata=call.metadata)
-            self._running = responses
-            try:
-                async for response in responses:
-                    call.succeeded(response)
-                    yield response
-            except grpc.RpcError as failure:
-                delay_s = call.failed(failure)
-            except asyncio.CancelledError:
-                if self._cancelled.is_set() or self._connection.closed:
-                    break  # gRPC's word for a cancelled call, which here is not a cancelled task
-                raise
-            else:
-                return
-            finally:
-                responses.cancel()  # when whoever iterates has lost interest
+            with self._connection.lease() as lease:
+                rpc = lease.channel.unary_stream(
+                    method.path, method.request.SerializeToString, method.response.FromString
+                )
+                responses = rpc(call.request, timeout=call.start(), metadata=call.metadata)
+                self._running = responses
+                try:
+                    async for response in responses:
+                        call.succeeded(response)
+                        yield response
+                except grpc.RpcError as failure:
+                    delay_s = call.failed(failure)
+                except asyncio.CancelledError:
+                    if self._cancelled.is_set() or self._connection.closed:
+                        break  # gRPC's word for a cancelled call, which here is not a cancelled task
+                    raise
+                else:
+                    return
+                finally:
+                    responses.cancel()  # when whoever iterates has lost interest
+                    self._running = None  # gRPC stays connected while it is held
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._cancelled.wait(), delay_s)
         raise Cancelled("cancelled by the client", request_id=call.request_id)

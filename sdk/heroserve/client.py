@@ -38,6 +38,9 @@ class Client:
         tls: False for plaintext, True for the system's root certificates, or credentials of your own.
         timeout_s: seconds a call may take, retries and their pauses included; each method can override it.
         retry: what to do when a service is unreachable or overloaded.
+        max_connection_age_s: seconds after which the next call has the targets' names looked up again, to find
+            servers that were added or moved, and new connections take over once they are up. What runs on the
+            old ones goes on to its end. float("inf") for never.
     """
 
     def __init__(
@@ -49,9 +52,10 @@ class Client:
         tls: bool | grpc.ChannelCredentials = False,
         timeout_s: float = 120.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        max_connection_age_s: float = 60.0,
     ) -> None:
-        self._llm = Connection(Peer(target, api_key, tls, timeout_s, retry))
-        self._encoder = Connection(Peer(encoder_target, api_key, tls, timeout_s, retry))
+        self._llm = Connection(Peer(target, api_key, tls, timeout_s, retry, max_connection_age_s))
+        self._encoder = Connection(Peer(encoder_target, api_key, tls, timeout_s, retry, max_connection_age_s))
 
     def ask(
         self,

@@ -11,26 +11,30 @@ from typing import Generic
 import grpc
 
 from heroserve.call import Call
-from heroserve.channel import address, open_channel
+from heroserve.channel import address
 from heroserve.digests import SentImages
 from heroserve.errors import Cancelled
 from heroserve.methods import Method, Request, Response
 from heroserve.retry import RetryPolicy
+from heroserve.succession import Channels, Lease
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A service to call, and how. Raises ValueError for a target that is not HOST:PORT."""
+    """A service to call, and how. Raises ValueError for a target that is not HOST:PORT, or an age not above 0."""
 
     target: str
     api_key: str | None = field(repr=False)
     tls: bool | grpc.ChannelCredentials
     timeout_s: float
     retry: RetryPolicy
+    max_connection_age_s: float
     sent: SentImages = field(default_factory=SentImages)
 
     def __post_init__(self) -> None:
         address(self.target)
+        if not self.max_connection_age_s > 0:  # nor is NaN
+            raise ValueError(f"max_connection_age_s must be more than 0, not {self.max_connection_age_s}")
 
     def call(self, method: Method[Request, Response], request: Request, timeout_s: float | None) -> Call[Request]:
         """A new call; its deadline starts now."""
@@ -45,21 +49,22 @@ class Peer:
 
 
 class Connection:
-    """A channel to one service, opened by the first call. Thread-safe."""
+    """Calls to one service; connects on the first. Thread-safe."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._lock = threading.Lock()
-        self._channel: grpc.Channel | None = None
-        self._closed = False
+        self._channels = Channels(peer.target, peer.tls, peer.max_connection_age_s)
 
     def unary(self, method: Method[Request, Response], request: Request, timeout_s: float | None) -> Response:
         """The one response; raises HeroserveError."""
         call = self._peer.call(method, request, timeout_s)
         while True:
-            rpc = self.open().unary_unary(method.path, method.request.SerializeToString, method.response.FromString)
             try:
-                response: Response = rpc(call.request, timeout=call.start(), metadata=call.metadata)
+                with self._channels.lease() as lease:
+                    rpc = lease.channel.unary_unary(
+                        method.path, method.request.SerializeToString, method.response.FromString
+                    )
+                    response: Response = rpc(call.request, timeout=call.start(), metadata=call.metadata)
             except grpc.RpcError as failure:
                 time.sleep(call.failed(failure))
             else:
@@ -74,19 +79,11 @@ class Connection:
 
     def close(self) -> None:
         """Cancel what runs and disconnect; no call is possible after it."""
-        with self._lock:
-            self._closed = True
-            if self._channel is not None:
-                self._channel.close()
+        self._channels.close()
 
-    def open(self) -> grpc.Channel:
-        """The channel, connecting or connected. Raises RuntimeError after `close`."""
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("the client is closed")
-            if self._channel is None:
-                self._channel = open_channel(self._peer.target, self._peer.tls)
-            return self._channel
+    def lease(self) -> Lease[grpc.Channel]:
+        """The channel for one attempt. Raises RuntimeError after `close`."""
+        return self._channels.lease()
 
 
 class Responses(Generic[Request, Response]):
@@ -118,21 +115,24 @@ class Responses(Generic[Request, Response]):
         call = self._start()
         method = self._method
         while not self._cancelled.is_set():
-            rpc = self._connection.open().unary_stream(
-                method.path, method.request.SerializeToString, method.response.FromString
-            )
-            responses = rpc(call.request, timeout=call.start(), metadata=call.metadata)
-            self._running = responses
-            if self._cancelled.is_set():  # cancel() came before it could see this attempt
-                responses.cancel()
-            try:
-                for response in responses:
-                    call.succeeded(response)
-                    yield response
-            except grpc.RpcError as failure:
-                self._cancelled.wait(call.failed(failure))
-            else:
-                return
-            finally:
-                responses.cancel()  # when whoever iterates has lost interest
+            with self._connection.lease() as lease:
+                rpc = lease.channel.unary_stream(
+                    method.path, method.request.SerializeToString, method.response.FromString
+                )
+                responses = rpc(call.request, timeout=call.start(), metadata=call.metadata)
+                responses.add_callback(lease.release)  # whoever iterates may stop, and never come here again
+                self._running = responses
+                if self._cancelled.is_set():  # cancel() came before it could see this attempt
+                    responses.cancel()
+                try:
+                    for response in responses:
+                        call.succeeded(response)
+                        yield response
+                except grpc.RpcError as failure:
+                    delay_s = call.failed(failure)
+                else:
+                    return
+                finally:
+                    responses.cancel()  # when whoever iterates has lost interest
+            self._cancelled.wait(delay_s)
         raise Cancelled("cancelled by the client", request_id=call.request_id)

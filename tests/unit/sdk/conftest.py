@@ -45,6 +45,7 @@ class Seen:
     request: Any
     metadata: dict[str, str]
     remaining_s: float
+    connection: str  # the client's end of it
 
     @property
     def image_bytes(self) -> int:
@@ -93,7 +94,9 @@ class ScriptedPeer(chat_pb2_grpc.VisionChatServicer, encoder_pb2_grpc.VisionEnco
 
     def _enter(self, request, context):
         metadata = dict(context.invocation_metadata())
-        self.seen.append(Seen(PATHS[type(request)], request, metadata, context.time_remaining()))
+        self.seen.append(
+            Seen(PATHS[type(request)], request, metadata, context.time_remaining(), connection=context.peer())
+        )
         step = self.script.popleft() if self.script else None
         if isinstance(step, grpc.StatusCode):
             context.abort(step, f"scripted {step.name}")

@@ -158,4 +158,4 @@ def test_a_closed_client_says_so(connect, peer):
 def test_the_key_is_not_shown():
     from heroserve.rpc import Peer
 
-    assert "s3cret" not in repr(Peer("a:1", "s3cret", False, 1.0, heroserve.RetryPolicy()))
+    assert "s3cret" not in repr(Peer("a:1", "s3cret", False, 1.0, heroserve.RetryPolicy(), 60.0))
