@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up test lint bench bench-accuracy train samples dashboards format protos clean
+.PHONY: help install tools demo up test test-compose lint bench bench-accuracy train samples dashboards format protos clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,8 +17,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-tools: ## Prometheus and its friends for the tests of deploy/, where they are missing and this is root on Debian
-	@sh scripts/tools.sh
+tools: ## Programs of Debian's for the tests of deploy/, where they are missing and this is root
+	@sh scripts/tools.sh promtool=prometheus prometheus-redis-exporter=prometheus-redis-exporter
 
 demo: $(INSTALLED) ## From nothing to one answer about one picture; leaves nothing running
 	$(BIN)/python -m scripts.stack demo
@@ -28,6 +28,10 @@ up: $(INSTALLED) ## Redis and both services, until Ctrl-C
 
 test: $(INSTALLED) tools ## All tests
 	$(BIN)/python -m pytest -r s
+
+test-compose: $(INSTALLED) ## docker-compose.yml on real containers, with podman: builds both images, about 15 minutes
+	@sh scripts/tools.sh 'podman=podman runc netavark aardvark-dns iptables'
+	$(BIN)/python -m pytest -r s -v tests/compose
 
 lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 	$(BIN)/ruff check .

@@ -1,17 +1,18 @@
 #!/bin/sh
-# Programs that the tests of deploy/ run and pip does not have: Debian's, installed where this may be done. Tests that
-# miss one say so and are skipped.
-missing=
-for program in promtool prometheus-redis-exporter; do
-  command -v "$program" >/dev/null || missing=1
+# Programs that tests run and pip does not have: Debian's, installed where they are missing and this may be done.
+#   scripts/tools.sh PROGRAM=PACKAGE...
+# Tests that miss one say so and are skipped.
+programs= packages=
+for wanted in "$@"; do
+  if ! command -v "${wanted%%=*}" >/dev/null; then
+    programs="$programs ${wanted%%=*}" packages="$packages ${wanted#*=}"
+  fi
 done
-[ -n "$missing" ] || exit 0
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-  echo "tests of Prometheus are skipped: apt-get install prometheus prometheus-redis-exporter needs root on Debian" >&2
-  exit 0
+[ -n "$packages" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  # At runlevel 1 their daemons are not started.
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+  # shellcheck disable=SC2086
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends $packages >/dev/null && exit 0
 fi
-export DEBIAN_FRONTEND=noninteractive
-# Runlevel 1: their daemons are not started.
-export RUNLEVEL=1
-apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus prometheus-redis-exporter >/dev/null ||
-  echo "tests of Prometheus are skipped: its packages could not be installed" >&2
+echo "Tests that need$programs will be skipped. On Debian, as root: apt-get install$packages" >&2

@@ -41,6 +41,9 @@ def deploy(
             "min_replicas": settings.min_replicas,
             "max_replicas": settings.max_replicas,
             "target_ongoing_requests": max(1, settings.max_ongoing_requests // 2),
+            "upscale_delay_s": settings.upscale_delay_s,
+            "downscale_delay_s": settings.downscale_delay_s,
+            **_measured(settings),
         },
         "ray_actor_options": {
             "num_cpus": settings.replica_cpus if cpus is None else cpus,
@@ -54,6 +57,16 @@ def deploy(
         "graceful_shutdown_wait_loop_s": 0.5,
     }
     return serve.deployment(name=name, **options)(replica)
+
+
+def _measured(settings: Settings) -> dict[str, float]:
+    """Over how many seconds the autoscaler takes the mean of the load, and how often it hears of it.
+
+    Ray's 30 and 10 at most. A delay shorter than the mean's window would mean nothing: the past would outweigh it. Ray
+    wants the window longer than the interval; reports more often than once a second would be a load themselves.
+    """
+    window = min(30.0, max(3.0, min(settings.upscale_delay_s, settings.downscale_delay_s)))
+    return {"look_back_period_s": window, "metrics_interval_s": window / 3}
 
 
 def start_replica(settings: Settings) -> None:

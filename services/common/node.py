@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from heroserve import MAX_MESSAGE_BYTES
-from services.common import logs, metrics
+from services.common import health, logs, metrics
 from services.common.settings import SettingError, Settings
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def _serve(settings: Settings, application: Application) -> None:
 
     logs.configure(settings.log_level)
     metrics.prepare(settings.metrics_dir)
+    health.unmark(settings)
     # Serve tells of every request and every scaling step; our own modules log what matters.
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
     address = os.environ.get("RAY_ADDRESS")
@@ -95,6 +96,7 @@ def _serve(settings: Settings, application: Application) -> None:
         except RuntimeError as error:
             sys.exit(f"heroserve: {settings.name} did not start; what its replicas logged is above ({error})")
         ready.set()
+        health.mark(settings)
         logger.info(
             "%s is ready: gRPC on port %d, health at http://%s:%d/-/healthz, metrics at http://%s:%d/metrics",
             settings.name,
@@ -103,6 +105,7 @@ def _serve(settings: Settings, application: Application) -> None:
             *(_reachable(settings.host), settings.metrics_port),
         )
         stop.wait()
+        health.unmark(settings)
         logger.info("%s is stopping: requests under way may finish", settings.name)
         serve.delete(settings.name)
     finally:

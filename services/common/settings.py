@@ -99,6 +99,8 @@ class Settings:
     request_timeout_s: float = setting("HEROSERVE_REQUEST_TIMEOUT_S", real(0, 3600, above=True), 300.0)
     min_replicas: int = setting("HEROSERVE_MIN_REPLICAS", integer(1, 1000), 1)
     max_replicas: int = setting("HEROSERVE_MAX_REPLICAS", integer(1, 1000), 1)
+    upscale_delay_s: float = setting("HEROSERVE_UPSCALE_DELAY_S", real(0, 86400), 30.0)
+    downscale_delay_s: float = setting("HEROSERVE_DOWNSCALE_DELAY_S", real(0, 86400), 600.0)
     max_ongoing_requests: int = setting("HEROSERVE_MAX_ONGOING_REQUESTS", integer(1, 10_000), 32)
     max_queued_requests: int = setting("HEROSERVE_MAX_QUEUED_REQUESTS", integer(1, 100_000), 256)
     replica_cpus: float = setting("HEROSERVE_REPLICA_CPUS", real(0, 1024, above=True), 1.0)

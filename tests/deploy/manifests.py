@@ -1,4 +1,4 @@
-"""What kustomize builds of deploy/kubernetes, for the tests to look at."""
+"""What kustomize builds of deploy/kubernetes, and what compose reads, for the tests to look at."""
 
 from __future__ import annotations
 
@@ -105,6 +105,12 @@ def combinations() -> list[tuple[str, ...]]:
     """None, each, each pair, and all; what two don't break for each other, three won't."""
     pairs = [chosen for count in range(3) for chosen in itertools.combinations(OPTIONAL, count)]
     return [*pairs, OPTIONAL]
+
+
+def dotenv() -> dict[str, str]:
+    """What `.env` says, from which docker-compose.yml is filled in."""
+    lines = (ROOT / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def schemas() -> Path | None:

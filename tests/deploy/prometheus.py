@@ -41,7 +41,32 @@ def rules() -> list[dict[str, Any]]:
     return [rule for file in files for group in file["groups"] for rule in group["rules"]]
 
 
-class Prometheus:
+class Api:
+    """What a running Prometheus answers."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """What an endpoint of its API answers.
+
+        Raises:
+            AssertionError: an error; the message is Prometheus' own.
+        """
+        query = urllib.parse.urlencode(parameters)
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as page:
+                return json.load(page)["data"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{parameters}: {error.read().decode()}") from None
+
+    def query(self, expr: str) -> list[dict[str, Any]]:
+        """The samples that an expression has now; NaN is none."""
+        result = self.get("query", query=expr)["result"]
+        return [sample for sample in result if sample["value"][1] != "NaN"]
+
+
+class Prometheus(Api):
     """Scrapes what the checked-in configuration names, here and oftener.
 
     Args:
@@ -50,7 +75,7 @@ class Prometheus:
     """
 
     def __init__(self, targets: Mapping[str, int], folder: Path) -> None:
-        self.url = f"http://127.0.0.1:{free_port()}"
+        super().__init__(f"http://127.0.0.1:{free_port()}")
         self._log = folder / "prometheus.log"
         config = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())
         # Not oftener: Ray makes a page of a megabyte and a half, and a busy machine takes seconds for it.
@@ -74,24 +99,6 @@ class Prometheus:
         with self._log.open("wb") as log, process(self._command, log):
             wait_for(f"{self.url}/-/ready")
             yield self
-
-    def get(self, path: str, **parameters: str) -> Any:
-        """What an endpoint of its API answers.
-
-        Raises:
-            AssertionError: an error; the message is Prometheus' own.
-        """
-        query = urllib.parse.urlencode(parameters)
-        try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as page:
-                return json.load(page)["data"]
-        except urllib.error.HTTPError as error:
-            raise AssertionError(f"{parameters}: {error.read().decode()}") from None
-
-    def query(self, expr: str) -> list[dict[str, Any]]:
-        """The samples that an expression has now; NaN is none."""
-        result = self.get("query", query=expr)["result"]
-        return [sample for sample in result if sample["value"][1] != "NaN"]
 
     def log(self) -> str:
         return self._log.read_text()

@@ -57,6 +57,12 @@ def test_only_heads_talk_to_the_api_server(build: Build) -> None:
             assert account["automountServiceAccountToken"] is False, name
 
 
+def test_ray_asks_for_a_token(build: Build) -> None:
+    """Who reaches a Ray cluster's ports may run anything in it."""
+    for service in SERVICES:
+        assert build.ray_service(service)["spec"]["rayClusterConfig"]["authOptions"] == {"mode": "token"}
+
+
 def test_ray_runs_as_the_images_user_and_can_write_where_it_must(build: Build) -> None:
     for group in build.groups():
         assert group.pod["securityContext"]["runAsUser"] == 10001

@@ -1,4 +1,4 @@
-"""Serve's config and the settings agree with the code, and with what docker compose does."""
+"""Serve's config and the settings agree with the code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import importlib
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
@@ -26,7 +25,6 @@ from services.llm.settings import LlmSettings
 from tests.deploy.manifests import KUBERNETES, ROOT, SERVICES, Build, Group, Object
 
 SETTINGS: dict[str, type[Settings]] = {"encoder": EncoderSettings, "llm": LlmSettings}
-COMPOSE = ROOT / "docker-compose.yml"
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -203,26 +201,6 @@ def test_every_dashboard_is_there(production: Build) -> None:
     assert all(item["metadata"]["labels"] == {"grafana_dashboard": "1"} for item in labelled)
 
 
-@pytest.mark.skipif(not COMPOSE.exists(), reason="there is no docker-compose.yml yet to agree with")
-def test_compose_agrees(base: Build, production: Build) -> None:
-    """Images, ports and variables; compose has the same services by shorter names."""
-    composed = yaml.safe_load(COMPOSE.read_text())["services"]
-    for service in SERVICES:
-        assert _repository(composed[service].get("image", f"heroserve-{service}")) == f"heroserve-{service}"
-        known = {item.metadata["variable"] for item in dataclasses.fields(SETTINGS[service])}
-        environment = _environment(composed[service])
-        assert {name for name in environment if name.startswith("HEROSERVE_")} <= known
-        settings = SETTINGS[service].from_env({name: value for name, value in environment.items() if "$" not in value})
-        ports = base.workers(service)[0].ports
-        assert settings.grpc_port == ports["serve-grpc"]
-        assert settings.http_port == ports["serve"]
-        assert settings.metrics_port == ports["app-metrics"]
-    (redis, exporter) = production.get("Deployment", "heroserve-redis")["spec"]["template"]["spec"]["containers"]
-    assert composed["redis"]["image"] == redis["image"]
-    if "redis-exporter" in composed:
-        assert composed["redis-exporter"]["image"] == exporter["image"]
-
-
 def _deployments(service: str, build: Build) -> dict[str, Deployment]:
     """What the code would deploy with this build's settings, and the model of this checkout."""
     environment = build.environment(build.head(service))
@@ -252,14 +230,3 @@ def _jobs(endpoint: Object) -> list[str]:
 
 def _decoded(secret: Object) -> dict[str, str]:
     return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
-
-
-def _repository(image: str) -> str:
-    return image.rpartition("/")[2].partition(":")[0]
-
-
-def _environment(service: dict[str, Any]) -> dict[str, str]:
-    told = service.get("environment", {})
-    if isinstance(told, list):
-        told = dict(item.partition("=")[::2] for item in told)
-    return {name: str(value) for name, value in told.items()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -14,6 +13,7 @@ from scripts.stack import Ports, Stack
 from tests.deploy.prometheus import EXPORTERS, Prometheus, process, program, rules, wait_for
 from tests.deploy.promql import DASHBOARDS, everything, read_text, selectors
 from tests.pictures import encoded, picture
+from tests.waiting import until
 
 ALERTS = {rule["alert"] for rule in rules() if "alert" in rule}
 EXPRESSIONS = everything()
@@ -85,16 +85,16 @@ def unanswered(stack: Stack, prometheus: Prometheus) -> set[str]:
             wanted.difference_update([expr for expr in wanted if prometheus.query(expr)])
             return not wanted
 
-        _until(answered)
+        until(answered, _PATIENCE_S)
     return wanted
 
 
 def test_prometheus_scrapes_every_job(prometheus: Prometheus, unanswered: set[str]):
     assert len(prometheus.get("targets")["activeTargets"]) == 5
     # A scrape may come late on a busy machine.
-    assert _until(lambda: len(prometheus.query('up{job=~"heroserve-.+", instance="127.0.0.1"} == 1')) == 5), [
-        (target["labels"]["job"], target["lastError"]) for target in prometheus.get("targets")["activeTargets"]
-    ]
+    assert until(
+        lambda: len(prometheus.query('up{job=~"heroserve-.+", instance="127.0.0.1"} == 1')) == 5, _PATIENCE_S
+    ), [(target["labels"]["job"], target["lastError"]) for target in prometheus.get("targets")["activeTargets"]]
 
 
 @pytest.mark.parametrize("name", sorted(EXPRESSIONS))
@@ -124,14 +124,15 @@ def test_the_two_views_agree(prometheus: Prometheus, unanswered: set[str]):
     method = '{method="/heroserve.v1.VisionChat/Generate", status_code="INVALID_ARGUMENT"}'
     replica = 'heroserve_chat_requests_total{code="INVALID_ARGUMENT"}'
     # Ray reports some seconds late.
-    assert _until(lambda: bool(prometheus.query(f"sum(ray_serve_num_grpc_requests_total{method}) == sum({replica})")))
+    same = f"sum(ray_serve_num_grpc_requests_total{method}) == sum({replica})"
+    assert until(lambda: bool(prometheus.query(same)), _PATIENCE_S)
 
 
 def test_redis_that_goes_is_seen(stack: Stack, prometheus: Prometheus, unanswered: set[str]):
     """Last but one: Redis is stopped for good."""
     stack.redis.stop()
     expr = next(rule["expr"] for rule in rules() if rule.get("alert") == "HeroserveRedisDown")
-    assert _until(lambda: bool(prometheus.query(expr)))
+    assert until(lambda: bool(prometheus.query(expr)), _PATIENCE_S)
 
 
 def test_a_service_that_goes_is_seen(stack: Stack, prometheus: Prometheus, unanswered: set[str]):
@@ -139,7 +140,7 @@ def test_a_service_that_goes_is_seen(stack: Stack, prometheus: Prometheus, unans
     stack.services["encoder"].terminate()
     stack.services["encoder"].wait(60)
     down = next(rule["expr"] for rule in rules() if rule.get("alert") == "HeroserveServiceDown")
-    assert _until(lambda: [s["metric"] for s in prometheus.query(down)] == [{"application": "encoder"}])
+    assert until(lambda: [s["metric"] for s in prometheus.query(down)] == [{"application": "encoder"}], _PATIENCE_S)
     client = heroserve.Client(f"localhost:{stack.ports.llm}", retry=heroserve.RetryPolicy(attempts=1))
 
     def seen() -> bool:
@@ -149,14 +150,4 @@ def test_a_service_that_goes_is_seen(stack: Stack, prometheus: Prometheus, unans
         return {sample["metric"]["view"] for sample in views} == {"proxy", "replica"}
 
     with client:
-        assert _until(seen)
-
-
-def _until(condition: Callable[[], bool]) -> bool:
-    """Whether it came true in time."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(2)
-    return False
+        assert until(seen, _PATIENCE_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -70,11 +71,34 @@ def test_health_and_metrics_over_http(stack: Stack):
             assert name in page.read().decode()
 
 
+def health(service: str, ports: Ports) -> subprocess.CompletedProcess[str]:
+    """What a container engine would run to know."""
+    mine = {"HTTP": getattr(ports, f"{service}_http"), "METRICS": getattr(ports, f"{service}_metrics")}
+    variables = {f"HEROSERVE_{name}_PORT": str(port) for name, port in mine.items()}
+    return subprocess.run(
+        [sys.executable, "-m", f"services.{service}.health"],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_a_service_knows_whether_it_takes_requests(stack: Stack):
+    for service in ("encoder", "llm"):
+        told = health(service, stack.ports)
+        assert (told.returncode, told.stderr) == (0, "")
+        told = health(service, Ports.free())
+        assert (told.returncode, told.stderr) == (1, f"heroserve: {service} is starting or stopping\n")
+
+
 def test_without_its_encoder_the_llm_service_says_so(stack: Stack):
     """Last but one: the encoder is stopped for good."""
     process = stack.services["encoder"]
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
+    assert health("encoder", stack.ports).returncode == 1
     retry = heroserve.RetryPolicy(attempts=1)
     with heroserve.Client(f"localhost:{stack.ports.llm}", timeout_s=30, retry=retry) as client:
         with pytest.raises(heroserve.Unavailable, match=rf"encoder at localhost:{stack.ports.encoder}"):
@@ -100,7 +124,7 @@ def test_sigterm_lets_an_answer_finish(stack: Stack):
 
 
 def test_bad_settings_are_told_in_one_line():
-    ports = {f"HEROSERVE_{name}_PORT": str(free_port()) for name in ("GRPC", "HTTP", "METRICS")}
+    ports = {f"HEROSERVE_{name}_PORT": str(free_port()) for name in ("GRPC", "HTTP", "METRICS", "RAY_METRICS")}
     for service, variables, message in (
         ("encoder", {"HEROSERVE_RETENTION": "1.5"}, r"HEROSERVE_RETENTION='1.5': expected a number in (0, 1]"),
         ("llm", {"HEROSERVE_MODEL": "/nowhere/model"}, "HEROSERVE_MODEL='/nowhere/model': no checkpoint found"),

@@ -26,6 +26,8 @@ CASES = {
     "HEROSERVE_REQUEST_TIMEOUT_S": ("request_timeout_s", "0.5", 0.5, ["0", "3601", "nan", "inf"], "in (0, 3600]"),
     "HEROSERVE_MIN_REPLICAS": ("min_replicas", "1", 1, ["0", "1001", "1.5"], "whole number from 1 to 1000"),
     "HEROSERVE_MAX_REPLICAS": ("max_replicas", "1000", 1000, ["0", "1001"], "whole number from 1 to 1000"),
+    "HEROSERVE_UPSCALE_DELAY_S": ("upscale_delay_s", "0", 0.0, ["-1", "86401", "nan", "x"], "in [0, 86400]"),
+    "HEROSERVE_DOWNSCALE_DELAY_S": ("downscale_delay_s", "2.5", 2.5, ["-1", "86401", "inf", "5m"], "in [0, 86400]"),
     "HEROSERVE_MAX_ONGOING_REQUESTS": ("max_ongoing_requests", "7", 7, ["0", "10001"], "from 1 to 10000"),
     "HEROSERVE_MAX_QUEUED_REQUESTS": ("max_queued_requests", "1", 1, ["0", "100001"], "from 1 to 100000"),
     "HEROSERVE_REPLICA_CPUS": ("replica_cpus", "0.25", 0.25, ["0", "-1", "1025"], "in (0, 1024]"),

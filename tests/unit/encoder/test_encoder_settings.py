@@ -26,6 +26,8 @@ VARIABLES: dict[str, tuple[str, str, Any, tuple[str, ...], str]] = {
     "HEROSERVE_REQUEST_TIMEOUT_S": ("request_timeout_s", "2.5", 2.5, ("0", "-1", "inf", "nan", "3601"), "(0, 3600]"),
     "HEROSERVE_MIN_REPLICAS": ("min_replicas", "1", 1, ("0", "x", "1001"), "1 to 1000"),
     "HEROSERVE_MAX_REPLICAS": ("max_replicas", "7", 7, ("0", "x", "1001"), "1 to 1000"),
+    "HEROSERVE_UPSCALE_DELAY_S": ("upscale_delay_s", "1.5", 1.5, ("-1", "x", "86401"), "[0, 86400]"),
+    "HEROSERVE_DOWNSCALE_DELAY_S": ("downscale_delay_s", "0", 0.0, ("-1", "x", "86401"), "[0, 86400]"),
     "HEROSERVE_MAX_ONGOING_REQUESTS": ("max_ongoing_requests", "9", 9, ("0", "x", "10001"), "1 to 10000"),
     "HEROSERVE_MAX_QUEUED_REQUESTS": ("max_queued_requests", "9", 9, ("-2", "x", "100001"), "to 100000"),
     "HEROSERVE_REPLICA_CPUS": ("replica_cpus", "0.5", 0.5, ("0", "x", "1025"), "(0, 1024]"),

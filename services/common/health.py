@@ -1,0 +1,48 @@
+"""Whether a service on this machine takes requests: for container engines, which ask by running a command."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+from pathlib import Path
+
+from services.common.settings import SettingError, Settings
+
+_TIMEOUT_S = 5.0
+_READY = "ready"
+
+
+def mark(settings: Settings) -> None:
+    """Its replicas have started. Serve's own health only tells that its proxy knows of the application."""
+    (Path(settings.metrics_dir) / _READY).touch()
+
+
+def unmark(settings: Settings) -> None:
+    """It is stopping, or a run before this one did not get to say so."""
+    (Path(settings.metrics_dir) / _READY).unlink(missing_ok=True)
+
+
+def main(settings: type[Settings]) -> None:
+    """Exit with 0 if it takes requests, else with 1 and a line that says what is wrong."""
+    try:
+        problem = _problem(settings.from_env())
+    except SettingError as error:
+        problem = str(error)
+    if problem:
+        sys.exit(f"heroserve: {problem}")
+
+
+def _problem(settings: Settings) -> str | None:
+    if not (Path(settings.metrics_dir) / _READY).exists():
+        return f"{settings.name} is starting or stopping"
+    host = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host
+    connection = http.client.HTTPConnection(host, settings.http_port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", "/-/healthz")
+        response = connection.getresponse()
+        answer = response.read().decode(errors="replace")
+    except OSError as error:
+        return f"{settings.name} does not answer on port {settings.http_port}: {error}"
+    finally:
+        connection.close()
+    return None if response.status == 200 else f"{settings.name} answers {response.status}: {answer}"

@@ -1,0 +1,116 @@
+"""docker-compose.yml on real containers, with podman and podman-compose."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.deploy.manifests import ROOT, SERVICES, dotenv
+
+_PROJECT = "heroserve-test"
+_COMPOSE = str(Path(sys.executable).parent / "podman-compose")
+_EXPORTER = "tests/compose/redis-exporter.Dockerfile"
+
+
+class Failed(Exception):
+    """A command ended with an error; the message is what it printed."""
+
+
+def run(*command: str, timeout: float = 300) -> str:
+    """What a command prints; not on stderr, where podman tells what it misses on a machine. Raises Failed."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    if done.returncode:
+        raise Failed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    return done.stdout
+
+
+def compose(*arguments: str, timeout: float = 600) -> str:
+    return run(_COMPOSE, "--project-name", _PROJECT, *arguments, timeout=timeout)
+
+
+def reached() -> bool:
+    """Whether this machine can run containers at all."""
+    return bool(shutil.which("podman")) and Path(_COMPOSE).exists()
+
+
+def build() -> None:
+    """Both images, by what docker-compose.yml says."""
+    options = ["--network host", "-v /etc/ssl/certs:/etc/ssl/certs:ro", "--format docker"]
+    wheels = os.environ.get("PIP_FIND_LINKS")
+    if wheels:
+        # torch's CPU build lies there, and its index may be out of reach.
+        options += [f"-v {wheels}:{wheels}:ro", f"--build-arg PIP_FIND_LINKS={wheels}", "--build-arg TORCH_INDEX="]
+    compose(f"--podman-build-args={' '.join(options)}", "build", *SERVICES, timeout=1800)
+
+
+def fetch() -> None:
+    """The images of others. Where no registry is reached, what there is of the same repository takes their place."""
+    for variable, image in dotenv().items():
+        if not variable.endswith("_IMAGE") or variable == "GRAFANA_IMAGE" or _exists(image):
+            continue
+        try:
+            run("podman", "pull", "--quiet", image)
+        except Failed:
+            if variable == "REDIS_EXPORTER_IMAGE":
+                certificates = "/etc/ssl/certs:/etc/ssl/certs:ro"
+                run("podman", "build", "--network", "host", "-v", certificates, "-f", _EXPORTER, "-t", image, ".")
+            else:
+                run("podman", "tag", _other(image.rpartition(":")[0]), image)
+
+
+def take_down() -> None:
+    """Every container and volume of the project goes; those that `--scale` added too, of which `down` knows nothing."""
+    names = [item["Names"][0] for item in _listed("--all")]
+    if names:
+        run("podman", "rm", "--force", "--time", "30", *names)
+    compose("down", "--volumes")
+
+
+def containers(service: str) -> list[str]:
+    """Names of a service's containers that run."""
+    return sorted(item["Names"][0] for item in _listed() if item["Labels"]["com.docker.compose.service"] == service)
+
+
+def healthy(container: str) -> bool:
+    """By its own health check."""
+    return subprocess.run(["podman", "healthcheck", "run", container], capture_output=True).returncode == 0
+
+
+def inspect(name: str) -> dict[str, Any]:
+    """What podman knows of a container or an image."""
+    (told,) = json.loads(run("podman", "inspect", name))
+    return told  # type: ignore[no-any-return]
+
+
+def logs() -> str:
+    """The end of what every container wrote."""
+    written = []
+    for item in _listed("--all"):
+        (name,) = item["Names"]
+        told = subprocess.run(["podman", "logs", "--tail", "40", name], capture_output=True, text=True)
+        written.append(f"--- {name}\n{told.stdout}{told.stderr}")
+    return "\n".join(written)
+
+
+def _listed(*options: str) -> list[dict[str, Any]]:
+    label = f"label=io.podman.compose.project={_PROJECT}"
+    found: list[dict[str, Any]] = json.loads(run("podman", "ps", *options, "--format", "json", "--filter", label))
+    return found
+
+
+def _exists(image: str) -> bool:
+    return subprocess.run(["podman", "image", "exists", image]).returncode == 0
+
+
+def _other(repository: str) -> str:
+    """An image of that repository, with any tag."""
+    listed = run("podman", "images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    found = [image for image in listed if image.rpartition(":")[0] == repository]
+    if not found:
+        raise Failed(f"{repository} can't be pulled, and no image of it is here")
+    return found[0]

@@ -1,0 +1,173 @@
+"""The stack as `docker compose up` makes it, asked from outside of it, in the order of the tests."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+import heroserve
+from scripts.stack import PICTURE, QUESTION
+from tests.compose.compose import compose, containers, healthy, inspect, logs, run
+from tests.deploy.manifests import ROOT, SERVICES
+from tests.deploy.prometheus import Api, rules
+from tests.pictures import encoded, picture
+from tests.waiting import until
+
+COMMAND = str(Path(sys.executable).parent / "heroserve")
+# A scrape every 15 s, rules a minute's rate, and the client's look for new encoders once a minute.
+_PATIENCE_S = 240.0
+
+pytestmark = [pytest.mark.usefixtures("stack"), pytest.mark.timeout(3600)]
+
+
+class Questions:
+    """Asks one after the other, known and new pictures in turn, until told to stop or refused.
+
+    Args:
+        retry: of the client.
+    """
+
+    def __init__(self, retry: heroserve.RetryPolicy | None = None) -> None:
+        self.answered = 0
+        self.failure: heroserve.HeroserveError | None = None
+        self._retry = retry or heroserve.RetryPolicy()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Questions:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with heroserve.Client("localhost:9001", retry=self._retry) as client:
+            while not self._stop.is_set() and self.failure is None:
+                image = encoded(picture(300, 200, seed=self.answered if self.answered % 2 else 0))
+                try:
+                    client.ask(image, "What is it?", max_tokens=4)
+                except heroserve.HeroserveError as error:
+                    self.failure = error
+                else:
+                    self.answered += 1
+
+
+def ask() -> dict:
+    """The command line's answer to the demo's question."""
+    command = [COMMAND, "ask", PICTURE, QUESTION, "--retention", "0.2", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{done.stderr}\n{logs()}"
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def total(prometheus: Api, expr: str) -> float:
+    return sum(float(sample["value"][1]) for sample in prometheus.query(expr))
+
+
+def test_a_question_from_outside():
+    answer = ask()
+    assert answer["text"].strip() == "T"
+    assert answer["savings"] == {"total": 448, "kept": 88, "dropped": 360}
+
+
+def test_containers_have_no_power():
+    for service in SERVICES:
+        (container,) = containers(service)
+        told = inspect(container)
+        assert told["HostConfig"]["ReadonlyRootfs"] is True
+        assert told["EffectiveCaps"] in (None, [])
+        assert "no-new-privileges" in str(told["HostConfig"]["SecurityOpt"])
+        assert run("podman", "exec", container, "id", "-u").strip() == "10001"
+
+
+def test_only_what_users_need_is_published():
+    published = {}
+    for service in ("redis", "redis-exporter", *SERVICES, "prometheus"):
+        bindings = inspect(containers(service)[0])["HostConfig"]["PortBindings"]
+        published[service] = [(host["HostIp"], host["HostPort"]) for hosts in bindings.values() for host in hosts or ()]
+    assert {service: hosts for service, hosts in published.items() if hosts} == {
+        "llm": [("127.0.0.1", "9001")],
+        "prometheus": [("127.0.0.1", "9090")],
+    }
+
+
+def test_redis_wants_its_password_and_evicts():
+    (container,) = containers("redis")
+    anonymous = ("podman", "exec", "--env", "REDISCLI_AUTH=", container, "redis-cli")
+    assert "NOAUTH" in run(*anonymous, "ping")
+    told = run("podman", "exec", container, "redis-cli", "config", "get", "maxmemory*").split()
+    assert told[told.index("maxmemory-policy") + 1] == "allkeys-lfu"
+    assert int(told[told.index("maxmemory") + 1]) == 1 << 30
+    # Which the encoder knows: what was asked above is there.
+    assert int(run("podman", "exec", container, "redis-cli", "dbsize")) > 0
+
+
+def test_prometheus_scrapes_everything_and_every_rule_is_well(prometheus: Api):
+    assert until(lambda: total(prometheus, "sum(up)") == 5, _PATIENCE_S), prometheus.get("targets")
+    evaluated = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    assert len(evaluated) == len(rules())
+    assert {rule["health"] for rule in evaluated} <= {"ok", "unknown"}
+    hits = 'heroserve_cache_requests_total{result="hit"}'
+    ask()
+    assert until(lambda: total(prometheus, hits) > 0, _PATIENCE_S)
+    assert until(lambda: total(prometheus, 'heroserve_visual_tokens_total{outcome="dropped"}') >= 360, _PATIENCE_S)
+    assert until(lambda: total(prometheus, "redis_up") == 1, _PATIENCE_S)
+
+
+def test_redis_may_go_and_come_back():
+    """No question fails meanwhile, and afterwards the cache is used again."""
+    (redis,) = containers("redis")
+    with Questions() as questions:
+        assert until(lambda: questions.answered > 3, 60)
+        compose("stop", "redis")
+        before = questions.answered
+        assert until(lambda: questions.answered > before + 5, 60), logs()
+        compose("start", "redis")
+        assert until(lambda: healthy(redis), 60)
+        assert until(lambda: int(run("podman", "exec", redis, "redis-cli", "dbsize")) > 0, 60)
+    assert questions.failure is None
+
+
+def test_a_second_encoder_gets_its_share(prometheus: Api):
+    """Without a restart of the LLM service, and without a question that fails."""
+    (first,) = containers("encoder")
+    (llm,) = containers("llm")
+    started = inspect(llm)["State"]["StartedAt"]
+    with Questions() as questions:
+        compose("up", "--detach", "--no-recreate", "--scale", "encoder=2", "encoder")
+        assert len(containers("encoder")) == 2
+        (second,) = (name for name in containers("encoder") if name != first)
+        assert until(lambda: healthy(second), _PATIENCE_S), logs()
+        served = 'count(increase(heroserve_encoder_requests_total{code="OK"}[1m]) > 0)'
+        assert until(lambda: total(prometheus, served) == 2, _PATIENCE_S), prometheus.query(
+            "heroserve_encoder_requests_total"
+        )
+    assert questions.failure is None
+    assert inspect(llm)["State"]["StartedAt"] == started
+    assert total(prometheus, 'count(up{job="heroserve-encoder"} == 1)') == 2
+
+
+def test_sigterm_cuts_no_answer_short():
+    """Last: the LLM service is stopped under load. Who was heard is answered, who comes later is refused."""
+    (container,) = containers("llm")
+    with ExitStack() as on_exit:
+        askers = [on_exit.enter_context(Questions(heroserve.RetryPolicy(attempts=1))) for _ in range(6)]
+        assert until(lambda: all(asker.answered for asker in askers), 60)
+        before = sum(asker.answered for asker in askers)
+        run("podman", "stop", "--time", "120", container)
+        assert until(lambda: all(asker.failure for asker in askers), 60)
+    assert sum(asker.answered for asker in askers) > before
+    for asker in askers:
+        assert isinstance(asker.failure, heroserve.Unavailable)
+        # gRPC's words for a call that had begun when the connection went.
+        assert not re.search("socket closed|reset by peer|end of tcp stream", str(asker.failure), re.IGNORECASE)
+    assert inspect(container)["State"]["ExitCode"] == 0
