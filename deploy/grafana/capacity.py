@@ -8,10 +8,11 @@ from deploy.grafana.promql import HERE, NOW
 
 _DEPLOYMENT = "{{application}}/{{deployment}}"
 _BY = "by (application, deployment)"
-# Only the node that Serve's controller runs on has these two, so the choice of instances does not apply.
+# Only the node that Serve's controller runs on has these two, one node a Ray, so the choice of instances does not apply.
 # An application that was deleted stays on Ray's page, as DELETING (4).
 _WANTED = (
-    f"(max {_BY} (ray_serve_autoscaling_target_replicas) unless on (application) ray_serve_application_status == 4)"
+    f"sum {_BY} (max by (application, deployment, instance) (ray_serve_autoscaling_target_replicas)"
+    " unless on (application, instance) ray_serve_application_status == 4)"
 )
 _RUNNING = f"(sum {_BY} (ray_serve_deployment_replica_healthy) or 0 * {_WANTED})"
 _ONGOING = f"ray_serve_replica_processing_queries{{{HERE}}}"
