@@ -165,11 +165,15 @@ def test_routes_lead_to_the_llm(production: Build) -> None:
             assert parent["sectionName"] in listeners
 
 
-def test_images_are_this_version(base: Build) -> None:
+def test_images_are_this_version(base: Build, production: Build) -> None:
     (version,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     for service in SERVICES:
-        for group in (base.head(service), *base.workers(service)):
-            assert group.container["image"] == f"heroserve-{service}:{version}"
+        for build, image in (
+            (base, f"heroserve-{service}:{version}"),
+            # With GPUs, torch is another.
+            (production, f"registry.example.com/heroserve-{service}:{version}-cuda"),
+        ):
+            assert {group.container["image"] for group in (build.head(service), *build.workers(service))} == {image}
 
 
 def test_kubernetes_and_compose_watch_the_same(production: Build) -> None:
