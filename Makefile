@@ -29,9 +29,9 @@ up: $(INSTALLED) ## Redis and both services, until Ctrl-C
 test: $(INSTALLED) tools ## All tests
 	$(BIN)/python -m pytest -r s
 
-test-compose: $(INSTALLED) ## docker-compose.yml on real containers, with podman: builds both images, about 15 minutes
+test-compose: $(INSTALLED) ## Images, compose stack and Kubernetes pods on real containers, with podman; about 15 minutes
 	@sh scripts/tools.sh 'podman=podman runc netavark aardvark-dns iptables'
-	$(BIN)/python -m pytest -r s -v tests/compose
+	$(BIN)/python -m pytest -r s -v tests/containers
 
 lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 	$(BIN)/ruff check .

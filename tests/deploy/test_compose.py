@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
+import pytest
 import yaml
 
 from services.common.settings import Settings
@@ -60,6 +61,27 @@ def test_prometheus_finds_composes_composition() -> None:
     for job in yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())["scrape_configs"]:
         (discovery,) = job["dns_sd_configs"]
         assert set(discovery["names"]) <= names
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_dockerfile_says_which_ports_there_are(service: str) -> None:
+    settings = SETTINGS[service]()
+    ports = (settings.grpc_port, settings.http_port, settings.metrics_port, settings.ray_metrics_port)
+    (exposed,) = re.findall(r"^EXPOSE (.+)$", dockerfile(service), re.MULTILINE)
+    assert exposed.split() == [str(port) for port in ports]
+
+
+def test_the_dockerfiles_differ_by_their_service_only() -> None:
+    """Docker knows no way to share their text; what is mended in one is to be mended in the other."""
+    alike = {
+        re.sub(rf"\b({service}|{service.upper()})\b|^EXPOSE .+", "", dockerfile(service), flags=re.M)
+        for service in SERVICES
+    }
+    assert len(alike) == 1
+
+
+def dockerfile(service: str) -> str:
+    return (ROOT / f"services/{service}/Dockerfile").read_text()
 
 
 def composition() -> dict[str, Object]:

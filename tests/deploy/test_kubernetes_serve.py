@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import importlib
 import os
@@ -22,7 +21,7 @@ from services.common import node
 from services.common.settings import Settings
 from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
-from tests.deploy.manifests import KUBERNETES, ROOT, SERVICES, Build, Group, Object
+from tests.deploy.manifests import KUBERNETES, ROOT, SERVICES, Build, Group, Object, decoded
 
 SETTINGS: dict[str, type[Settings]] = {"encoder": EncoderSettings, "llm": LlmSettings}
 
@@ -106,7 +105,7 @@ def test_settings_are_known_and_right(service: str, build: Build) -> None:
 
 
 def test_secrets_are_settings_and_fit_together(dev: Build) -> None:
-    secrets = {item["metadata"]["name"]: _decoded(item) for item in dev.all("Secret")}
+    secrets = {item["metadata"]["name"]: decoded(item) for item in dev.all("Secret")}
     for service in SERVICES:
         known = {item.metadata["variable"] for item in dataclasses.fields(SETTINGS[service])}
         assert secrets[f"heroserve-{service}"].keys() <= known
@@ -230,7 +229,3 @@ def _fit(needs: dict[str, float], group: Group) -> int:
 def _jobs(endpoint: Object) -> list[str]:
     (rule,) = (item for item in endpoint["relabelings"] if item.get("targetLabel") == "job")
     return [rule["replacement"].replace("$1", service) for service in SERVICES]
-
-
-def _decoded(secret: Object) -> dict[str, str]:
-    return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}

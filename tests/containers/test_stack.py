@@ -14,7 +14,7 @@ import pytest
 
 import heroserve
 from scripts.stack import PICTURE, QUESTION
-from tests.compose.compose import compose, containers, healthy, inspect, logs, run
+from tests.containers.compose import compose, containers, healthy, inspect, logs, run
 from tests.deploy.manifests import ROOT, SERVICES
 from tests.deploy.prometheus import Api, rules
 from tests.pictures import encoded, picture

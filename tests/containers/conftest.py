@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compose import compose
+from tests.containers import compose
 from tests.deploy.manifests import SERVICES
 from tests.deploy.prometheus import Api
 from tests.waiting import until

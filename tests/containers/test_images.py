@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.compose.compose import inspect, run
+from tests.containers.compose import inspect, run
 from tests.deploy.manifests import ROOT, SERVICES, dotenv
 
 # Of the official base image 0.13 GB.

@@ -14,7 +14,7 @@ from tests.deploy.manifests import ROOT, SERVICES, dotenv
 
 _PROJECT = "heroserve-test"
 _COMPOSE = str(Path(sys.executable).parent / "podman-compose")
-_EXPORTER = "tests/compose/redis-exporter.Dockerfile"
+_EXPORTER = "tests/containers/redis-exporter.Dockerfile"
 
 
 class Failed(Exception):
