@@ -40,6 +40,7 @@ lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 	$(BIN)/python -m scripts.protos --check
 	$(BIN)/python -m deploy.grafana --check
 	$(BIN)/python -m scripts.monitoring --check
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 
 bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
 	$(BIN)/python -m benchmarks.encode_latency

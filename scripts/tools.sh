@@ -2,7 +2,7 @@
 # Programs that tests run and pip does not have: Debian's, installed where they are missing and this may be done.
 #   scripts/tools.sh PROGRAM=PACKAGE...
 # Tests that miss one say so and are skipped.
-programs= packages=
+programs='' packages=''
 for wanted in "$@"; do
   if ! command -v "${wanted%%=*}" >/dev/null; then
     programs="$programs ${wanted%%=*}" packages="$packages ${wanted#*=}"

@@ -8,7 +8,7 @@ from deploy.grafana.promql import HERE, NOW
 
 _DEPLOYMENT = "{{application}}/{{deployment}}"
 _BY = "by (application, deployment)"
-# Only the node that Serve's controller runs on has these two, one node a Ray, so the choice of instances does not apply.
+# Only the node of a Ray that Serve's controller runs on has these two, so the choice of instances does not apply.
 # An application that was deleted stays on Ray's page, as DELETING (4).
 _WANTED = (
     f"sum {_BY} (max by (application, deployment, instance) (ray_serve_autoscaling_target_replicas)"
