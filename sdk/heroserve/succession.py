@@ -175,7 +175,7 @@ class AsyncChannels(Succession[grpc.aio.Channel]):
 
     def _when_connected(self, channel: grpc.aio.Channel, then: Callable[[], None]) -> Callable[[], object]:
         ready = asyncio.get_running_loop().create_task(channel.channel_ready())
-        ready.add_done_callback(lambda ready: None if ready.cancelled() else then())
+        ready.add_done_callback(lambda ready: None if ready.cancelled() or ready.exception() else then())
 
         def give_up() -> None:
             ready.cancel()

@@ -41,7 +41,7 @@ def _problem(settings: Settings) -> str | None:
         connection.request("GET", "/-/healthz")
         response = connection.getresponse()
         answer = response.read().decode(errors="replace")
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return f"{settings.name} does not answer on port {settings.http_port}: {error}"
     finally:
         connection.close()

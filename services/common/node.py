@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ def _serve(settings: Settings, application: Application) -> None:
         stop.wait()
         health.unmark(settings)
         logger.info("%s is stopping: requests under way may finish", settings.name)
-        serve.delete(settings.name)
+        drain(settings)
     finally:
         if not address:
             serve.shutdown()  # type: ignore[no-untyped-call]
@@ -115,6 +116,23 @@ def _serve(settings: Settings, application: Application) -> None:
         if not address:
             metrics.remove(settings.metrics_dir)
     logger.info("%s has stopped", settings.name)
+
+
+def drain(settings: Settings) -> None:
+    """Refuse new requests, and return when those under way have ended, or HEROSERVE_REQUEST_TIMEOUT_S is over."""
+    from ray import serve
+
+    deadline = time.monotonic() + settings.request_timeout_s
+    while True:
+        try:
+            serve.delete(settings.name)
+        except TimeoutError:
+            # Serve itself waits a minute at most; asked again it goes on waiting.
+            if time.monotonic() > deadline:
+                logger.warning("%s still had requests after %g s", settings.name, settings.request_timeout_s)
+                return
+        else:
+            return
 
 
 def set_environment() -> None:

@@ -67,7 +67,8 @@ def take_down() -> None:
     """Every container and volume of the project goes; those that `--scale` added too, of which `down` knows nothing."""
     names = [item["Names"][0] for item in _listed("--all")]
     if names:
-        run("podman", "rm", "--force", "--time", "30", *names)
+        # Some need others, and podman takes none away that is needed.
+        run("podman", "rm", "--force", "--ignore", "--depend", "--time", "30", *names)
     compose("down", "--volumes")
 
 

@@ -18,8 +18,9 @@ def image(request: pytest.FixtureRequest) -> str:
     return f"heroserve-{request.param}:{dotenv()['HEROSERVE_VERSION']}"
 
 
-def inside(image: str, script: str) -> str:
-    return run("podman", "run", "--rm", "--read-only", "--network", "none", "--entrypoint", "sh", image, "-c", script)
+def inside(image: str, script: str, *options: str) -> str:
+    options = ("--rm", "--read-only", "--network", "none", "--entrypoint", "sh", *options)
+    return run("podman", "run", *options, image, "-c", script)
 
 
 def test_small_and_without_cuda(image: str):
@@ -44,9 +45,13 @@ def test_each_has_its_own_extra_only():
 def test_no_tools_and_no_caches_are_left(image: str):
     assert inside(image, "which gcc cc make g++ || echo none").strip() == "none"
     assert inside(image, "python -m pip --version 2>&1 || true").strip().endswith("No module named pip")
-    assert inside(image, "find / -xdev -path '*/.cache/*' -type f 2>/dev/null | head -3") == ""
+    assert inside(image, "find / -xdev -path '*/.cache/*' -type f | head -3", "--user=0") == ""
     ours = inside(image, "find /opt/heroserve -name Dockerfile -o -name '*.md' | grep -v models || true")
     assert ours == ""
+
+
+def test_the_command_line_is_there(image: str):
+    assert "Usage: heroserve" in inside(image, "heroserve --help")
 
 
 def test_nobody_is_root(image: str):

@@ -85,20 +85,26 @@ def test_ray_obeys_nobody_without_the_clusters_token(services: dict[str, RayServ
         assert service.refuses_strangers()
 
 
-def test_a_question_is_answered_by_way_of_the_names(services: dict[str, RayService]):
+@pytest.fixture(scope="module")
+def answers(services: dict[str, RayService]) -> list[str]:
+    """Two, about the same picture, by way of the names that KubeRay's Services have."""
     (chat,) = services["llm"].workers.values()
     with heroserve.Client(f"{chat.address}:{LlmSettings().grpc_port}", timeout_s=60) as client:
-        for _ in range(2):
-            answer = client.ask(str(ROOT / PICTURE), QUESTION, retention=0.2)
-            assert answer.text.strip() == "T"
-    key = {"image": str(ROOT / PICTURE), "question": QUESTION}
+        return [client.ask(str(ROOT / PICTURE), QUESTION, retention=0.2).text.strip() for _ in range(2)]
+
+
+def test_questions_are_answered(answers: list[str]):
+    assert answers == ["T", "T"]
+
+
+def test_the_encoder_wants_its_key(services: dict[str, RayService]):
     for pod in services["encoder"].workers.values():
         target = f"{pod.address}:{EncoderSettings().grpc_port}"
         with heroserve.Client(encoder_target=target) as stranger, pytest.raises(heroserve.Unauthenticated):
-            stranger.encode(**key)
+            stranger.encode(str(ROOT / PICTURE), QUESTION)
 
 
-def test_metrics_are_where_the_pod_monitors_look(services: dict[str, RayService]):
+def test_metrics_are_where_the_pod_monitors_look(services: dict[str, RayService], answers: list[str]):
     """The services' own on pods with a replica, Ray's on each."""
     port = EncoderSettings().metrics_port
     told = {name: pod.get(port, "/metrics") for name, pod in services["encoder"].workers.items()}

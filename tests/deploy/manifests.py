@@ -23,7 +23,15 @@ OVERLAYS = ("dev", "production")
 # `scaling` is part of every overlay.
 OPTIONAL = ("gpu", "monitoring", "ingress-tls", "external-redis", "model-volume", "gcs-recovery")
 # Checked by what runs in the cluster; RayService by its CRD too, where that is at hand.
-CUSTOM_KINDS = {"RayService", "PodMonitor", "PrometheusRule", "Gateway", "GRPCRoute", "HTTPRoute"}
+CUSTOM_KINDS = {
+    "RayService",
+    "PodMonitor",
+    "PrometheusRule",
+    "Gateway",
+    "GRPCRoute",
+    "HTTPRoute",
+    "BackendTrafficPolicy",
+}
 SERVICES = ("encoder", "llm")
 
 Object = dict[str, Any]

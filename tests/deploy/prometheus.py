@@ -111,7 +111,11 @@ def process(command: list[str], log: Any) -> Iterator[None]:
         yield
     finally:
         running.terminate()
-        running.wait(_PATIENCE_S)
+        try:
+            running.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
 
 
 def wait_for(url: str) -> None:

@@ -101,8 +101,11 @@ def test_upgrades_lose_no_request(build: Build) -> None:
         assert spec["excludeHeadPodFromServeSvc"] is True
         assert build.head(service).spec["rayStartParams"]["num-cpus"] == "0"
         for group in build.workers(service):
-            (pause,) = (int(group.container["lifecycle"]["preStop"]["exec"]["command"][1]),)
-            assert group.pod["terminationGracePeriodSeconds"] > pause
+            # A pod that is evicted lets its requests end: first it is forgotten, then Ray drains it.
+            pause = int(group.container["lifecycle"]["preStop"]["exec"]["command"][1])
+            draining = float(build.environment(group)["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+            assert draining > REQUEST_TIMEOUT_S
+            assert group.pod["terminationGracePeriodSeconds"] > pause + draining
 
 
 def test_scaling_down_loses_no_request(build: Build) -> None:

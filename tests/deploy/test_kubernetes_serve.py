@@ -156,6 +156,13 @@ def test_routes_lead_to_the_llm(production: Build) -> None:
         (rule,) = route["spec"]["rules"]
         assert rule["backendRefs"] == [{"name": "heroserve-llm-serve-svc", "port": port}]
     assert rule["timeouts"] == {"request": f"{settings.request_timeout_s:.0f}s"}
+    # A GRPCRoute can't say so, and without a word Envoy ends an answer after 15 s.
+    (policy,) = production.all("BackendTrafficPolicy")
+    (target,) = policy["spec"]["targetRefs"]
+    assert (target["kind"], target["name"]) == ("GRPCRoute", production.all("GRPCRoute")[0]["metadata"]["name"])
+    assert policy["spec"]["timeout"]["http"]["requestTimeout"] == "0s"
+    longest = policy["spec"]["timeout"]["http"]["maxStreamDuration"]
+    assert int(longest.removesuffix("s")) > settings.request_timeout_s
     (gateway,) = production.all("Gateway")
     listeners = {item["name"]: item for item in gateway["spec"]["listeners"]}
     assert {item["protocol"] for item in listeners.values()} == {"HTTPS"}

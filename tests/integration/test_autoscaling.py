@@ -148,11 +148,13 @@ def scaled(services: Services, untrained: str, tmp_path_factory: pytest.TempPath
         for name in ("ENCODE", "GENERATE"):
             method = getattr(methods, name)
             patch.setattr(methods, name, dataclasses.replace(method, application=f"scaled-{method.application}"))
-        serve.run(encoder, name="scaled-encoder", route_prefix="/scaled-encoder")
-        serve.run(llm, name="scaled-llm", route_prefix="/scaled-llm")
-        yield
-        serve.delete("scaled-encoder")
-        serve.delete("scaled-llm")
+        try:
+            serve.run(encoder, name="scaled-encoder", route_prefix="/scaled-encoder")
+            serve.run(llm, name="scaled-llm", route_prefix="/scaled-llm")
+            yield
+        finally:
+            serve.delete("scaled-encoder")
+            serve.delete("scaled-llm")
 
 
 def encode(client: heroserve.Client, number: int) -> object:

@@ -1,0 +1,34 @@
+"""How a service stops."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from ray import serve
+
+from services.common import node
+from services.common.settings import Settings
+
+
+@pytest.mark.parametrize(("timeout_s", "asked", "cut"), [(300.0, 4, False), (90.0, 2, True), (1.0, 1, True)])
+def test_requests_have_their_whole_time(
+    timeout_s: float, asked: int, cut: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Requests take three minutes. Serve's own wait ends after one, and then it is asked again."""
+    now = 0.0
+    names = []
+
+    def delete(name: str) -> None:
+        nonlocal now
+        names.append(name)
+        if now < 180:
+            now += 60
+            raise TimeoutError
+
+    monkeypatch.setattr(node.time, "monotonic", lambda: now)
+    monkeypatch.setattr(serve, "delete", delete)
+    with caplog.at_level(logging.WARNING):
+        node.drain(Settings(request_timeout_s=timeout_s))
+    assert len(names) == asked
+    assert ("still had requests" in caplog.text) is cut
