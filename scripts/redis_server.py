@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 _PATIENCE_S = 15.0
+# By this process: nobody may listen on them yet.
+_given: set[int] = set()
 
 
 class RedisServer:
@@ -127,12 +129,19 @@ def executable() -> str:
 
 
 def free_port() -> int:
-    """A port nobody listens on, outside the ranges that the kernel and Ray hand out by themselves."""
+    """A port nobody listens on, outside the ranges that the kernel and Ray hand out by themselves; another each time."""
     while True:
         port = random.randint(20_000, 31_999)
-        with socket.socket() as probe:
+        if port in _given:
+            continue
+        # On every address, as our services do: somebody may listen on one that is not the loopback's.
+        family, host = (socket.AF_INET6, "::") if socket.has_dualstack_ipv6() else (socket.AF_INET, "0.0.0.0")
+        with socket.socket(family) as probe:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((host, port))
             except OSError:
                 continue
-            return port
+        _given.add(port)
+        return port
