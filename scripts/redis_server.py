@@ -129,7 +129,7 @@ def executable() -> str:
 
 
 def free_port() -> int:
-    """A port nobody listens on, outside the ranges that the kernel and Ray hand out by themselves; another each time."""
+    """A port nobody listens on, another each time, outside the ranges that the kernel and Ray hand out themselves."""
     while True:
         port = random.randint(20_000, 31_999)
         if port in _given:
