@@ -17,6 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
+from services.common.settings import Settings
+from services.encoder.settings import EncoderSettings
+from services.llm.settings import LlmSettings
+
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
 OVERLAYS = ("dev", "production")
@@ -32,7 +36,8 @@ CUSTOM_KINDS = {
     "HTTPRoute",
     "BackendTrafficPolicy",
 }
-SERVICES = ("encoder", "llm")
+SETTINGS: dict[str, type[Settings]] = {"encoder": EncoderSettings, "llm": LlmSettings}
+SERVICES = tuple(SETTINGS)
 
 Object = dict[str, Any]
 

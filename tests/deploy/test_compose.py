@@ -8,12 +8,9 @@ import re
 import pytest
 import yaml
 
-from services.common.settings import Settings
 from services.encoder.settings import EncoderSettings
-from services.llm.settings import LlmSettings
-from tests.deploy.manifests import ROOT, SERVICES, Build, Object, dotenv
+from tests.deploy.manifests import ROOT, SERVICES, SETTINGS, Build, Object, dotenv
 
-SETTINGS: dict[str, type[Settings]] = {"encoder": EncoderSettings, "llm": LlmSettings}
 COMPOSE = ROOT / "docker-compose.yml"
 
 

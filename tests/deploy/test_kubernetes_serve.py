@@ -18,12 +18,9 @@ from ray.serve.schema import ServeDeploySchema
 import heroserve
 from scripts import monitoring
 from services.common import node
-from services.common.settings import Settings
 from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
-from tests.deploy.manifests import KUBERNETES, ROOT, SERVICES, Build, Group, Object, decoded
-
-SETTINGS: dict[str, type[Settings]] = {"encoder": EncoderSettings, "llm": LlmSettings}
+from tests.deploy.manifests import KUBERNETES, ROOT, SERVICES, SETTINGS, Build, Group, Object, decoded
 
 
 @pytest.mark.parametrize("service", SERVICES)
