@@ -7,6 +7,7 @@ python -m scripts.stack up       stays up until Ctrl-C
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import shlex
 import signal
@@ -47,7 +48,7 @@ class Ports:
     @classmethod
     def free(cls) -> Ports:
         """Ports that nobody uses, so that a demo never meets another service."""
-        return cls(*(free_port() for _ in range(9)))
+        return cls(*(free_port() for _ in dataclasses.fields(cls)))
 
 
 class Stack:

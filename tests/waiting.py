@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], bool], timeout_s: float, pause_s: float = 1.0) -> bool:
+def until(condition: Callable[[], object], timeout_s: float, pause_s: float = 1.0) -> bool:
     """Whether it came true in time."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

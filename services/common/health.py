@@ -35,8 +35,7 @@ def main(settings: type[Settings]) -> None:
 def _problem(settings: Settings) -> str | None:
     if not (Path(settings.metrics_dir) / _READY).exists():
         return f"{settings.name} is starting or stopping"
-    host = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host
-    connection = http.client.HTTPConnection(host, settings.http_port, timeout=_TIMEOUT_S)
+    connection = http.client.HTTPConnection(settings.reachable_host, settings.http_port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", "/-/healthz")
         response = connection.getresponse()

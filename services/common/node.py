@@ -102,8 +102,8 @@ def _serve(settings: Settings, application: Application) -> None:
             "%s is ready: gRPC on port %d, health at http://%s:%d/-/healthz, metrics at http://%s:%d/metrics",
             settings.name,
             settings.grpc_port,
-            *(_reachable(settings.host), settings.http_port),
-            *(_reachable(settings.host), settings.metrics_port),
+            *(settings.reachable_host, settings.http_port),
+            *(settings.reachable_host, settings.metrics_port),
         )
         stop.wait()
         health.unmark(settings)
@@ -163,7 +163,3 @@ def _check_ports(settings: Settings) -> None:
                 probe.bind(("0.0.0.0", number))
             except OSError as error:
                 raise SettingError(f"{variable}={number}: the port can't be used ({error.strerror})") from error
-
-
-def _reachable(host: str) -> str:
-    return "localhost" if host in ("0.0.0.0", "::") else host

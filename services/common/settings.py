@@ -117,6 +117,11 @@ class Settings:
             folder = Path(tempfile.gettempdir()) / f"heroserve-{os.getuid()}-{self.name}-{self.metrics_port}"
             object.__setattr__(self, "metrics_dir", str(folder))
 
+    @property
+    def reachable_host(self) -> str:
+        """By which this machine reaches the HTTP port."""
+        return "localhost" if self.host in ("0.0.0.0", "::") else self.host
+
     @classmethod
     def from_env(cls: type[T], environ: Mapping[str, str] = os.environ) -> T:
         """Read every field's variable; unset or blank means the default.

@@ -52,7 +52,7 @@ def test_compose_pins_the_images_of_others() -> None:
             assert re.match(r"v?\d+\.\d+\.\d+", tag), service["image"]
 
 
-def test_prometheus_finds_composes_composition() -> None:
+def test_prometheus_finds_composes_services() -> None:
     composed = composition()
     names = composed.keys() | {alias for item in composed.values() for alias in _aliases(item)}
     for job in yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())["scrape_configs"]:

@@ -24,6 +24,7 @@ from services.llm.app import build as build_llm
 from services.llm.settings import LlmSettings
 from tests.integration.conftest import Services
 from tests.pictures import encoded, picture
+from tests.waiting import until
 
 # The same for both services.
 SCALING = {
@@ -63,12 +64,12 @@ class Replicas:
 
     def wait(self, replicas: int, *names: str) -> None:
         """Until each of the deployments has so many, all of them running."""
-        deadline = time.monotonic() + PATIENCE_S
-        self.look()
-        while any(self.seen[name][-1] != {"RUNNING": replicas} for name in names):
-            assert time.monotonic() < deadline, f"not {replicas} of {names} after {PATIENCE_S:g} s:\n{self}"
-            time.sleep(0.2)
+
+        def there() -> bool:
             self.look()
+            return all(self.seen[name][-1] == {"RUNNING": replicas} for name in names)
+
+        assert until(there, PATIENCE_S, pause_s=0.2), f"not {replicas} of {names} after {PATIENCE_S:g} s:\n{self}"
 
     def running(self, name: str) -> list[int]:
         """How many ran, without repeats."""

@@ -15,6 +15,7 @@ from heroserve.v1.encoder_pb2 import VisualTokens
 from heroserve.v1.tokens_pb2 import Image
 from tests.integration.conftest import Services
 from tests.pictures import encoded, picture
+from tests.waiting import until
 
 
 def settled(tokens: VisualTokens) -> bytes:
@@ -131,7 +132,7 @@ def test_redis_dying_costs_no_answer(client: heroserve.Client, services: Service
         assert services.sample("encoder", "heroserve_cache_requests_total", result="error") >= 2
     finally:
         services.redis.start()
-    deadline = time.monotonic() + 15
-    while client.encode(data, "Which colour?", retention=0.5).cache != VisualTokens.HIT:
-        assert time.monotonic() < deadline, "the cache is not used again after Redis came back"
-        time.sleep(0.5)
+    again = until(
+        lambda: client.encode(data, "Which colour?", retention=0.5).cache == VisualTokens.HIT, 15, pause_s=0.5
+    )
+    assert again, "the cache is not used again after Redis came back"

@@ -22,6 +22,7 @@ import pytest
 import heroserve
 from heroserve import AsyncClient, Client, RetryPolicy
 from heroserve.v1 import chat_pb2, encoder_pb2
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.2 and /proc/net/tcp"),
@@ -104,12 +105,7 @@ def connections(port: int) -> int:
 
 
 def eventually(holds: Callable[[], object], within_s: float = 10.0) -> bool:
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        if holds():
-            return True
-        time.sleep(0.02)
-    return False
+    return until(holds, within_s, pause_s=0.02)
 
 
 def renew(client, peer) -> None:
