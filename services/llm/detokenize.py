@@ -37,7 +37,11 @@ class Detokenizer:
         pending = fresh.endswith(_UNFINISHED) and len(self._ids) - self._read <= _LONGEST
         if not pending:
             self._decoded += fresh
-            self._start, self._read = self._read, len(self._ids)
+            if fresh:
+                # Not for what says nothing, as special tokens do: decoding from there would look like a beginning,
+                # where Llama's decoder drops a space.
+                self._start = self._read
+            self._read = len(self._ids)
         return self._tell(len(self._decoded) - self._held_back())
 
     def finish(self) -> str:

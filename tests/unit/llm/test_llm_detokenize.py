@@ -102,6 +102,7 @@ def test_broken_bytes_behind_a_byte_token_are_survived(broken):
 @examples
 @given(ids=st.lists(st.integers(0, len(LLAMA) - 1), max_size=20))
 @example(ids=[30, 181, 297])
+@example(ids=[30, 2, 272])
 def test_any_tokens_are_survived(ids):
     """Of bytes that make no character, Llama's decoder takes back what came before, so only the rest can be equal."""
     deltas, rest, _ = run(ids, tokenizer=LLAMA)
