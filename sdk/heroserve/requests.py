@@ -103,7 +103,7 @@ def _budget(retention: float | None, max_visual_tokens: int | None) -> Budget | 
     if retention is not None:
         return _fill(Budget(), retention=retention)
     if max_visual_tokens is not None:
-        return _fill(Budget(), max_tokens=max_visual_tokens)
+        return _fill(Budget(), max_visual_tokens=max_visual_tokens)
     return None
 
 

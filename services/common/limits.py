@@ -16,7 +16,7 @@ def check_budget(budget: Budget) -> None:
     InvalidArgument: retention outside (0, 1], or no token at all.
     """
     limit = budget.WhichOneof("limit")
-    if limit == "max_tokens" and budget.max_tokens < 1:
-        raise InvalidArgument("budget.max_tokens", "is 0; it must be at least 1")
+    if limit == "max_visual_tokens" and budget.max_visual_tokens < 1:
+        raise InvalidArgument("budget.max_visual_tokens", "is 0; it must be at least 1")
     if limit == "retention" and (math.isnan(budget.retention) or not 0 < budget.retention <= 1):
         raise InvalidArgument("budget.retention", f"is {budget.retention:g}; it must be above 0 and at most 1")

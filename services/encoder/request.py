@@ -50,8 +50,8 @@ def parse_request(request: EncodeRequest, limits: ImageLimits, default_retention
         digest=digest,
         data=data,
         question=question,
-        retention=None if limit == "max_tokens" else request.budget.retention or default_retention,
-        max_tokens=request.budget.max_tokens if limit == "max_tokens" else None,
+        retention=None if limit == "max_visual_tokens" else request.budget.retention or default_retention,
+        max_tokens=request.budget.max_visual_tokens if limit == "max_visual_tokens" else None,
         explain=request.explain,
     )
 

@@ -48,7 +48,7 @@ class EncoderClient:
                 # Its beginning is enough to tell what is relevant: CLIP reads 77 tokens.
                 question[:MAX_QUESTION_CHARS],
                 retention=budget.retention if limit == "retention" else None,
-                max_visual_tokens=budget.max_tokens if limit == "max_tokens" else None,
+                max_visual_tokens=budget.max_visual_tokens if limit == "max_visual_tokens" else None,
                 timeout_s=self._timeout_s,
             )
         except heroserve.HeroserveError as error:

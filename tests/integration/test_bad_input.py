@@ -49,7 +49,7 @@ BUDGETS = {
     "retention -1": (Budget(retention=-1), r"budget\.retention: is -1;"),
     "retention NaN": (Budget(retention=math.nan), r"budget\.retention: is nan;"),
     "retention 2": (Budget(retention=2), r"budget\.retention: is 2;"),
-    "max_tokens 0": (Budget(max_tokens=0), r"budget\.max_tokens: is 0; it must be at least 1"),
+    "max_visual_tokens 0": (Budget(max_visual_tokens=0), r"budget\.max_visual_tokens: is 0; it must be at least 1"),
 }
 
 

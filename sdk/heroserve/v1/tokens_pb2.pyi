@@ -13,12 +13,12 @@ class Image(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class Budget(_message.Message):
-    __slots__ = ("retention", "max_tokens")
+    __slots__ = ("retention", "max_visual_tokens")
     RETENTION_FIELD_NUMBER: _ClassVar[int]
-    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_VISUAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     retention: float
-    max_tokens: int
-    def __init__(self, retention: _Optional[float] = ..., max_tokens: _Optional[int] = ...) -> None: ...
+    max_visual_tokens: int
+    def __init__(self, retention: _Optional[float] = ..., max_visual_tokens: _Optional[int] = ...) -> None: ...
 
 class Savings(_message.Message):
     __slots__ = ("total", "kept", "dropped")

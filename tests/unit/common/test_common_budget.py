@@ -20,15 +20,15 @@ def test_retention_out_of_range(retention):
 
 
 def test_no_token_at_all():
-    with pytest.raises(InvalidArgument, match=r"^budget\.max_tokens: is 0; it must be at least 1"):
-        check_budget(Budget(max_tokens=0))
+    with pytest.raises(InvalidArgument, match=r"^budget\.max_visual_tokens: is 0; it must be at least 1"):
+        check_budget(Budget(max_visual_tokens=0))
 
 
 @given(
     st.one_of(
         st.just(Budget()),
         st.builds(Budget, retention=st.floats(0, 1, exclude_min=True)),
-        st.builds(Budget, max_tokens=st.integers(1, 2**32 - 1)),
+        st.builds(Budget, max_visual_tokens=st.integers(1, 2**32 - 1)),
     )
 )
 def test_what_is_in_range_is_taken(budget):

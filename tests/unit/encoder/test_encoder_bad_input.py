@@ -174,7 +174,7 @@ def request(
 ) -> EncodeRequest:
     image = SentImage(digest=digest) if digest is not None else SentImage(data=data)
     return EncodeRequest(
-        image=image, question=question, budget=Budget(retention=retention, max_tokens=max_tokens), explain=explain
+        image=image, question=question, budget=Budget(retention=retention, max_visual_tokens=max_tokens), explain=explain
     )
 
 
@@ -192,7 +192,7 @@ class TestRequests:
         self.refused("budget.retention", "above 0 and at most 1", retention=retention)
 
     def test_max_tokens(self) -> None:
-        self.refused("budget.max_tokens", "at least 1", max_tokens=0)
+        self.refused("budget.max_visual_tokens", "at least 1", max_tokens=0)
 
     @pytest.mark.parametrize(
         "digest",

@@ -68,7 +68,7 @@ def png(image: Pillow.Image) -> bytes:
 def asked(text: str, *images: bytes, **options: Any) -> GenerateRequest:
     """A user's question behind images; ``retention`` or any field of Sampling."""
     budget = Budget()
-    for name, field in (("retention", "retention"), ("max_visual_tokens", "max_tokens")):
+    for name, field in (("retention", "retention"), ("max_visual_tokens", "max_visual_tokens")):
         if name in options:
             setattr(budget, field, options.pop(name))
     parts = [Part(image=Image(data=data)) for data in images]

@@ -105,7 +105,7 @@ async def peer():
     await server.stop(None)
 
 
-@pytest.mark.parametrize("budget", [Budget(), Budget(retention=0.25), Budget(max_tokens=9)], ids=str)
+@pytest.mark.parametrize("budget", [Budget(), Budget(retention=0.25), Budget(max_visual_tokens=9)], ids=str)
 async def test_what_is_asked_for_arrives(peer, budget):
     client = EncoderClient(LlmSettings(encoder_target=peer.target, encoder_api_key="s3cret"))
     tokens = await client.encode(ImagePart(FIELD, Image(data=b"png")), "What?", budget)

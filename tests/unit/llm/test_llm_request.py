@@ -68,7 +68,7 @@ REFUSED = {
     "retention -1": (ask(budget=Budget(retention=-1)), "budget.retention", "above 0 and at most 1"),
     "retention nan": (ask(budget=Budget(retention=math.nan)), "budget.retention", "above 0 and at most 1"),
     "retention 2": (ask(budget=Budget(retention=2)), "budget.retention", "above 0 and at most 1"),
-    "no visual token": (ask(budget=Budget(max_tokens=0)), "budget.max_tokens", "at least 1"),
+    "no visual token": (ask(budget=Budget(max_visual_tokens=0)), "budget.max_visual_tokens", "at least 1"),
     "long text": (
         ask(user(Part(text="a" * (MAX_TEXT_CHARS + 1)))),
         "messages",
@@ -107,7 +107,7 @@ TAKEN = {
     "limits below": ask(temperature=0, top_p=5e-324, max_tokens=1, seed=0),
     "retention 1": ask(budget=Budget(retention=1)),
     "a hair of retention": ask(budget=Budget(retention=5e-324)),
-    "one token": ask(budget=Budget(max_tokens=1)),
+    "one token": ask(budget=Budget(max_visual_tokens=1)),
     "text only": ask(user(ASK)),
     "as long as may be": ask(user(Part(text="é" * MAX_TEXT_CHARS))),
     "system first": ask(system(ASK), user(IMAGE, ASK)),
@@ -129,7 +129,7 @@ def test_everything_asked_for_arrives():
     request = ask(
         system(Part(text="Be brief.")),
         user(Part(text=" What "), IMAGE, Part(text="is  this?\n")),
-        budget=Budget(max_tokens=77),
+        budget=Budget(max_visual_tokens=77),
         max_tokens=5,
         temperature=0.5,
         top_p=0.25,
@@ -138,7 +138,7 @@ def test_everything_asked_for_arrives():
     )
     job = parse_request(request, 1)
     assert job.sampling == Sampling(5, 0.5, 0.25, 0, ("\n", "USER:"))
-    assert job.budget == Budget(max_tokens=77)
+    assert job.budget == Budget(max_visual_tokens=77)
     assert job.question == "What is  this?"
     assert [turn.role for turn in job.turns] == ["system", "user"]
     assert job.turns[1].parts == (" What ", ImagePart("messages[1].parts[1].image", IMAGE.image), "is  this?\n")
@@ -167,7 +167,7 @@ samplings = st.builds(
 budgets = st.one_of(
     st.builds(Budget),
     st.builds(Budget, retention=numbers),
-    st.builds(Budget, max_tokens=st.integers(0, 2**32 - 1)),
+    st.builds(Budget, max_visual_tokens=st.integers(0, 2**32 - 1)),
 )
 requests = st.builds(GenerateRequest, messages=st.lists(messages, max_size=4), budget=budgets, sampling=samplings)
 

@@ -164,7 +164,7 @@ def test_encode_explains(run, peer, image):
     done = run("encode", image, "What?", "--explain", "--max-visual-tokens", "2")
     assert all(text in done.stdout for text in ("saliency", "0.125", "0.250", "0.500"))
     assert peer.seen[0].request.explain
-    assert peer.seen[0].request.budget.max_tokens == 2
+    assert peer.seen[0].request.budget.max_visual_tokens == 2
 
 
 def test_encode_as_json_leaves_the_features_out(run, image):

@@ -18,14 +18,14 @@ PHOTO = b"\x89PNG photo"
 def test_budget(build):
     assert not build().HasField("budget")
     assert build(retention=0.25).budget.retention == 0.25
-    assert build(max_visual_tokens=7).budget.max_tokens == 7
+    assert build(max_visual_tokens=7).budget.max_visual_tokens == 7
     # Out of range, but the service's to say.
     assert build(retention=0.0).budget.WhichOneof("limit") == "retention"
     assert build(retention=7.0).budget.retention == 7.0
-    assert build(max_visual_tokens=0).budget.WhichOneof("limit") == "max_tokens"
+    assert build(max_visual_tokens=0).budget.WhichOneof("limit") == "max_visual_tokens"
     with pytest.raises(ValueError, match="retention and max_visual_tokens"):
         build(retention=0.0, max_visual_tokens=0)
-    with pytest.raises(ValueError, match="max_tokens"):
+    with pytest.raises(ValueError, match=r"Budget\.max_visual_tokens"):
         build(max_visual_tokens=-1)
 
 
