@@ -52,7 +52,7 @@ train: $(INSTALLED) ## Train the bundled model; resumes, hours on two cores; see
 	$(BIN)/python -m models.training build/training --workers 2 --checkpoint models/heroserve-tiny
 
 samples: $(INSTALLED) ## Draw the pictures in examples/
-	$(BIN)/python -m models.training.samples examples
+	$(BIN)/python -m models.world.samples examples
 
 dashboards: $(INSTALLED) ## Generate the dashboards' JSON, and Kubernetes' view of them and of the rules
 	$(BIN)/python -m deploy.grafana

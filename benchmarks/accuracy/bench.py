@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.training.tiles import TILER
+from models.world.tiles import TILER
 from services.common.checkpoint import Checkpoint
 from services.encoder.cache.entry import Entry, build_entry
 from services.encoder.hero import HeroConfig

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.labels import tile_of
-from models.training.questions import KINDS, Question, ask
-from models.training.tiles import cut_scene, plan_scene
-from models.training.world import SPLITS, sample_scene
+from models.world.labels import tile_of
+from models.world.questions import KINDS, Question, ask
+from models.world.scene import SPLITS, sample_scene
+from models.world.tiles import cut_scene, plan_scene
 from services.encoder.tiling import TilePlan
 
 # Keeps these draws apart from those of the training recipe.

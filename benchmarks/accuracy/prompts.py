@@ -10,7 +10,7 @@ import torch
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.encoder_pb2 import Features, Tile, VisualTokens
 from heroserve.v1.tokens_pb2 import Image
-from models.training.questions import Question
+from models.world.questions import Question
 from services.encoder.quantize import int8_rows
 from services.encoder.response import DTYPES, grid_message
 from services.llm.assemble import Prompt, assemble

@@ -14,19 +14,19 @@ import torch
 from torch.nn import functional
 from transformers import CLIPModel, PreTrainedTokenizerFast
 
+from models.world.labels import PatchLabels, label_tiles
+from models.world.questions import Question
+from models.world.scene import Scene, sample_scene
+from models.world.tiles import cut_scene, plan_scene
 from services.encoder.tiling import TilePlan
 
 from .clip import FEATURE_LAYER, DenseHeads, clip_loss, sample_tiles
-from .labels import PatchLabels, label_tiles
 from .language import Reader, draw_questions
 from .optimizer import Optimizer
 from .parallel import rank, share
 from .pixels import normalise
-from .questions import Question
 from .run import Report, Run
 from .symbols import SymbolTable, patch_symbols
-from .tiles import cut_scene, plan_scene
-from .world import Scene, sample_scene
 
 
 class Projector(torch.nn.Module):

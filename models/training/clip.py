@@ -14,15 +14,16 @@ import torch
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerFast
 
-from .captions import Caption, describe
-from .labels import PatchLabels, label_crowd, label_tiles, visible_things
+from models.world.captions import Caption, describe
+from models.world.labels import PatchLabels, label_crowd, label_tiles, visible_things
+from models.world.render import render
+from models.world.scene import CHARACTERS, COLORS, SHAPES, TILE, Thing, sample_crowd, sample_scene
+from models.world.tiles import cut_scene, plan_scene
+
 from .optimizer import Optimizer
 from .parallel import rank, share
 from .pixels import normalise
-from .render import render
 from .run import Run
-from .tiles import cut_scene, plan_scene
-from .world import CHARACTERS, COLORS, SHAPES, TILE, Thing, sample_crowd, sample_scene
 
 FEATURE_LAYER = -2
 DENSE = {"color": 1 + len(COLORS), "shape": 1 + len(SHAPES), "character": 1 + len(CHARACTERS), "center": 2}

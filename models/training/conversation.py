@@ -13,7 +13,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast
 
-from .questions import Question
+from models.world.questions import Question
 
 IGNORE = -100
 _PADDING, _IMAGE = -2, -1

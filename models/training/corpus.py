@@ -6,11 +6,10 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from models.tokenizer import SPECIALS, build_tokenizer
-
-from .captions import describe
-from .questions import KINDS, ask
-from .tiles import TILER
-from .world import COLORS, SHAPES, sample_scene
+from models.world.captions import describe
+from models.world.questions import KINDS, ask
+from models.world.scene import COLORS, SHAPES, sample_scene
+from models.world.tiles import TILER
 
 # CLIP's text tower in transformers reads a text at its end token, unless that token's id is 2.
 _SPECIALS = ("<pad>", "</s>", "<s>", *SPECIALS[3:])

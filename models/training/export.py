@@ -16,13 +16,13 @@ from transformers import (
 
 from models.image_processor import save_image_processor
 from models.tokenizer import CHAT_TEMPLATE
+from models.world.labels import PATCH
+from models.world.scene import TILE
+from models.world.tiles import PINPOINTS
 
 from .answers import Projector
 from .clip import FEATURE_LAYER
-from .labels import PATCH
 from .language import Reader
-from .tiles import PINPOINTS
-from .world import TILE
 
 
 def export(

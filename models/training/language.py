@@ -10,17 +10,17 @@ import torch
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from models.world.labels import label_tiles
+from models.world.questions import KINDS, Question, ask
+from models.world.scene import Scene, sample_scene
+from models.world.tiles import plan_scene
 from services.encoder.tiling import TilePlan
 
 from .conversation import IGNORE, Packed, pack, prompt_prefix, tokenize
-from .labels import label_tiles
 from .optimizer import Optimizer
 from .parallel import rank, share
-from .questions import KINDS, Question, ask
 from .run import Report, Run
 from .symbols import SymbolTable, list_symbols, patch_symbols
-from .tiles import plan_scene
-from .world import Scene, sample_scene
 
 # How often each kind is asked: those that need more than one look, more often.
 _SHARE = {"character": 0.12, "color": 0.2, "shape": 0.2, "exists": 0.14, "count": 0.17, "pair": 0.17}

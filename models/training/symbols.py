@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from .labels import PatchLabels
-from .world import CHARACTERS, COLORS, SHAPES, Scene
+from models.world.labels import PatchLabels
+from models.world.scene import CHARACTERS, COLORS, SHAPES, Scene
 
 # Word of the i-th colour (1..), shape or character; index 0 says nothing. Ground and centres have words too.
 _WORDS = {"color": COLORS, "shape": SHAPES, "character": CHARACTERS}

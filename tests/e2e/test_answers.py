@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 import heroserve
-from models.training.questions import KINDS, Question, ask
-from models.training.render import render
-from models.training.tiles import plan_scene
-from models.training.world import sample_scene
+from models.world.questions import KINDS, Question, ask
+from models.world.render import render
+from models.world.scene import sample_scene
+from models.world.tiles import plan_scene
 from scripts.stack import Ports, Stack
 
 SCENES = 20

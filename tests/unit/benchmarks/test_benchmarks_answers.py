@@ -14,7 +14,7 @@ from benchmarks.accuracy.evaluate import evaluate_pictures
 from benchmarks.accuracy.forced import Forced, is_right
 from benchmarks.accuracy.methods import Asked, Method, methods
 from benchmarks.accuracy.prompts import Shown, show, text
-from models.training.questions import KINDS
+from models.world.questions import KINDS
 from services.llm.assemble import Prompt
 from services.llm.engines.transformers import TransformersEngine
 from services.llm.request import Sampling

@@ -18,8 +18,8 @@ from benchmarks.accuracy.methods import FIXED, HERO, RIVALS, Asked, Kept, Method
 from benchmarks.accuracy.prompts import show
 from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens
 from heroserve.v1.tokens_pb2 import Budget, Image
-from models.training.render import render
-from models.training.world import sample_scene
+from models.world.render import render
+from models.world.scene import sample_scene
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.image import ImageLimits

@@ -13,9 +13,9 @@ from models.training.conversation import pack, tokenize
 from models.training.corpus import build_vocabulary
 from models.training.language import Reader
 from models.training.recipe import parse, train
-from models.training.render import render
-from models.training.tiles import cut_scene, plan_scene
-from models.training.world import sample_scene
+from models.world.render import render
+from models.world.scene import sample_scene
+from models.world.tiles import cut_scene, plan_scene
 from services.llm.model import LanguageModel
 from services.llm.settings import LlmSettings
 from tests.reference import Reference

@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from models.training.captions import describe
-from models.training.labels import UNSURE, label_crowd, label_tiles, tile_of
-from models.training.questions import KINDS, Question, ask
-from models.training.render import render
-from models.training.tiles import cut_scene, plan_scene
-from models.training.world import CHARACTERS, COLORS, SHAPES, Scene, Thing, sample_crowd, sample_scene
+from models.world.captions import describe
+from models.world.labels import UNSURE, label_crowd, label_tiles, tile_of
+from models.world.questions import KINDS, Question, ask
+from models.world.render import render
+from models.world.scene import CHARACTERS, COLORS, SHAPES, Scene, Thing, sample_crowd, sample_scene
+from models.world.tiles import cut_scene, plan_scene
 
 
 def test_the_same_index_is_the_same_picture_and_another_split_another() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .world import Scene
+from .scene import Scene
 
 Pixels = NDArray[np.uint8]
 

@@ -10,7 +10,7 @@ import numpy as np
 from services.encoder.tiling import TilePlan
 
 from .labels import tile_of
-from .world import COLORS, SHAPES, Scene, Thing
+from .scene import COLORS, SHAPES, Scene, Thing
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from services.encoder.tiling import TilePlan
 
-from .world import CHARACTERS, COLORS, SHAPES, TILE, Scene, Thing
+from .scene import CHARACTERS, COLORS, SHAPES, TILE, Scene, Thing
 
 SIDE = 8
 PATCH = TILE // SIDE

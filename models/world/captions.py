@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .world import Thing
+from .scene import Thing
 
 _FRAMES = ("{}", "a picture of {}", "there is {} here", "{} on the ground", "this shows {}", "look at {}")
 

@@ -8,7 +8,7 @@ from services.encoder.tiling import TilePlan, Tiler
 
 from .labels import PATCH
 from .render import Pixels, render
-from .world import GRIDS, TILE, Scene
+from .scene import GRIDS, TILE, Scene
 
 PINPOINTS = [[TILE * rows, TILE * columns] for rows, columns in [*GRIDS, (3, 3)]]
 TILER = Tiler(TILE, PATCH, tuple((height, width) for height, width in PINPOINTS), Image.Resampling.BICUBIC)

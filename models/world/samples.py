@@ -1,6 +1,6 @@
 """Pictures of the synthetic world: the demo's scene, and a sheet of scenes with a question and its answer each.
 
-python -m models.training.samples examples
+python -m models.world.samples examples
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .questions import KINDS, Question, ask
 from .render import render
+from .scene import Scene, sample_scene
 from .tiles import plan_scene
-from .world import Scene, sample_scene
 
 _CELL = (370, 290)
 _HEIGHT = 224
