@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up test test-compose lint bench bench-accuracy train samples dashboards format protos clean
+.PHONY: help install tools demo up test test-compose lint bench bench-accuracy train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,9 +37,7 @@ lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m scripts.protos --check
-	$(BIN)/python -m deploy.grafana --check
-	$(BIN)/python -m scripts.monitoring --check
+	$(BIN)/python -m scripts.generate --check
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 
 bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
@@ -54,16 +52,18 @@ train: $(INSTALLED) ## Train the bundled model; resumes, hours on two cores; see
 samples: $(INSTALLED) ## Draw the pictures in examples/
 	$(BIN)/python -m models.world.samples examples
 
-dashboards: $(INSTALLED) ## Generate the dashboards' JSON, and Kubernetes' view of them and of the rules
-	$(BIN)/python -m deploy.grafana
-	$(BIN)/python -m scripts.monitoring
+generate: $(INSTALLED) ## Write every generated file
+	$(BIN)/python -m scripts.generate
+
+protos: $(INSTALLED) ## Of these the stubs in sdk/heroserve/v1
+	$(BIN)/python -m scripts.generate protos
+
+dashboards: $(INSTALLED) ## Of these the dashboards' JSON, and Kubernetes' view of them and of the rules
+	$(BIN)/python -m scripts.generate dashboards monitoring
 
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-protos: $(INSTALLED) ## Generate the stubs in sdk/heroserve/v1
-	$(BIN)/python -m scripts.protos
 
 clean: ## Remove the environment
 	rm -rf $(VENV)

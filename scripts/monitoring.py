@@ -1,22 +1,26 @@
-"""Kubernetes' view of the Prometheus rules and Grafana dashboards, from the files that docker compose uses.
+"""Kubernetes' view of the Prometheus rules and Grafana dashboards, from what docker compose reads.
 
-python -m scripts.monitoring            writes it
-python -m scripts.monitoring --check    fails when it is stale
+``scripts.generate`` writes it.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
-RULES = ROOT / "deploy/prometheus/rules"
-GRAFANA = ROOT / "deploy/grafana"
-_HEADER = "# Written by `python -m scripts.monitoring` from {source}: don't edit.\n"
+from deploy.grafana import boards
+
+RULES = Path(__file__).resolve().parents[1] / "deploy/prometheus/rules"
+_HEADER = "# Written by `python -m scripts.generate monitoring` from {source}: don't edit.\n"
+
+
+def files() -> dict[str, bytes]:
+    return {
+        "deploy/kubernetes/components/monitoring/prometheus-rule.yaml": prometheus_rule().encode(),
+        "deploy/grafana/kustomization.yaml": dashboards().encode(),
+    }
 
 
 def prometheus_rule() -> str:
@@ -43,18 +47,10 @@ def dashboards() -> str:
         },
         "configMapGenerator": [
             {"name": f"grafana-dashboard-{path.stem}", "files": [f"dashboards/{path.name}"]}
-            for path in sorted(GRAFANA.glob("dashboards/*.json"))
+            for path in sorted(map(PurePosixPath, boards.files()))
         ],
     }
     return _HEADER.format(source="dashboards/*.json") + _dump(kustomization)
-
-
-def generated() -> dict[Path, str]:
-    """Every file this script writes, with its content."""
-    return {
-        ROOT / "deploy/kubernetes/components/monitoring/prometheus-rule.yaml": prometheus_rule(),
-        GRAFANA / "kustomization.yaml": dashboards(),
-    }
 
 
 class _Dumper(yaml.SafeDumper):
@@ -71,18 +67,3 @@ _Dumper.add_representer(str, _text)
 def _dump(content: dict[str, Any]) -> str:
     text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
     return text
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing, fail when a file is stale")
-    check = parser.parse_args().check
-    for path, content in generated().items():
-        if not check:
-            path.write_text(content)
-        elif not path.exists() or path.read_text() != content:
-            sys.exit(f"{path.relative_to(ROOT)} is stale: run `python -m scripts.monitoring`")
-
-
-if __name__ == "__main__":
-    main()

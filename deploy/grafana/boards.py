@@ -1,0 +1,16 @@
+"""Every dashboard, as the files that Grafana reads; ``scripts.generate`` writes them."""
+
+from __future__ import annotations
+
+import json
+
+from deploy.grafana import capacity, encoder, llm, savings
+
+BOARDS = (savings.DASHBOARD, encoder.DASHBOARD, llm.DASHBOARD, capacity.DASHBOARD)
+
+
+def files() -> dict[str, bytes]:
+    return {
+        f"deploy/grafana/dashboards/{board.uid}.json": (json.dumps(board.json(), indent=2) + "\n").encode()
+        for board in BOARDS
+    }
