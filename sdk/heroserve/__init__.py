@@ -21,10 +21,11 @@ from heroserve.errors import (
     Unimplemented,
 )
 from heroserve.images import ImageSource, image_digest
-from heroserve.requests import GenerateOptions, assistant, generate_request, system, user
+from heroserve.requests import BudgetOptions, GenerateOptions, assistant, generate_request, system, user
 from heroserve.results import Answer, Savings, Timings, Usage
 from heroserve.retry import RetryPolicy
 from heroserve.streams import AsyncStream, Stream
+from heroserve.terms import CallOptions
 from heroserve.v1.chat_pb2 import ChatDescription, GenerateRequest, Message
 from heroserve.v1.encoder_pb2 import EncoderDescription, VisualTokens
 from heroserve.v1.tokens_pb2 import Image
@@ -36,6 +37,8 @@ __all__ = [
     "Answer",
     "AsyncClient",
     "AsyncStream",
+    "BudgetOptions",
+    "CallOptions",
     "Cancelled",
     "ChatDescription",
     "Client",

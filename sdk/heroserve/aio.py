@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import grpc
+from typing_extensions import Unpack
 
 from heroserve import methods
 from heroserve.aio_rpc import AsyncConnection
 from heroserve.images import ImageSource
-from heroserve.requests import GenerateOptions, ask_request, encode_request
+from heroserve.requests import BudgetOptions, GenerateOptions, ask_request, encode_request
 from heroserve.results import Answer
 from heroserve.retry import RetryPolicy
 from heroserve.rpc import Peer
 from heroserve.streams import AsyncStream
+from heroserve.terms import CallOptions, Terms
 from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest
 from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, VisualTokens
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 class AsyncClient:
@@ -52,10 +51,14 @@ class AsyncClient:
         question: str,
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
+        trace: Mapping[str, str] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> Answer:
         """The whole answer to one question about one image, or about none; see `GenerateOptions`."""
-        return await self.stream(image, question, timeout_s=timeout_s, **options).read()
+        return await self.stream(
+            image, question, timeout_s=timeout_s, request_id=request_id, trace=trace, **options
+        ).read()
 
     def stream(
         self,
@@ -63,44 +66,40 @@ class AsyncClient:
         question: str,
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
+        trace: Mapping[str, str] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> AsyncStream:
         """The same while it is written."""
         build = partial(ask_request, image, question, **options)
-        return AsyncStream(self._llm.stream(methods.GENERATE, build, timeout_s))
+        return AsyncStream(self._llm.stream(methods.GENERATE, build, Terms(timeout_s, request_id, trace)))
 
-    def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> AsyncStream:
+    def generate(self, request: GenerateRequest, **call: Unpack[CallOptions]) -> AsyncStream:
         """Go on with any conversation; `heroserve.generate_request` builds one."""
-        return AsyncStream(self._llm.stream(methods.GENERATE, lambda: request, timeout_s))
+        return AsyncStream(self._llm.stream(methods.GENERATE, lambda: request, Terms(**call)))
 
     async def encode(
         self,
         image: ImageSource,
         question: str,
         *,
-        retention: float | None = None,
-        max_visual_tokens: int | None = None,
         explain: bool = False,
         timeout_s: float | None = None,
+        request_id: str | None = None,
+        trace: Mapping[str, str] | None = None,
+        **budget: Unpack[BudgetOptions],
     ) -> VisualTokens:
         """The visual tokens worth keeping for a question; `explain` adds what made each tile matter."""
-        build = partial(
-            encode_request,
-            image,
-            question,
-            retention=retention,
-            max_visual_tokens=max_visual_tokens,
-            explain=explain,
-        )
-        return await self._encoder.unary(methods.ENCODE, build, timeout_s)
+        build = partial(encode_request, image, question, explain=explain, **budget)
+        return await self._encoder.unary(methods.ENCODE, build, Terms(timeout_s, request_id, trace))
 
-    async def describe(self, *, timeout_s: float | None = None) -> ChatDescription:
+    async def describe(self, **call: Unpack[CallOptions]) -> ChatDescription:
         """What the LLM service runs."""
-        return await self._llm.unary(methods.DESCRIBE, DescribeChatRequest, timeout_s)
+        return await self._llm.unary(methods.DESCRIBE, DescribeChatRequest, Terms(**call))
 
-    async def describe_encoder(self, *, timeout_s: float | None = None) -> EncoderDescription:
+    async def describe_encoder(self, **call: Unpack[CallOptions]) -> EncoderDescription:
         """What the vision encoder runs."""
-        return await self._encoder.unary(methods.DESCRIBE_ENCODER, DescribeEncoderRequest, timeout_s)
+        return await self._encoder.unary(methods.DESCRIBE_ENCODER, DescribeEncoderRequest, Terms(**call))
 
     async def close(self) -> None:
         """Cancel what runs and disconnect."""

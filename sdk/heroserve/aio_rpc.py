@@ -14,6 +14,7 @@ from heroserve.errors import Cancelled
 from heroserve.methods import Method, Request, Response
 from heroserve.rpc import Peer
 from heroserve.succession import AsyncChannels, Lease
+from heroserve.terms import Terms
 
 
 class AsyncConnection:
@@ -26,11 +27,9 @@ class AsyncConnection:
         self._peer = peer
         self._channels = AsyncChannels(peer.target, peer.tls, peer.max_connection_age_s)
 
-    async def unary(
-        self, method: Method[Request, Response], build: Callable[[], Request], timeout_s: float | None
-    ) -> Response:
+    async def unary(self, method: Method[Request, Response], build: Callable[[], Request], terms: Terms) -> Response:
         """The one response; raises HeroserveError, and what `build` raises."""
-        call = await asyncio.to_thread(lambda: self._peer.call(method, build(), timeout_s))
+        call = await asyncio.to_thread(lambda: self._peer.call(method, build(), terms))
         while True:
             try:
                 with self._channels.lease() as lease:
@@ -49,10 +48,10 @@ class AsyncConnection:
                 return response
 
     def stream(
-        self, method: Method[Request, Response], build: Callable[[], Request], timeout_s: float | None
+        self, method: Method[Request, Response], build: Callable[[], Request], terms: Terms
     ) -> AsyncResponses[Request, Response]:
         """The responses as they come; nothing is built or sent before the first is asked for."""
-        return AsyncResponses(self, method, lambda: self._peer.call(method, build(), timeout_s))
+        return AsyncResponses(self, method, lambda: self._peer.call(method, build(), terms), terms.request_id)
 
     async def close(self) -> None:
         """Cancel what runs and disconnect; no call is possible after it."""
@@ -68,14 +67,16 @@ class AsyncConnection:
 
 
 class AsyncResponses(Generic[Request, Response]):
-    """The responses of one call. Iterate once; `cancel` from any task of the loop."""
+    """The responses of one call, `request_id`. Iterate once; `cancel` from any task of the loop."""
 
     def __init__(
         self,
         connection: AsyncConnection,
         method: Method[Request, Response],
         start: Callable[[], Call[Request]],
+        request_id: str,
     ) -> None:
+        self.request_id = request_id
         self._connection = connection
         self._method = method
         self._start = start

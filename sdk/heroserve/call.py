@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterable
 from typing import Generic
 
 import grpc
@@ -47,16 +48,19 @@ class Call(Generic[Request]):
         retry: RetryPolicy,
         api_key: str | None,
         sent: SentImages,
+        request_id: str = "",
+        trace: Iterable[tuple[str, str]] = (),
     ) -> None:
         self._deadline = time.monotonic() + timeout_s
         self._retry = retry
         self._sent = sent
         self._failures = 0
         self._answered = False
-        self.request_id = uuid.uuid4().hex
+        self.request_id = request_id or uuid.uuid4().hex
         self.metadata: tuple[tuple[str, str], ...] = (
             ("application", application),
             ("request_id", self.request_id),
+            *trace,
         )
         if api_key:
             self.metadata += (("authorization", f"Bearer {api_key}"),)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import grpc
+from typing_extensions import Unpack
 
 from heroserve import methods
 from heroserve.images import ImageSource
-from heroserve.requests import GenerateOptions, ask_request, encode_request
+from heroserve.requests import BudgetOptions, GenerateOptions, ask_request, encode_request
 from heroserve.results import Answer
 from heroserve.retry import RetryPolicy
 from heroserve.rpc import Connection, Peer
 from heroserve.streams import Stream
+from heroserve.terms import CallOptions, Terms
 from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest
 from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, VisualTokens
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 class Client:
@@ -29,7 +28,9 @@ class Client:
 
     An image the service has seen from this client is sent as its digest, and again whole if the service
     has let go of it. Every method raises HeroserveError for a failed call, ImageError for an image that can't
-    be sent, ValueError for `retention` together with `max_visual_tokens`.
+    be sent, ValueError for two budgets at once.
+
+    Every method takes the keywords of `CallOptions` too: `timeout_s`, `request_id`, `trace`.
 
     Args:
         target: HOST:PORT of the LLM service.
@@ -63,10 +64,12 @@ class Client:
         question: str,
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
+        trace: Mapping[str, str] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> Answer:
         """The whole answer to one question about one image, or about none; see `GenerateOptions`."""
-        return self.stream(image, question, timeout_s=timeout_s, **options).read()
+        return self.stream(image, question, timeout_s=timeout_s, request_id=request_id, trace=trace, **options).read()
 
     def stream(
         self,
@@ -74,38 +77,41 @@ class Client:
         question: str,
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
+        trace: Mapping[str, str] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> Stream:
         """The same while it is written."""
-        return self.generate(ask_request(image, question, **options), timeout_s=timeout_s)
+        return self.generate(
+            ask_request(image, question, **options), timeout_s=timeout_s, request_id=request_id, trace=trace
+        )
 
-    def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Stream:
+    def generate(self, request: GenerateRequest, **call: Unpack[CallOptions]) -> Stream:
         """Go on with any conversation; `heroserve.generate_request` builds one."""
-        return Stream(self._llm.stream(methods.GENERATE, request, timeout_s))
+        return Stream(self._llm.stream(methods.GENERATE, request, Terms(**call)))
 
     def encode(
         self,
         image: ImageSource,
         question: str,
         *,
-        retention: float | None = None,
-        max_visual_tokens: int | None = None,
         explain: bool = False,
         timeout_s: float | None = None,
+        request_id: str | None = None,
+        trace: Mapping[str, str] | None = None,
+        **budget: Unpack[BudgetOptions],
     ) -> VisualTokens:
         """The visual tokens worth keeping for a question; `explain` adds what made each tile matter."""
-        request = encode_request(
-            image, question, retention=retention, max_visual_tokens=max_visual_tokens, explain=explain
-        )
-        return self._encoder.unary(methods.ENCODE, request, timeout_s)
+        request = encode_request(image, question, explain=explain, **budget)
+        return self._encoder.unary(methods.ENCODE, request, Terms(timeout_s, request_id, trace))
 
-    def describe(self, *, timeout_s: float | None = None) -> ChatDescription:
+    def describe(self, **call: Unpack[CallOptions]) -> ChatDescription:
         """What the LLM service runs."""
-        return self._llm.unary(methods.DESCRIBE, DescribeChatRequest(), timeout_s)
+        return self._llm.unary(methods.DESCRIBE, DescribeChatRequest(), Terms(**call))
 
-    def describe_encoder(self, *, timeout_s: float | None = None) -> EncoderDescription:
+    def describe_encoder(self, **call: Unpack[CallOptions]) -> EncoderDescription:
         """What the vision encoder runs."""
-        return self._encoder.unary(methods.DESCRIBE_ENCODER, DescribeEncoderRequest(), timeout_s)
+        return self._encoder.unary(methods.DESCRIBE_ENCODER, DescribeEncoderRequest(), Terms(**call))
 
     def close(self) -> None:
         """Cancel what runs and disconnect."""

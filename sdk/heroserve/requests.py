@@ -6,27 +6,35 @@ Ranges are the service's to check: its errors name the field and the limit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TypedDict, TypeVar
 
 from google.protobuf.message import Message as ProtoMessage
+from typing_extensions import Unpack
 
 from heroserve.images import ImageSource, load_image
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part, Sampling
 from heroserve.v1.encoder_pb2 import EncodeRequest
 from heroserve.v1.tokens_pb2 import Budget
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 M = TypeVar("M", bound=ProtoMessage)
 
 
-class GenerateOptions(TypedDict, total=False):
-    """What an answer may cost and how it is drawn; None or absent takes the service's default.
+class BudgetOptions(TypedDict, total=False):
+    """The kinds of budget there are, named as on the wire: one of them, or none for the service's default.
 
     Keys:
         retention: share of each image's visual tokens to keep, in (0, 1].
-        max_visual_tokens: number of visual tokens to keep of each image; instead of `retention`.
+        max_visual_tokens: number of visual tokens to keep of each image.
+    """
+
+    retention: float | None
+    max_visual_tokens: int | None
+
+
+class GenerateOptions(BudgetOptions, total=False):
+    """What an answer may cost and how it is drawn; None or absent takes the service's default.
+
+    Keys, beside those of `BudgetOptions`:
         max_tokens: tokens to generate at most.
         temperature: 0 is greedy.
         top_p: nucleus size in (0, 1].
@@ -34,8 +42,6 @@ class GenerateOptions(TypedDict, total=False):
         stop: strings that end the answer and are no part of it.
     """
 
-    retention: float | None
-    max_visual_tokens: int | None
     max_tokens: int | None
     temperature: float | None
     top_p: float | None
@@ -62,21 +68,20 @@ def system(text: str) -> Message:
 def generate_request(
     messages: Sequence[Message],
     *,
-    retention: float | None = None,
-    max_visual_tokens: int | None = None,
     max_tokens: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
     seed: int | None = None,
     stop: str | Sequence[str] = (),
+    **budget: Unpack[BudgetOptions],
 ) -> GenerateRequest:
     """A conversation to go on with, oldest message first; options as in `GenerateOptions`.
 
-    Raises ValueError when both budgets are given, or a number does not fit its field at all.
+    Raises ValueError when two budgets are given, or a number does not fit its field at all.
     """
     sampling = Sampling(stop=[stop] if isinstance(stop, str) else stop)
     _fill(sampling, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
-    return GenerateRequest(messages=messages, budget=_budget(retention, max_visual_tokens), sampling=sampling)
+    return GenerateRequest(messages=messages, budget=_budget(budget), sampling=sampling)
 
 
 def ask_request(image: ImageSource | None, question: str, **options: Unpack[GenerateOptions]) -> GenerateRequest:
@@ -85,29 +90,25 @@ def ask_request(image: ImageSource | None, question: str, **options: Unpack[Gene
 
 
 def encode_request(
-    image: ImageSource,
-    question: str,
-    *,
-    retention: float | None = None,
-    max_visual_tokens: int | None = None,
-    explain: bool = False,
+    image: ImageSource, question: str, *, explain: bool = False, **budget: Unpack[BudgetOptions]
 ) -> EncodeRequest:
     """The visual tokens of an image for a question. Raises ImageError, and ValueError as above."""
-    budget = _budget(retention, max_visual_tokens)
-    return EncodeRequest(image=load_image(image), question=question, budget=budget, explain=explain)
+    limit = _budget(budget)
+    return EncodeRequest(image=load_image(image), question=question, budget=limit, explain=explain)
 
 
-def _budget(retention: float | None, max_visual_tokens: int | None) -> Budget | None:
-    if retention is not None and max_visual_tokens is not None:
-        raise ValueError("retention and max_visual_tokens are two ways to say the same: give one")
-    if retention is not None:
-        return _fill(Budget(), retention=retention)
-    if max_visual_tokens is not None:
-        return _fill(Budget(), max_visual_tokens=max_visual_tokens)
-    return None
+def _budget(options: BudgetOptions) -> Budget | None:
+    """The wire's budget; the keys of `BudgetOptions` are its fields."""
+    for name in options.keys() - BudgetOptions.__annotations__.keys():  # only a type checker saw the keywords yet
+        raise TypeError(f"got an unexpected keyword argument {name!r}")
+    given = {name: value for name, value in options.items() if value is not None}
+    if len(given) > 1:
+        one, other = [name for name in BudgetOptions.__annotations__ if name in given][:2]
+        raise ValueError(f"{one} and {other} are two ways to say the same: give one")
+    return _fill(Budget(), **given) if given else None
 
 
-def _fill(message: M, **fields: float | None) -> M:
+def _fill(message: M, **fields: object) -> M:
     """Set the fields that are not None; protobuf's complaints about a value gain the field's name."""
     for name, value in fields.items():
         if value is not None:

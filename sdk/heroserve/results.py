@@ -70,6 +70,7 @@ class Answer:
         text: all of it.
         finish_reason: "stop" when the model or a stop string ended it, "length" when `max_tokens` did.
         usage, savings, timings: what it cost.
+        request_id: what the services' logs call the request.
     """
 
     text: str
@@ -77,9 +78,10 @@ class Answer:
     usage: Usage
     savings: Savings
     timings: Timings
+    request_id: str = ""
 
     @classmethod
-    def from_message(cls, text: str, last: chat_pb2.GenerateResponse) -> Answer:
+    def from_message(cls, text: str, last: chat_pb2.GenerateResponse, request_id: str = "") -> Answer:
         """The answer that ends with the response `last`."""
         return cls(
             text=text,
@@ -87,4 +89,5 @@ class Answer:
             usage=Usage.from_message(last.usage),
             savings=Savings.from_message(last.savings),
             timings=Timings.from_message(last.timings),
+            request_id=request_id,
         )

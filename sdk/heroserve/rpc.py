@@ -17,6 +17,7 @@ from heroserve.errors import Cancelled
 from heroserve.methods import Method, Request, Response
 from heroserve.retry import RetryPolicy
 from heroserve.succession import Channels, Lease
+from heroserve.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,17 @@ class Peer:
         if not self.max_connection_age_s > 0:  # nor is NaN
             raise ValueError(f"max_connection_age_s must be more than 0, not {self.max_connection_age_s}")
 
-    def call(self, method: Method[Request, Response], request: Request, timeout_s: float | None) -> Call[Request]:
+    def call(self, method: Method[Request, Response], request: Request, terms: Terms) -> Call[Request]:
         """A new call; its deadline starts now."""
         return Call(
             method.application,
             request,
-            timeout_s=self.timeout_s if timeout_s is None else timeout_s,
+            timeout_s=self.timeout_s if terms.timeout_s is None else terms.timeout_s,
             retry=self.retry,
             api_key=self.api_key,
             sent=self.sent,
+            request_id=terms.request_id,
+            trace=terms.trace.items(),
         )
 
 
@@ -55,9 +58,9 @@ class Connection:
         self._peer = peer
         self._channels = Channels(peer.target, peer.tls, peer.max_connection_age_s)
 
-    def unary(self, method: Method[Request, Response], request: Request, timeout_s: float | None) -> Response:
+    def unary(self, method: Method[Request, Response], request: Request, terms: Terms) -> Response:
         """The one response; raises HeroserveError."""
-        call = self._peer.call(method, request, timeout_s)
+        call = self._peer.call(method, request, terms)
         while True:
             try:
                 with self._channels.lease() as lease:
@@ -71,11 +74,9 @@ class Connection:
                 call.succeeded(response)
                 return response
 
-    def stream(
-        self, method: Method[Request, Response], request: Request, timeout_s: float | None
-    ) -> Responses[Request, Response]:
+    def stream(self, method: Method[Request, Response], request: Request, terms: Terms) -> Responses[Request, Response]:
         """The responses as they come; nothing is sent before the first is asked for."""
-        return Responses(self, method, lambda: self._peer.call(method, request, timeout_s))
+        return Responses(self, method, lambda: self._peer.call(method, request, terms), terms.request_id)
 
     def close(self) -> None:
         """Cancel what runs and disconnect; no call is possible after it."""
@@ -87,14 +88,16 @@ class Connection:
 
 
 class Responses(Generic[Request, Response]):
-    """The responses of one call. Iterate once; `cancel` from any thread."""
+    """The responses of one call, `request_id`. Iterate once; `cancel` from any thread."""
 
     def __init__(
         self,
         connection: Connection,
         method: Method[Request, Response],
         start: Callable[[], Call[Request]],
+        request_id: str,
     ) -> None:
+        self.request_id = request_id
         self._connection = connection
         self._method = method
         self._start = start

@@ -17,10 +17,12 @@ class _Transcript:
 
     Attributes:
         text: the answer up to here; after an error, what had arrived before it.
+        request_id: what the services' logs call the request; known before it is sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, request_id: str) -> None:
         self.text = ""
+        self.request_id = request_id
         self._answer: Answer | None = None
 
     @property
@@ -33,12 +35,12 @@ class _Transcript:
     def _add(self, response: GenerateResponse) -> str:
         self.text += response.delta
         if response.finish_reason:
-            self._answer = Answer.from_message(self.text, response)
+            self._answer = Answer.from_message(self.text, response, self.request_id)
         return response.delta
 
     def _finished(self) -> Answer:
         if self._answer is None:  # half an answer must not pass for a whole one
-            raise Internal("the service ended its answer without a finish reason")
+            raise Internal("the service ended its answer without a finish reason", request_id=self.request_id)
         return self._answer
 
 
@@ -51,7 +53,7 @@ class Stream(_Transcript):
     """
 
     def __init__(self, responses: Responses[GenerateRequest, GenerateResponse]) -> None:
-        super().__init__()
+        super().__init__(responses.request_id)
         self._responses = responses
 
     def __iter__(self) -> Iterator[str]:
@@ -85,7 +87,7 @@ class AsyncStream(_Transcript):
     """As `Stream`, with `async for` and `async with`."""
 
     def __init__(self, responses: AsyncResponses[GenerateRequest, GenerateResponse]) -> None:
-        super().__init__()
+        super().__init__(responses.request_id)
         self._responses = responses
 
     async def __aiter__(self) -> AsyncIterator[str]:

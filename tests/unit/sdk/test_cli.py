@@ -1,6 +1,8 @@
 """The command line: stdout is the answer and nothing else, stderr says what it cost or what went wrong."""
 
 import json
+import subprocess
+import sys
 
 import grpc
 import pytest
@@ -41,12 +43,13 @@ def test_ask_prints_the_answer_and_says_what_was_saved(run, peer, image):
     assert peer.seen[-1].image_bytes == 8
 
 
-def test_ask_as_json(run, image):
+def test_ask_as_json(run, peer, image):
     done = run("ask", image, "What?", "--json")
     answer = json.loads(done.stdout)
     assert answer["text"] == "A red [bold]bus"
     assert answer["savings"] == {"total": 1300, "kept": 260, "dropped": 1040}
     assert answer["usage"]["completion_tokens"] == 3
+    assert answer["request_id"] == peer.seen[-1].metadata["request_id"]
     assert done.stderr == ""
 
 
@@ -184,6 +187,15 @@ def test_encode_fails_like_ask(run, peer, image):
 def test_version(run):
     done = run("--version")
     assert (done.exit_code, done.stdout) == (0, f"heroserve {heroserve.__version__}\n")
+
+
+def test_the_package_is_the_command_too():
+    command = [sys.executable, "-m", "heroserve"]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"heroserve {heroserve.__version__}\n"
+    usage = subprocess.run([*command, "ask"], capture_output=True, text=True, check=False)
+    assert usage.returncode == 2
+    assert "python -m heroserve ask" in usage.stderr
 
 
 @pytest.mark.parametrize(("terminal", "shown"), [(True, "a\ufffd[2Jb\tc\n\ufffd"), (False, "a\x1b[2Jb\tc\n\x9b")])

@@ -8,6 +8,7 @@ import heroserve
 import heroserve.call
 from heroserve.requests import ask_request, encode_request
 from heroserve.v1.chat_pb2 import Message
+from heroserve.v1.tokens_pb2 import Budget
 
 PHOTO = b"\x89PNG photo"
 
@@ -27,6 +28,14 @@ def test_budget(build):
         build(retention=0.0, max_visual_tokens=0)
     with pytest.raises(ValueError, match=r"Budget\.max_visual_tokens"):
         build(max_visual_tokens=-1)
+    with pytest.raises(TypeError, match="'retenton'"):
+        build(retenton=0.25)
+
+
+def test_the_kinds_of_budget_are_those_of_the_wire():
+    fields = {field.name for field in Budget.DESCRIPTOR.oneofs_by_name["limit"].fields}
+    assert heroserve.BudgetOptions.__annotations__.keys() == fields
+    assert fields < heroserve.GenerateOptions.__annotations__.keys()
 
 
 def test_sampling_tells_unset_from_zero():

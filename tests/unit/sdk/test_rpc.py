@@ -64,6 +64,72 @@ def test_metadata(connect, peer):
         assert seen.metadata["application"] == ("llm" if "VisionChat" in seen.rpc else "encoder")
 
 
+TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "a=1,b=2"}
+
+
+def test_a_caller_names_the_request_and_its_trace(client, peer):
+    given = {"request_id": "ours-7", "trace": TRACE}
+    peer.script.append(grpc.StatusCode.UNAVAILABLE)  # every attempt carries them
+    client.encode(b"image", "What?", **given)
+    client.describe(**given)
+    client.describe_encoder(**given)
+    request = heroserve.generate_request([heroserve.user("What?")])
+    streams = [client.stream(None, "What?", **given), client.generate(request, **given)]
+    answers = [client.ask(None, "What?", **given), *(stream.read() for stream in streams)]
+    assert len(peer.seen) == 7
+    for seen in peer.seen:
+        assert seen.metadata["request_id"] == "ours-7"
+        assert TRACE.items() <= seen.metadata.items()
+    assert {named.request_id for named in (*streams, *answers)} == {"ours-7"}
+
+
+def test_a_request_without_a_name_gets_one_that_its_answer_tells(client, peer):
+    streams = [client.stream(None, "What?") for _ in range(2)]
+    ids = [stream.request_id for stream in streams]  # before anything was sent
+    answers = [stream.read() for stream in streams]
+    assert len(set(ids)) == 2
+    assert ids == [answer.request_id for answer in answers] == [seen.metadata["request_id"] for seen in peer.seen]
+
+
+def test_our_name_stands_whatever_the_service_says(client, peer):
+    def renamed(request, context):
+        context.send_initial_metadata((("request_id", "theirs"),))
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
+
+    peer.script.append(renamed)
+    with pytest.raises(heroserve.InvalidArgument) as caught:
+        client.encode(b"image", "What?", request_id="ours")
+    assert caught.value.request_id == "ours"
+
+
+@pytest.mark.parametrize("request_id", ["", "two words", "line\nbreak", "umläut", "x" * 129])
+def test_a_name_that_cannot_be_sent_is_refused(client, peer, request_id):
+    with pytest.raises(ValueError, match="request_id"):
+        client.stream(None, "What?", request_id=request_id)
+    with pytest.raises(ValueError, match="request_id"):
+        client.encode(b"image", "What?", request_id=request_id)
+    assert peer.seen == []
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        {"authorization": "Bearer x"},
+        {"Application": "llm"},
+        {"request_id": "x"},
+        {"grpc-timeout": "1S"},
+        {"trace-bin": "x"},
+        {"a b": "c"},
+        {"traceparent": "line\nbreak"},
+    ],
+    ids=str,
+)
+def test_a_trace_brings_nothing_but_its_own_headers(client, peer, trace):
+    with pytest.raises(ValueError, match="trace"):
+        client.describe(trace=trace)
+    assert peer.seen == []
+
+
 def test_each_service_has_its_target(connect, serve):
     llm, encoder = serve(), serve()
     use_everything(connect(llm, encoder_target=encoder.target))

@@ -1,0 +1,53 @@
+"""What a caller says about one call, beside the request itself."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import TypedDict
+
+# Printable ASCII: it travels in a header, and stands in a line of a log.
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+_TRACE_KEY = re.compile(r"[a-z0-9_.-]+")
+_TRACE_VALUE = re.compile(r"[ -~]*")
+# Ours to send, or gRPC's.
+_TAKEN = re.compile(r"application|request_id|authorization|content-type|user-agent|te|grpc-.*|.*-bin")
+
+
+class CallOptions(TypedDict, total=False):
+    """What every method that calls a service takes, beside what it asks for.
+
+    Keys:
+        timeout_s: seconds the call may take, retries and their pauses included; None takes the client's.
+        request_id: what the services' logs shall call it, 1 to 128 printable ASCII characters without spaces;
+            None makes one up.
+        trace: headers of the trace that it is part of, for the services to go on with: W3C's `traceparent`,
+            `tracestate` and `baggage`, or what another propagator injects.
+    """
+
+    timeout_s: float | None
+    request_id: str | None
+    trace: Mapping[str, str] | None
+
+
+class Terms:
+    """One call's options, checked. Raises ValueError for what can't be sent.
+
+    Attributes:
+        timeout_s: as in `CallOptions`.
+        request_id: the caller's, or a new one.
+        trace: the headers to send.
+    """
+
+    def __init__(
+        self, timeout_s: float | None = None, request_id: str | None = None, trace: Mapping[str, str] | None = None
+    ) -> None:
+        if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
+            raise ValueError(f"request_id must be 1 to 128 printable ASCII characters, not {request_id!r}")
+        self.timeout_s = timeout_s
+        self.request_id = request_id or uuid.uuid4().hex
+        self.trace = {name.lower(): value for name, value in (trace or {}).items()}
+        for name, value in self.trace.items():
+            if not _TRACE_KEY.fullmatch(name) or _TAKEN.fullmatch(name) or not _TRACE_VALUE.fullmatch(value):
+                raise ValueError(f"trace must hold a trace's headers, not {name!r}: {value!r}")
