@@ -51,6 +51,7 @@ GENERATORS = (
     Generator("protos", "scripts.protos", own=("sdk/heroserve/v1/*_pb2*",)),
     Generator("dashboards", "deploy.grafana.boards", own=("deploy/grafana/dashboards/*",)),
     Generator("monitoring", "scripts.monitoring"),
+    Generator("settings", "scripts.settings"),
 )
 
 

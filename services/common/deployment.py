@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,14 +12,24 @@ from ray import serve
 from ray.serve import Deployment
 
 from services.common import logs, metrics
+from services.common.known import VARIABLES
 from services.common.settings import Settings
+from services.common.variable import unknown
 
 T = TypeVar("T", bound=Settings)
 
+logger = logging.getLogger(__name__)
+
 
 def settings(cls: type[T], args: Mapping[str, str] | None) -> T:
-    """Settings from the environment, overlaid with the arguments of a Serve config file (same names)."""
-    return cls.from_env({**os.environ, **(args or {})})
+    """Settings from the environment, overlaid with the arguments of a Serve config file (same names).
+
+    Warns of each variable that nobody reads: misspelt, it would change nothing, and say nothing.
+    """
+    variables = {**os.environ, **(args or {})}
+    for line in unknown(variables, VARIABLES):
+        logger.warning("%s", line)
+    return cls.from_env(variables)
 
 
 def deploy(

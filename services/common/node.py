@@ -43,6 +43,7 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
         settings = read()
         if "RAY_ADDRESS" not in os.environ:
             _check_ports(settings)
+        logs.configure(settings.log_level)
         # Before Ray is started: what is wrong with the settings is told at once.
         _serve(settings, build())
     except SettingError as error:
@@ -54,7 +55,6 @@ def _serve(settings: Settings, application: Application) -> None:
     from ray import serve
     from ray.serve.schema import LoggingConfig
 
-    logs.configure(settings.log_level)
     metrics.prepare(settings.metrics_dir)
     health.unmark(settings)
     # Serve tells of every request and every scaling step; our own modules log what matters.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
+
+from services.common.variable import choice, comma_separated, integer, port, real, setting, text
 
 BUNDLED_MODEL = str(Path(__file__).resolve().parents[2] / "models" / "heroserve-tiny")
 
-Parser = Callable[[str], Any]
+Device = Literal["auto", "cpu", "cuda"]
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
 T = TypeVar("T", bound="Settings")
 
 
@@ -21,91 +25,81 @@ class SettingError(ValueError):
     """A setting can't be used; the message names its environment variable."""
 
 
-def setting(variable: str, parse: Parser, default: Any, *, secret: bool = False) -> Any:
-    """A dataclass field read from ``variable``; ``parse`` raises ValueError with what is expected.
-
-    A ``secret`` stays out of the settings' repr, and so out of logs.
-    """
-    return field(default=default, repr=not secret, metadata={"variable": variable, "parse": parse})
-
-
-def text(value: str) -> str:
-    return value.strip()
-
-
-def integer(low: int, high: int) -> Parser:
-    """A whole number in [low, high]."""
-
-    def parse(value: str) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            raise ValueError(f"expected a whole number from {low} to {high}")
-        return number
-
-    return parse
-
-
-def real(low: float, high: float, *, above: bool = False) -> Parser:
-    """A number in [low, high], or in (low, high] with ``above``."""
-
-    def parse(value: str) -> float:
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if math.isnan(number) or not low <= number <= high or (above and number == low):
-            raise ValueError(f"expected a number in {'(' if above else '['}{low:g}, {high:g}]")
-        return number
-
-    return parse
-
-
-def choice(*options: str) -> Parser:
-    def parse(value: str) -> str:
-        if value.strip() not in options:
-            raise ValueError(f"expected one of {', '.join(options)}")
-        return value.strip()
-
-    return parse
-
-
-def words(value: str) -> tuple[str, ...]:
-    """Comma-separated words, blanks dropped."""
-    return tuple(word.strip() for word in value.split(",") if word.strip())
-
-
-port = integer(1, 65535)
-
-
 @dataclass(frozen=True)
 class Settings:
-    """What both services read. ``name`` is the Ray Serve application's."""
+    """What both services read, in the order of README's table. ``name`` is the Ray Serve application's."""
 
     name = ""
 
-    model: str = setting("HEROSERVE_MODEL", text, BUNDLED_MODEL)
-    dtype: str = setting("HEROSERVE_DTYPE", choice("auto", "float32", "float16", "bfloat16"), "auto")
-    device: str = setting("HEROSERVE_DEVICE", choice("auto", "cpu", "cuda"), "auto")
-    host: str = setting("HEROSERVE_HTTP_HOST", text, "0.0.0.0")
-    grpc_port: int = setting("HEROSERVE_GRPC_PORT", port, 0)
-    http_port: int = setting("HEROSERVE_HTTP_PORT", port, 0)
-    metrics_port: int = setting("HEROSERVE_METRICS_PORT", port, 0)
-    ray_metrics_port: int = setting("HEROSERVE_RAY_METRICS_PORT", port, 0)
-    metrics_dir: str = setting("HEROSERVE_METRICS_DIR", text, "")
-    api_keys: tuple[str, ...] = setting("HEROSERVE_API_KEYS", words, (), secret=True)
-    request_timeout_s: float = setting("HEROSERVE_REQUEST_TIMEOUT_S", real(0, 3600, above=True), 300.0)
-    min_replicas: int = setting("HEROSERVE_MIN_REPLICAS", integer(1, 1000), 1)
-    max_replicas: int = setting("HEROSERVE_MAX_REPLICAS", integer(1, 1000), 1)
-    upscale_delay_s: float = setting("HEROSERVE_UPSCALE_DELAY_S", real(0, 86400), 30.0)
-    downscale_delay_s: float = setting("HEROSERVE_DOWNSCALE_DELAY_S", real(0, 86400), 600.0)
-    max_ongoing_requests: int = setting("HEROSERVE_MAX_ONGOING_REQUESTS", integer(1, 10_000), 32)
-    max_queued_requests: int = setting("HEROSERVE_MAX_QUEUED_REQUESTS", integer(1, 100_000), 256)
-    replica_cpus: float = setting("HEROSERVE_REPLICA_CPUS", real(0, 1024, above=True), 1.0)
-    replica_gpus: float = setting("HEROSERVE_REPLICA_GPUS", real(0, 64, above=True), 1.0)
-    log_level: str = setting("HEROSERVE_LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+    model: str = setting(
+        "HEROSERVE_MODEL", text, BUNDLED_MODEL, "LLaVA-NeXT checkpoint, hub id or folder", shown="the bundled model"
+    )
+    device: Device = setting(
+        "HEROSERVE_DEVICE", choice(Device), "auto", "what the model runs on; `auto` is a GPU where there is one"
+    )
+    dtype: Dtype = setting(
+        "HEROSERVE_DTYPE", choice(Dtype), "auto", "the model's; `auto` is float32 on a CPU, float16 on a GPU"
+    )
+    # The ports' defaults are each service's own.
+    grpc_port: int = setting("HEROSERVE_GRPC_PORT", port, 0, "gRPC")
+    http_port: int = setting("HEROSERVE_HTTP_PORT", port, 0, "health: `/-/healthz`")
+    host: str = setting(
+        "HEROSERVE_HTTP_HOST", text, "0.0.0.0", "address the HTTP port listens on; gRPC and metrics listen on all"
+    )
+    metrics_port: int = setting("HEROSERVE_METRICS_PORT", port, 0, "Prometheus: `/metrics`")
+    ray_metrics_port: int = setting(
+        "HEROSERVE_RAY_METRICS_PORT", port, 0, "Prometheus: Ray's own metrics, where the service starts its own Ray"
+    )
+    metrics_dir: str = setting(
+        "HEROSERVE_METRICS_DIR",
+        text,
+        "",
+        "where a node's processes of one service share their counts",
+        shown="in the temporary folder",
+    )
+    api_keys: tuple[str, ...] = setting(
+        "HEROSERVE_API_KEYS", comma_separated, (), "accepted keys, comma-separated; none lets everyone in", secret=True
+    )
+    request_timeout_s: float = setting(
+        "HEROSERVE_REQUEST_TIMEOUT_S", real(0, 3600, above=True), 300.0, "longest a request may take, in seconds"
+    )
+    min_replicas: int = setting(
+        "HEROSERVE_MIN_REPLICAS", integer(1, 1000), 1, "lower bound of autoscaling, of each deployment"
+    )
+    max_replicas: int = setting(
+        "HEROSERVE_MAX_REPLICAS", integer(1, 1000), 1, "upper bound of autoscaling, of each deployment"
+    )
+    upscale_delay_s: float = setting(
+        "HEROSERVE_UPSCALE_DELAY_S", real(0, 86400), 30.0, "how long load must be high before autoscaling adds replicas"
+    )
+    downscale_delay_s: float = setting(
+        "HEROSERVE_DOWNSCALE_DELAY_S",
+        real(0, 86400),
+        600.0,
+        "how long it must be low before autoscaling takes some away",
+    )
+    max_ongoing_requests: int = setting(
+        "HEROSERVE_MAX_ONGOING_REQUESTS",
+        integer(1, 10_000),
+        32,
+        "requests a replica takes at once; autoscaling aims at half of that",
+    )
+    max_queued_requests: int = setting(
+        "HEROSERVE_MAX_QUEUED_REQUESTS",
+        integer(1, 100_000),
+        256,
+        "requests that wait at a proxy; more are refused with `RESOURCE_EXHAUSTED`",
+    )
+    replica_cpus: float = setting(
+        "HEROSERVE_REPLICA_CPUS", real(0, 1024, above=True), 1.0, "cores a model replica reserves and computes with"
+    )
+    replica_gpus: float = setting(
+        "HEROSERVE_REPLICA_GPUS",
+        real(0, 64, above=True),
+        1.0,
+        "GPUs a model replica takes where there are any; a fraction lets both services share one",
+    )
+    log_level: LogLevel = setting("HEROSERVE_LOG_LEVEL", choice(LogLevel), "INFO")
 
     def __post_init__(self) -> None:
         if self.max_replicas < self.min_replicas:
@@ -140,3 +134,9 @@ class Settings:
             except ValueError as error:
                 raise SettingError(f"{variable}={raw!r}: {error}") from error
         return cls(**values)
+
+
+def own(name: str, default: Any) -> Any:
+    """The field ``name`` of both services, with a default of one's own."""
+    (item,) = (item for item in dataclasses.fields(Settings) if item.name == name)
+    return dataclasses.field(default=default, repr=item.repr, metadata=item.metadata)

@@ -4,33 +4,80 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from services.common.settings import Settings, choice, integer, real, setting, text
+from services.common.settings import Settings, own
+from services.common.variable import choice, integer, real, setting, text
+
+RowDtype = Literal["native", "int8"]
+Hero = Literal["default", "reference"]
 
 
 @dataclass(frozen=True)
 class EncoderSettings(Settings):
-    """See the table in README.md for what each variable means."""
+    """What the encoder reads; ``words`` say what each is, in README's table too."""
 
     name = "encoder"
 
-    grpc_port: int = setting("HEROSERVE_GRPC_PORT", integer(1, 65535), 9000)
-    http_port: int = setting("HEROSERVE_HTTP_PORT", integer(1, 65535), 8000)
-    metrics_port: int = setting("HEROSERVE_METRICS_PORT", integer(1, 65535), 9100)
-    ray_metrics_port: int = setting("HEROSERVE_RAY_METRICS_PORT", integer(1, 65535), 9102)
-    relevance_model: str = setting("HEROSERVE_RELEVANCE_MODEL", text, "")
-    cache_url: str = setting("HEROSERVE_CACHE_URL", text, "memory://", secret=True)
-    cache_ttl_s: int = setting("HEROSERVE_CACHE_TTL_S", integer(1, 365 * 86400), 86400)
-    cache_timeout_s: float = setting("HEROSERVE_CACHE_TIMEOUT_S", real(0, 60, above=True), 1.0)
-    cache_memory_bytes: int = setting("HEROSERVE_CACHE_MEMORY_BYTES", integer(1 << 20, 1 << 40), 1 << 30)
-    cache_depth: float = setting("HEROSERVE_CACHE_DEPTH", real(0, 1, above=True), 1.0)
-    row_dtype: str = setting("HEROSERVE_ROW_DTYPE", choice("native", "int8"), "native")
-    retention: float = setting("HEROSERVE_RETENTION", real(0, 1, above=True), 0.2)
-    hero: str = setting("HEROSERVE_HERO", choice("default", "reference"), "default")
-    max_image_bytes: int = setting("HEROSERVE_MAX_IMAGE_BYTES", integer(1, 60 << 20), 20 << 20)
-    max_image_pixels: int = setting("HEROSERVE_MAX_IMAGE_PIXELS", integer(1, 1 << 30), 50_000_000)
-    max_batch_tiles: int = setting("HEROSERVE_MAX_BATCH_TILES", integer(1, 4096), 32)
-    batch_wait_s: float = setting("HEROSERVE_BATCH_WAIT_S", real(0, 10), 0.005)
+    grpc_port: int = own("grpc_port", 9000)
+    http_port: int = own("http_port", 8000)
+    metrics_port: int = own("metrics_port", 9100)
+    ray_metrics_port: int = own("ray_metrics_port", 9102)
+    row_dtype: RowDtype = setting(
+        "HEROSERVE_ROW_DTYPE",
+        choice(RowDtype),
+        "native",
+        "rows stored and sent in the tower's dtype, or in a byte a value with a scale a row: smaller, no longer exact",
+    )
+    retention: float = setting(
+        "HEROSERVE_RETENTION",
+        real(0, 1, above=True),
+        0.2,
+        "share of visual tokens kept when a request names no budget",
+    )
+    relevance_model: str = setting(
+        "HEROSERVE_RELEVANCE_MODEL",
+        text,
+        "",
+        "CLIP checkpoint that compares tiles with questions, hub id or folder, or `none`",
+        shown="the model's `clip` folder, else `openai/clip-vit-base-patch32`",
+    )
+    hero: Hero = setting(
+        "HEROSERVE_HERO", choice(Hero), "default", "our rules, or those of the authors' code, habits included"
+    )
+    cache_url: str = setting(
+        "HEROSERVE_CACHE_URL",
+        text,
+        "memory://",
+        "`redis://`, `rediss://` or `unix://` where there is more than one replica",
+        secret=True,
+    )
+    cache_ttl_s: int = setting(
+        "HEROSERVE_CACHE_TTL_S", integer(1, 365 * 86400), 86400, "age at which an entry goes, in seconds"
+    )
+    cache_timeout_s: float = setting(
+        "HEROSERVE_CACHE_TIMEOUT_S",
+        real(0, 60, above=True),
+        1.0,
+        "longest Redis may take before a request goes on without it, in seconds",
+    )
+    cache_memory_bytes: int = setting(
+        "HEROSERVE_CACHE_MEMORY_BYTES", integer(1 << 20, 1 << 40), 1 << 30, "bound of `memory://`"
+    )
+    cache_depth: float = setting(
+        "HEROSERVE_CACHE_DEPTH",
+        real(0, 1, above=True),
+        1.0,
+        "best share of each tile that is cached; a request that needs more encodes again",
+    )
+    max_image_bytes: int = setting(
+        "HEROSERVE_MAX_IMAGE_BYTES", integer(1, 60 << 20), 20 << 20, "of an encoded file, at most 60 MiB"
+    )
+    max_image_pixels: int = setting("HEROSERVE_MAX_IMAGE_PIXELS", integer(1, 1 << 30), 50_000_000, "of a decoded image")
+    max_batch_tiles: int = setting("HEROSERVE_MAX_BATCH_TILES", integer(1, 4096), 32, "tiles in one pass of the tower")
+    batch_wait_s: float = setting(
+        "HEROSERVE_BATCH_WAIT_S", real(0, 10), 0.005, "how long the tower waits for company, in seconds"
+    )
 
     @property
     def relevance(self) -> str | None:
@@ -42,5 +89,5 @@ class EncoderSettings(Settings):
             return None
         if self.relevance_model:
             return self.relevance_model
-        own = Path(self.model) / "clip"
-        return str(own) if own.is_dir() else "openai/clip-vit-base-patch32"
+        own_clip = Path(self.model) / "clip"
+        return str(own_clip) if own_clip.is_dir() else "openai/clip-vit-base-patch32"

@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from services.common.settings import Settings, choice, integer, real, setting, text
+from services.common.settings import Settings, own
+from services.common.variable import choice, integer, real, setting, text
+
+EngineName = Literal["transformers"]
+Newlines = Literal["every_row", "kept_rows"]
+PositionIds = Literal["compact", "original"]
 
 
 @dataclass(frozen=True)
 class LlmSettings(Settings):
-    """See the table in README.md for what each variable means."""
+    """What the LLM service reads; ``words`` say what each is, in README's table too."""
 
     name = "llm"
 
-    grpc_port: int = setting("HEROSERVE_GRPC_PORT", integer(1, 65535), 9001)
-    http_port: int = setting("HEROSERVE_HTTP_PORT", integer(1, 65535), 8001)
-    metrics_port: int = setting("HEROSERVE_METRICS_PORT", integer(1, 65535), 9101)
-    ray_metrics_port: int = setting("HEROSERVE_RAY_METRICS_PORT", integer(1, 65535), 9103)
-    encoder_target: str = setting("HEROSERVE_ENCODER_TARGET", text, "localhost:9000")
-    encoder_api_key: str = setting("HEROSERVE_ENCODER_API_KEY", text, "", secret=True)
-    encoder_timeout_s: float = setting("HEROSERVE_ENCODER_TIMEOUT_S", real(0, 3600, above=True), 120.0)
-    engine: str = setting("HEROSERVE_ENGINE", choice("transformers"), "transformers")
-    engine_threads: int = setting("HEROSERVE_ENGINE_THREADS", integer(1, 256), 4)
-    newlines: str = setting("HEROSERVE_NEWLINES", choice("every_row", "kept_rows"), "kept_rows")
-    position_ids: str = setting("HEROSERVE_POSITION_IDS", choice("compact", "original"), "compact")
-    max_images: int = setting("HEROSERVE_MAX_IMAGES", integer(1, 64), 1)
-    default_max_tokens: int = setting("HEROSERVE_DEFAULT_MAX_TOKENS", integer(1, 1 << 20), 256)
+    grpc_port: int = own("grpc_port", 9001)
+    http_port: int = own("http_port", 8001)
+    metrics_port: int = own("metrics_port", 9101)
+    ray_metrics_port: int = own("ray_metrics_port", 9103)
+    encoder_target: str = setting(
+        "HEROSERVE_ENCODER_TARGET",
+        text,
+        "localhost:9000",
+        "the encoder's gRPC address; every address it resolves to gets its turn",
+    )
+    encoder_api_key: str = setting("HEROSERVE_ENCODER_API_KEY", text, "", "sent to the encoder", secret=True)
+    encoder_timeout_s: float = setting(
+        "HEROSERVE_ENCODER_TIMEOUT_S",
+        real(0, 3600, above=True),
+        120.0,
+        "longest to wait for the encoder, retries included, in seconds",
+    )
+    engine: EngineName = setting("HEROSERVE_ENGINE", choice(EngineName), "transformers", "what generates")
+    engine_threads: int = setting(
+        "HEROSERVE_ENGINE_THREADS", integer(1, 256), 4, "requests it generates at once, a replica"
+    )
+    max_images: int = setting("HEROSERVE_MAX_IMAGES", integer(1, 64), 1, "images a conversation may hold")
+    default_max_tokens: int = setting(
+        "HEROSERVE_DEFAULT_MAX_TOKENS", integer(1, 1 << 20), 256, "length of an answer when a request names none"
+    )
+    newlines: Newlines = setting(
+        "HEROSERVE_NEWLINES",
+        choice(Newlines),
+        "kept_rows",
+        "newline tokens of every row of the image, or of rows that keep a token",
+    )
+    position_ids: PositionIds = setting(
+        "HEROSERVE_POSITION_IDS",
+        choice(PositionIds),
+        "compact",
+        "tokens numbered one after the other, or as if nothing had been dropped",
+    )

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
 
 import pytest
 import yaml
 
 from services.encoder.settings import EncoderSettings
-from tests.deploy.manifests import ROOT, SERVICES, SETTINGS, Build, Object, dotenv
+from tests.deploy.manifests import ROOT, SERVICES, SETTINGS, Build, Object
 
 COMPOSE = ROOT / "docker-compose.yml"
+# What every container has of its own, whatever the shell says, and what one service has.
+OWN = {
+    "HEROSERVE_GRPC_PORT": None,
+    "HEROSERVE_HTTP_PORT": None,
+    "HEROSERVE_METRICS_PORT": None,
+    "HEROSERVE_RAY_METRICS_PORT": None,
+    "HEROSERVE_HTTP_HOST": None,
+    "HEROSERVE_METRICS_DIR": None,
+    "HEROSERVE_CACHE_URL": "redis://:change-me@redis:6379/0",
+    "HEROSERVE_ENCODER_TARGET": "encoder:9000",
+}
 
 
 def test_compose_agrees(base: Build, production: Build) -> None:
@@ -19,7 +35,7 @@ def test_compose_agrees(base: Build, production: Build) -> None:
     composed = composition()
     for service in SERVICES:
         (version,) = {group.container["image"].rpartition(":")[2] for group in base.workers(service)}
-        known = {item.metadata["variable"] for item in dataclasses.fields(SETTINGS[service])}
+        known = set(_variables(service))
         ports = base.workers(service)[0].ports
         for name, tag in ((service, version), (f"{service}-gpu", f"{version}-cuda")):
             assert composed[name]["image"] == f"heroserve-{service}:{tag}"
@@ -36,6 +52,28 @@ def test_compose_agrees(base: Build, production: Build) -> None:
     pod = production.get("Deployment", "heroserve-redis")["spec"]["template"]["spec"]
     images = {container["name"]: container["image"] for container in pod["containers"]}
     assert images == {"redis": composed["redis"]["image"], "exporter": composed["redis-exporter"]["image"]}
+
+
+@pytest.mark.parametrize("gpu", ["", "-gpu"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_is_set_in_the_shell_reaches_the_container(service: str, gpu: str) -> None:
+    shell = {name: f"shell's {name}" for kind in SERVICES for name in _variables(kind)}
+    environment = composition(**shell)[f"{service}{gpu}"]["environment"]
+    own = {**OWN, "HEROSERVE_DEVICE": "cuda" if gpu else "cpu"}
+    if service == "encoder":
+        # Users have the LLM service's keys; the encoder takes what that service sends.
+        own["HEROSERVE_API_KEYS"] = "shell's HEROSERVE_ENCODER_API_KEY"
+    for name in _variables(service):
+        assert environment.get(name) == own.get(name, shell[name]), name
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_is_set_nowhere_is_the_default(service: str) -> None:
+    environment = composition()[service]["environment"]
+    own = {
+        name: environment[name] for name in ("HEROSERVE_CACHE_URL", "HEROSERVE_ENCODER_TARGET") if name in environment
+    }
+    assert SETTINGS[service].from_env(environment) == SETTINGS[service].from_env({**own, "HEROSERVE_DEVICE": "cpu"})
 
 
 def test_compose_drains_as_long_as_a_request_may_take() -> None:
@@ -81,21 +119,21 @@ def dockerfile(service: str) -> str:
     return (ROOT / f"services/{service}/Dockerfile").read_text()
 
 
-def composition() -> dict[str, Object]:
-    """docker-compose.yml's, filled in from `.env`."""
-    values = dotenv()
-
-    def fill(match: re.Match[str]) -> str:
-        name, _, default = match[1].partition(":-")
-        return values.get(name.partition(":?")[0]) or default
-
-    filled: dict[str, Object] = yaml.safe_load(re.sub(r"\$\{([^}]+)\}", fill, COMPOSE.read_text()))["services"]
-    for service in filled.values():
-        # Compose fills in what YAML has parsed: there blank is a string.
-        service["environment"] = {name: value or "" for name, value in service.get("environment", {}).items()}
-    return filled
+@cache
+def composition(**shell: str) -> dict[str, Object]:
+    """The services of every profile as podman-compose resolves them, from `.env` and what is set in the shell."""
+    command = (Path(sys.executable).parent / "podman-compose", "--dry-run", "--file", COMPOSE, "config")
+    environ = {"PATH": os.environ["PATH"], "COMPOSE_PROFILES": "cpu,gpu", **shell}
+    told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    services: dict[str, Object] = yaml.safe_load(told.stdout)["services"]
+    return services
 
 
 def _aliases(service: Object) -> list[str]:
     aliases: list[str] = service.get("networks", {}).get("default", {}).get("aliases", [])
     return aliases
+
+
+def _variables(service: str) -> list[str]:
+    return [item.metadata["variable"] for item in dataclasses.fields(SETTINGS[service])]

@@ -6,7 +6,10 @@ import dataclasses
 
 import pytest
 
+from services.common import deployment
+from services.common.known import VARIABLES
 from services.common.settings import SettingError, Settings
+from services.common.variable import unknown
 from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
 
@@ -109,6 +112,34 @@ def test_a_setting_error_is_a_value_error():
 
 def test_other_variables_do_not_matter():
     assert LlmSettings.from_env({"HEROSERVE_MODLE": "x", "PATH": "y"}) == LlmSettings()
+
+
+def test_a_misspelt_variable_is_told_with_the_nearest_one():
+    names = [
+        "PATH",
+        "HEROSERVE_MODLE",
+        "HEROSERVE_CACHE_URL",
+        "HEROSERVE_API_KEY",
+        "HEROSERVE_VERSION",
+        "HEROSERVE_XYZ",
+    ]
+    assert list(unknown(names, VARIABLES)) == [
+        "HEROSERVE_MODLE is no setting; did you mean HEROSERVE_MODEL?",
+        "HEROSERVE_XYZ is no setting",
+    ]
+
+
+def test_a_service_warns_of_it_and_starts(monkeypatch, caplog):
+    # Itself: once logs are configured nothing reaches the root, where caplog listens.
+    monkeypatch.setattr(deployment.logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(deployment.logger, "propagate", False)
+    monkeypatch.setenv("HEROSERVE_RETENTON", "0.1")
+    args = {"HEROSERVE_MAX_IMAGE": "2", "HEROSERVE_MAX_IMAGES": "3"}
+    assert deployment.settings(LlmSettings, args).max_images == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "HEROSERVE_MAX_IMAGE is no setting; did you mean HEROSERVE_MAX_IMAGES?",
+        "HEROSERVE_RETENTON is no setting; did you mean HEROSERVE_RETENTION?",
+    ]
 
 
 def test_the_environment_is_read_by_default(monkeypatch):

@@ -1,0 +1,101 @@
+"""One setting: the environment variable it comes from, how its text is read, and what users are told of it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+Parser = Callable[[str], Any]
+
+_PREFIX = "HEROSERVE_"
+
+
+def setting(
+    variable: str, parse: Parser, default: Any, words: str = "", *, shown: str = "", secret: bool = False
+) -> Any:
+    """A dataclass field read from ``variable``.
+
+    `python -m scripts.generate settings` writes README's table of it, and its line in docker-compose.yml.
+
+    Args:
+        variable: HEROSERVE_*.
+        parse: raises ValueError with what is expected.
+        default: what unset or blank means.
+        words: what it is, in Markdown. A choice names its options by itself.
+        shown: what the table says in place of the default, in Markdown.
+        secret: stays out of the settings' repr, and so out of logs.
+    """
+    metadata = {"variable": variable, "parse": parse, "words": words, "shown": shown}
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
+def text(value: str) -> str:
+    return value.strip()
+
+
+def integer(low: int, high: int) -> Parser:
+    """A whole number in [low, high]."""
+
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}")
+        return number
+
+    return parse
+
+
+def real(low: float, high: float, *, above: bool = False) -> Parser:
+    """A number in [low, high], or in (low, high] with ``above``."""
+
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isnan(number) or not low <= number <= high or (above and number == low):
+            raise ValueError(f"expected a number in {'(' if above else '['}{low:g}, {high:g}]")
+        return number
+
+    return parse
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A parser that takes one of a few words."""
+
+    options: tuple[str, ...]
+
+    def __call__(self, value: str) -> str:
+        if value.strip() not in self.options:
+            raise ValueError(f"expected one of {', '.join(self.options)}")
+        return value.strip()
+
+
+def choice(literal: object) -> Choice:
+    """One of the strings of a ``Literal``, which types the field and who takes its value."""
+    return Choice(get_args(literal))
+
+
+def comma_separated(value: str) -> tuple[str, ...]:
+    """Words, blanks dropped."""
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+port = integer(1, 65535)
+
+
+def unknown(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """A line for each HEROSERVE_* variable among ``names`` that is not ``known``, with the nearest one that is."""
+    known = {name.removeprefix(_PREFIX) for name in known}
+    for name in sorted(names):
+        word = name.removeprefix(_PREFIX)
+        if word != name and word not in known:
+            nearest = difflib.get_close_matches(word, sorted(known), 1)
+            yield f"{name} is no setting" + (f"; did you mean {_PREFIX}{nearest[0]}?" if nearest else "")
