@@ -3,7 +3,7 @@
     python -m models.untrained FOLDER
 
 Tests and benchmarks run on it. What it answers means nothing; its config says so, and so do Describe and the CLI.
-The same seed gives the same weights.
+The same seed gives the same weights. No token ends an answer: it is as long as it was asked to be, whatever was drawn.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CORPUS = [
 
 
 def spread(model: torch.nn.Module, factor: float) -> None:
-    """Scale queries and keys up: fresh weights attend evenly, and even scores would hide mistakes in ranking."""
+    """Scale queries and keys: how far apart the scores of what is attended to are."""
     for name, parameter in model.named_parameters():
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             parameter.data.mul_(factor)
@@ -69,7 +69,7 @@ def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
         max_position_embeddings=4096,
         initializer_range=0.2,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=None,
         pad_token_id=tokenizer.pad_token_id,
     )
     config = LlavaNextConfig(
@@ -83,10 +83,12 @@ def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
         heroserve={"trained": False, "note": "random weights; what this model answers means nothing"},
     )
     model = LlavaNextForConditionalGeneration(config).eval()
-    spread(model, 8.0)
+    # Fresh weights attend evenly, and even scores would hide mistakes in ranking.
+    spread(model.model.vision_tower, 8.0)
+    # Far apart, one token is attended to at a time, and which one is the CPU's rounding to say.
+    spread(model.model.language_model, 0.7)
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
     model.save_pretrained(folder)

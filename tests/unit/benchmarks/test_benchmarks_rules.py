@@ -115,7 +115,7 @@ async def test_hero_is_what_the_encoder_serves(
     assert tokens.grid == shown.grid.grid
     rows = np.frombuffer(tokens.features.data, np.float32)
     ours = torch.cat([sight.output.features[tile, kept] for tile, kept in enumerate(map(torch.from_numpy, shown.kept))])
-    assert rows == pytest.approx(ours.numpy().reshape(-1), abs=1e-5)
+    assert rows == pytest.approx(ours.numpy().reshape(-1), abs=1e-4)
 
 
 def test_each_part_that_is_removed_changes_something(

@@ -174,7 +174,10 @@ def request(
 ) -> EncodeRequest:
     image = SentImage(digest=digest) if digest is not None else SentImage(data=data)
     return EncodeRequest(
-        image=image, question=question, budget=Budget(retention=retention, max_visual_tokens=max_tokens), explain=explain
+        image=image,
+        question=question,
+        budget=Budget(retention=retention, max_visual_tokens=max_tokens),
+        explain=explain,
     )
 
 

@@ -25,8 +25,13 @@ def load(folder: Path, **settings: str) -> VisionTower:
     return VisionTower(EncoderSettings(model=str(folder), **settings))
 
 
+def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """But for the order of additions, which depends on how weights lie in memory."""
+    return torch.allclose(one, other, rtol=0, atol=1e-4)
+
+
 def same(one: VisionTower, other: VisionTower) -> bool:
-    return one.encoder_id == other.encoder_id and torch.equal(one.encode(TILES).features, other.encode(TILES).features)
+    return one.encoder_id == other.encoder_id and alike(one.encode(TILES).features, other.encode(TILES).features)
 
 
 @pytest.fixture
@@ -248,7 +253,7 @@ class TestIdentity:
     def test_the_towers_config(self, tower: VisionTower, folder: Path, change: dict[str, object]) -> None:
         edit_json(folder / "config.json", lambda config: config["vision_config"].update(change))
         changed = load(folder)
-        assert not torch.equal(changed.encode(TILES).features, tower.encode(TILES).features)
+        assert not alike(changed.encode(TILES).features, tower.encode(TILES).features)
         assert changed.encoder_id != tower.encoder_id
 
     def test_relevance_preprocessing(self, folder: Path) -> None:
@@ -258,7 +263,7 @@ class TestIdentity:
             folder / "clip" / "preprocessor_config.json", lambda config: config.update(image_mean=[0.1, 0.2, 0.3])
         )
         after = load(folder)
-        assert not torch.equal(after.encode(TILES).embedding, before.encode(TILES).embedding)
+        assert not alike(after.encode(TILES).embedding, before.encode(TILES).embedding)
         assert after.encoder_id != before.encoder_id
 
 
@@ -269,7 +274,7 @@ def test_a_relevance_model_without_safetensors(folder: Path, tower: VisionTower)
     weights.unlink()
     loaded = load(folder)
     assert loaded.encoder_id == tower.encoder_id
-    assert torch.equal(loaded.encode(TILES).embedding, tower.encode(TILES).embedding)
+    assert alike(loaded.encode(TILES).embedding, tower.encode(TILES).embedding)
 
 
 def test_a_bin_file_executes_nothing(folder: Path, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ async def test_kept_tokens(
 
     assert [list(tile.positions) for tile in tokens.tiles] == kept
     assert [tile.index for tile in tokens.tiles] == list(range(len(kept)))
-    assert [tile.importance for tile in tokens.tiles] == pytest.approx([0, *importance.tolist()], abs=1e-6)
+    assert [tile.importance for tile in tokens.tiles] == pytest.approx([0, *importance.tolist()], abs=1e-5)
     assert all(list(tile.positions) == sorted(set(tile.positions)) for tile in tokens.tiles)
 
     plan, grid = tiler.plan(*size), tokens.grid
@@ -161,7 +161,7 @@ async def test_kept_tokens(
     assert (tokens.features.rows, tokens.features.cols) == expected.shape
     assert tokens.features.dtype == tokens.features.FLOAT32
     rows = torch.from_numpy(np.frombuffer(tokens.features.data, "<f4").reshape(expected.shape).copy())
-    torch.testing.assert_close(rows, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(rows, expected, rtol=0, atol=1e-4)
 
     total = int(plan.valid().sum())
     savings = tokens.savings
@@ -272,7 +272,7 @@ async def test_explanation(make: Make, tower: VisionTower, tiler: Tiler, embedde
     terms = importance_terms(saliency_cosines(output.cls), cosines, valid, N, tower.hero)
     for name, expected in zip(("saliency", "relevance", "density"), terms, strict=True):
         told = [getattr(tile.explanation, name) for tile in tokens.tiles[1:]]
-        assert told == pytest.approx(expected.tolist(), abs=1e-6)
+        assert told == pytest.approx(expected.tolist(), abs=1e-5)
         assert sum(told) == pytest.approx(1, abs=1e-4)
     assert not tokens.tiles[0].HasField("explanation")
     assert tokens.tiles[0].importance == 0
@@ -288,7 +288,7 @@ async def test_without_a_relevance_model(untrained: str, make: Make, tiler: Tile
     for question in QUESTIONS:
         tokens = await pipeline.encode(job(question=question, explain=True))
         assert [list(tile.positions) for tile in tokens.tiles] == kept
-        assert [tile.importance for tile in tokens.tiles[1:]] == pytest.approx(importance.tolist(), abs=1e-6)
+        assert [tile.importance for tile in tokens.tiles[1:]] == pytest.approx(importance.tolist(), abs=1e-5)
         assert {tile.explanation.relevance for tile in tokens.tiles[1:]} == {0}
 
 

@@ -58,7 +58,7 @@ def test_equals_clip(untrained: str, embedder: QuestionEmbedder, clip: Any, ques
     expected = torch.nn.functional.normalize(getattr(features, "pooler_output", features)[0], dim=0)
     embedding = embedder.embed(question)
     assert embedding.dtype == np.float32
-    np.testing.assert_allclose(embedding, expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(embedding, expected.numpy(), atol=1e-4)
     assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
 
 

@@ -25,7 +25,7 @@ def test_everything_kept_is_hugging_faces_sequence(model, look, size, newlines):
     seen = look(size)
     prompt = embedded(model, seen, seen.keep_all(), newlines)
     assert prompt.embeddings.shape == seen.full.shape
-    torch.testing.assert_close(prompt.embeddings, seen.full, atol=1e-5, rtol=0)
+    torch.testing.assert_close(prompt.embeddings, seen.full, atol=1e-4, rtol=0)
     assert prompt.position_ids.tolist() == list(range(len(seen.full)))
     assert prompt.next_position == len(seen.full) == len(prompt)
 
@@ -42,7 +42,7 @@ def test_dropped_tokens_leave_the_others_where_they_were(model, look, size, newl
         assert layout.full_length == len(seen.full)
         assert layout.newlines == (seen.ids[left] == -1).sum()
         prompt = embedded(model, seen, keep, newlines)
-        torch.testing.assert_close(prompt.embeddings, seen.full[left], atol=1e-5, rtol=0)
+        torch.testing.assert_close(prompt.embeddings, seen.full[left], atol=1e-4, rtol=0)
         # Every feature is read once, by the index it came with.
         assert sorted(layout.source[layout.source != NEWLINE]) == list(range(tokens.features.rows))
 
@@ -77,7 +77,7 @@ def test_only_the_thumbnail_is_kept(model, look, size, newlines):
     keep[1:] = False
     left = seen.survivors(keep, newlines)
     prompt = embedded(model, seen, keep, newlines, original=True)
-    torch.testing.assert_close(prompt.embeddings, seen.full[left], atol=1e-5, rtol=0)
+    torch.testing.assert_close(prompt.embeddings, seen.full[left], atol=1e-4, rtol=0)
     assert prompt.position_ids.tolist() == left.tolist()
     assert (len(left) == 64) == (newlines == "kept_rows")
 
@@ -88,7 +88,7 @@ def test_nothing_of_the_thumbnail_is_kept(model, look, newlines):
     keep = seen.keep_all()
     keep[0] = False
     prompt = embedded(model, seen, keep, newlines, original=True)
-    torch.testing.assert_close(prompt.embeddings, seen.full[64:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(prompt.embeddings, seen.full[64:], atol=1e-4, rtol=0)
     assert prompt.position_ids.tolist() == list(range(64, len(seen.full)))
 
 
@@ -111,7 +111,7 @@ def test_two_images_stand_where_their_placeholders_do(model, hf, look, ids, orig
             stays.append(np.array([True]))
     left = np.flatnonzero(np.concatenate(stays))
     full = torch.cat(whole)
-    torch.testing.assert_close(prompt.embeddings, full[left], atol=1e-5, rtol=0)
+    torch.testing.assert_close(prompt.embeddings, full[left], atol=1e-4, rtol=0)
     assert prompt.position_ids.dtype == torch.int64
     if original:
         assert prompt.position_ids.tolist() == left.tolist()

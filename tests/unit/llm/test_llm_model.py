@@ -57,6 +57,11 @@ def logits(model: LanguageModel) -> torch.Tensor:
     return model.causal_lm(inputs_embeds=torch.cat([embedded, visual])[None]).logits
 
 
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    """The same weights: not bit for bit, because how tensors lie in memory decides how they are added up."""
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
 def test_no_vision_tower_is_in_memory(model, hf):
     parts = {
         **{f"causal_lm.{name}": p for name, p in model.causal_lm.named_parameters()},
@@ -92,8 +97,8 @@ def test_weights_are_hugging_faces(model, hf):
         ours = model.causal_lm(inputs_embeds=model.embed(torch.tensor([[1, 5, 90, 91]]))).logits
         theirs = hf(input_ids=torch.tensor([[1, 5, 90, 91]])).logits
         rows = torch.randn(7, 64)
-        assert torch.equal(model.project(rows), hf.model.multi_modal_projector(rows))
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+        close(model.project(rows), hf.model.multi_modal_projector(rows))
+    close(ours, theirs)
     assert torch.equal(model.image_newline, hf.model.image_newline)
     assert not model.causal_lm.training
     assert not model._projector.training
@@ -113,12 +118,12 @@ def test_every_way_of_naming_and_sharding(folder, names, model, style, sharded):
     # The shard with the tower is not even there.
     absent = ("model-00003-of-00003.safetensors",) if sharded else ()
     edit(folder, rename=style, shards=shard if sharded else None, absent=absent)
-    assert torch.equal(logits(load(folder)), logits(model))
+    close(logits(load(folder)), logits(model))
 
 
 def test_no_tower_in_the_file_is_no_problem(folder, model):
     edit(folder, rename=lambda name: None if VISION in name else name)
-    assert torch.equal(logits(load(folder)), logits(model))
+    close(logits(load(folder)), logits(model))
 
 
 @pytest.mark.parametrize(
