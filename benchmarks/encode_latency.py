@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def measure(target: str, requests: int) -> None:
         replies = {retention: encode(Image(data=data), retention) for retention in RETENTIONS}
         echo = Echo.__name__
         serve.run(
-            serve.deployment(Echo).bind({k: tokens.SerializeToString() for k, tokens in replies.items()}),
+            serve.deployment()(Echo).bind({k: tokens.SerializeToString() for k, tokens in replies.items()}),
             name=echo,
             route_prefix="/echo",
         )
@@ -129,7 +130,7 @@ def measure(target: str, requests: int) -> None:
         for retention, reply in replies.items():
             for name, image in (("bytes", Image(data=data)), ("digest", Image(digest=digest))):
                 for application in ("encoder", echo):
-                    times = timed(lambda i=image, r=retention, a=application: encode(i, r, a), requests)
+                    times = timed(partial(encode, image, retention, application), requests)
                     what = "echo" if application == echo else "hit"
                     print(row(f"{what}, {name} sent, R = {retention:g}", times, reply.ByteSize()), flush=True)
 
@@ -155,7 +156,7 @@ def main() -> None:
             deploy_encoder(folder, redis, options.tower)
             measure(f"localhost:{port}", options.requests)
         finally:
-            serve.shutdown()
+            serve.shutdown()  # type: ignore[no-untyped-call]
             ray.shutdown()
             redis.stop()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from services.encoder.hero import HeroConfig
 
@@ -65,7 +66,7 @@ def trials(base: HeroConfig, layers: int) -> list[Trial]:
     ]
 
 
-def _trial(factor: str, base: HeroConfig, label: str, **change: object) -> Trial:
+def _trial(factor: str, base: HeroConfig, label: str, **change: Any) -> Trial:
     return Trial(factor, Method(f"{factor} {label}", label, Hero(replace(base, **change))))
 
 

@@ -52,7 +52,9 @@ def _batches(items: Sequence[Forced]) -> list[list[int]]:
 
 
 def _judge(model: LanguageModel, items: Sequence[Forced]) -> list[bool]:
-    embeddings, positions, rows, columns = [], [], [], []
+    embeddings, positions = [], []
+    rows: list[int] = []
+    columns: list[int] = []
     for row, item in enumerate(items):
         prompt, answer = item.prompt, torch.tensor(item.answer, dtype=torch.long, device=model.device)
         embeddings.append(torch.cat([prompt.embeddings, model.embed(answer)]))

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .methods import BLIND, HERO, THUMBNAIL
 from .summary import OVERALL, Values
 
+# How matplotlib draws a line: its keyword arguments.
+Style = dict[str, Any]
+
 # Okabe and Ito's colours, told apart by any eyes; markers tell the same in grey.
-_STYLES = {
+_STYLES: dict[str, Style] = {
     HERO: {"color": "#000000", "marker": "o", "linewidth": 3.0, "markersize": 6.5, "zorder": 10},
     "hired": {"color": "#D55E00", "marker": "s"},
     "last_layer": {"color": "#0072B2", "marker": "^"},
     "uniform": {"color": "#009E73", "marker": "D"},
     "random": {"color": "#CC79A7", "marker": "v"},
 }
-_PARTS = {
+_PARTS: dict[str, Style] = {
     HERO: _STYLES[HERO],
     "no_relevance": {"color": "#D55E00", "marker": "s"},
     "no_saliency": {"color": "#0072B2", "marker": "^"},
@@ -30,19 +35,27 @@ _PARTS = {
     "reference": {"color": "#E69F00", "marker": "P"},
     "original_positions": {"color": "#56B4E9", "marker": "X"},
 }
-_STAR = {"color": "#777777", "marker": "*", "markersize": 9}
-_FLOOR = {"color": "#777777", "linestyle": (0, (1, 2)), "linewidth": 1.3, "zorder": 3}
+_STAR: Style = {"color": "#777777", "marker": "*", "markersize": 9}
+_FLOOR: Style = {"color": "#777777", "linestyle": (0, (1, 2)), "linewidth": 1.3, "zorder": 3}
 _INK, _FAINT = "#333333", "#DDDDDD"
 
 
 def draw(summary: Values, path: Path) -> None:
     """Two large panels (against other rules, against HERO with a part removed), one small one a kind."""
     kinds = [kind for kind in summary["setup"]["questions"] if kind != OVERALL]
-    style = {"font.size": 10, "axes.edgecolor": _INK, "text.color": _INK, "axes.labelcolor": _INK}
-    with mpl.rc_context(style | {"xtick.color": _INK, "ytick.color": _INK}):
+    with mpl.rc_context(
+        {
+            "font.size": 10,
+            "axes.edgecolor": _INK,
+            "text.color": _INK,
+            "axes.labelcolor": _INK,
+            "xtick.color": _INK,
+            "ytick.color": _INK,
+        }
+    ):
         columns = max(len(kinds), 2)
-        figure = Figure(figsize=(2.15 * columns, 8.2), layout="constrained", dpi=150)
-        top, bottom = figure.subfigures(2, 1, height_ratios=[1.9, 1.25])
+        figure = Figure(figsize=(2.15 * columns, 8.2), layout=ConstrainedLayoutEngine(w_pad=0.12), dpi=150)
+        top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.9, 1.25])[:, 0]
         rules, parts = top.subplots(1, 2, sharey=True)
         _panel(rules, summary, OVERALL, _STYLES, "Overall: HERO and other rules")
         _panel(parts, summary, OVERALL, _PARTS, "Overall: HERO with a part removed or changed")
@@ -55,12 +68,11 @@ def draw(summary: Values, path: Path) -> None:
             _panel(axes, summary, kind, _STYLES, f"{kind} ({summary['setup']['questions'][kind]})", few_ticks=True)
         small[0].set_ylabel("right answers, %")
         bottom.supxlabel("visual tokens kept, %", fontsize=10)
-        figure.get_layout_engine().set(w_pad=0.12)
         figure.savefig(path, metadata={"Software": None})
 
 
 def _panel(
-    axes: Axes, summary: Values, group: str, styles: dict[str, dict], title: str, few_ticks: bool = False
+    axes: Axes, summary: Values, group: str, styles: dict[str, Style], title: str, few_ticks: bool = False
 ) -> None:
     retentions = summary["setup"]["retentions"]
     x = [100 * retention for retention in retentions]
@@ -101,7 +113,7 @@ def _thumbnail(axes: Axes, summary: Values, line: Values, mean: float, low: floa
     axes.errorbar([x], [mean], yerr=bars, linestyle="none", capsize=2, elinewidth=1, zorder=6, **_STAR)
 
 
-def _legend(axes: Axes, summary: Values, styles: dict[str, dict]) -> None:
+def _legend(axes: Axes, summary: Values, styles: dict[str, Style]) -> None:
     labels = {line["name"]: line["label"] for line in summary["methods"]}
     handles = [
         Line2D([], [], label=labels[name], **{"linewidth": 1.5, "markersize": 4.5, **look})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import CLIPModel, PreTrainedTokenizerFast
 
@@ -153,9 +154,9 @@ def _answer(
     return reader.loss(images, questions)
 
 
-def _sure(labels: PatchLabels) -> np.ndarray:  # type: ignore[type-arg]
+def _sure(labels: PatchLabels) -> NDArray[np.bool_]:
     """bool [T, N]: patches whose whole content is known; in the thumbnail nobody expects a character."""
     character = labels.character >= 0
     character[0] = True
-    sure: np.ndarray = (labels.color >= 0) & (labels.shape >= 0) & character  # type: ignore[type-arg]
+    sure: NDArray[np.bool_] = (labels.color >= 0) & (labels.shape >= 0) & character
     return sure

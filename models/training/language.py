@@ -61,7 +61,8 @@ class Reader(torch.nn.Module):
 
     @property
     def embedding(self) -> torch.nn.Embedding:
-        return self.language.model.embed_tokens
+        embedding: torch.nn.Embedding = self.language.model.embed_tokens
+        return embedding
 
     def flatten(self, tokens: torch.Tensor, plan: TilePlan) -> torch.Tensor:
         """Tiles' tokens [T, N, D] in the order of LLaVA-NeXT, unpadded, a newline after each row: [n, D]."""

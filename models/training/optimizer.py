@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 
@@ -42,9 +43,9 @@ class Optimizer:
             part.step()
             part.zero_grad(set_to_none=True)
 
-    def state_dict(self) -> list[dict]:  # type: ignore[type-arg]
+    def state_dict(self) -> list[dict[str, Any]]:
         return [part.state_dict() for part in self._parts]
 
-    def load_state_dict(self, states: list[dict]) -> None:  # type: ignore[type-arg]
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         for part, state in zip(self._parts, states, strict=True):
             part.load_state_dict(state)

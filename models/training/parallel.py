@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import distributed
+from torch.multiprocessing.spawn import spawn as spawn_processes
 
 
 def rank() -> int:
@@ -26,7 +27,7 @@ def average_gradients(parameters: Iterable[torch.Tensor]) -> None:
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)
     flat /= distributed.get_world_size()
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+    for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
 
 
@@ -38,7 +39,7 @@ def barrier() -> None:
 
 def spawn(workers: int, port: int, work: Callable[..., None], *arguments: object) -> None:
     """Run ``work(*arguments)`` in so many processes."""
-    torch.multiprocessing.spawn(_begin, (workers, port, work, arguments), workers)
+    spawn_processes(_begin, (workers, port, work, arguments), workers)  # type: ignore[no-untyped-call]
 
 
 def _begin(index: int, workers: int, port: int, work: Callable[..., None], arguments: tuple[object, ...]) -> None:

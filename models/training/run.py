@@ -49,7 +49,7 @@ class Run:
         start = time.monotonic()
         while step < self.steps:
             value, report = loss(step)
-            value.backward()
+            torch.autograd.backward(value)
             average_gradients(optimizer.parameters)
             optimizer.step(step / self.steps)
             step += 1

@@ -23,6 +23,8 @@ _GROUND, _CENTER = "ground", "here"
 class SymbolTable(torch.nn.Module):
     """Token ids of the words; the embeddings stay the language model's."""
 
+    tags: torch.Tensor
+
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         super().__init__()
         for field, words in _WORDS.items():
@@ -34,16 +36,19 @@ class SymbolTable(torch.nn.Module):
         total = torch.zeros((), device=symbols.device)
         for index, field in enumerate(_WORDS):
             value = symbols[..., index]
-            total = total + embedding(getattr(self, field)[value]) * (value > 0)[..., None]
+            word: torch.Tensor = embedding(getattr(self, field)[value])
+            total = total + word * (value > 0)[..., None]
+        tags: torch.Tensor = embedding(self.tags)
         ground = (symbols[..., :3] == 0).all(-1)
-        total = total + embedding(self.tags[0]) * ground[..., None]
-        return total + embedding(self.tags[1]) * (symbols[..., 3] > 0)[..., None]
+        total = total + tags[0] * ground[..., None]
+        return total + tags[1] * (symbols[..., 3] > 0)[..., None]
 
 
 def patch_symbols(labels: PatchLabels) -> NDArray[np.int64]:
     """int64 [T, N, 4]; what a patch leaves unsure it does not say."""
     grids = np.stack([getattr(labels, field) for field in FIELDS], axis=-1)
-    return np.maximum(grids, 0)
+    said: NDArray[np.int64] = np.maximum(grids, 0)
+    return said
 
 
 def list_symbols(scene: Scene, rng: np.random.Generator) -> NDArray[np.int64]:

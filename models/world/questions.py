@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from services.encoder.tiling import TilePlan
 
 from .labels import tile_of
 from .scene import COLORS, SHAPES, Scene, Thing
+
+_Choice = TypeVar("_Choice")
 
 
 @dataclass(frozen=True)
@@ -102,5 +105,5 @@ def _alone(things: tuple[Thing, ...], key: Callable[[Thing], object]) -> list[Th
     return [thing for thing, own in zip(things, keys, strict=True) if keys.count(own) == 1]
 
 
-def _pick(choices, rng: np.random.Generator):  # type: ignore[no-untyped-def]
-    return choices[rng.integers(len(choices))]
+def _pick(choices: Sequence[_Choice], rng: np.random.Generator) -> _Choice:
+    return choices[int(rng.integers(len(choices)))]

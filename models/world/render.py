@@ -55,7 +55,7 @@ def _ground(rng: np.random.Generator, width: int, height: int) -> NDArray[np.flo
     return ground
 
 
-def _paste(canvas: NDArray[np.float32], sprite: NDArray[np.float32], x: int, y: int, shade: np.float32) -> None:
+def _paste(canvas: NDArray[np.float32], sprite: NDArray[np.float64], x: int, y: int, shade: np.float32) -> None:
     height, width = canvas.shape[:2]
     side = sprite.shape[0]
     left, top = x - side // 2, y - side // 2
@@ -68,8 +68,8 @@ def _paste(canvas: NDArray[np.float32], sprite: NDArray[np.float32], x: int, y: 
 
 
 @lru_cache(maxsize=16384)
-def _sprite(color: str, shape: str, character: str, radius: int, turn: int) -> NDArray[np.float32]:
-    """float32 [side, side, 4]: RGB 0..255 and alpha 0..1."""
+def _sprite(color: str, shape: str, character: str, radius: int, turn: int) -> NDArray[np.float64]:
+    """float64 [side, side, 4]: RGB 0..255 and alpha 0..1."""
     side = 2 * radius + 5
     big = side * _SCALE
     image = Image.new("RGBA", (big, big), (*_RGB[color], 0))
