@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# So that an assertion that fails in there tells its values too.
+pytest.register_assert_rewrite("tests.support")
+
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.containers import compose
-from tests.deploy.manifests import SERVICES
-from tests.deploy.prometheus import Api
-from tests.waiting import until
+from tests.support import compose
+from tests.support.manifests import SERVICES
+from tests.support.prometheus import Api
+from tests.support.waiting import until
 
 _PATIENCE_S = 240.0
 

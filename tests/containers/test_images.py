@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.containers.compose import inspect, run
-from tests.deploy.manifests import ROOT, SERVICES, dotenv
+from tests.support.compose import inspect, run
+from tests.support.manifests import ROOT, SERVICES, dotenv
 
 # Of the official base image 0.13 GB.
 _MOST_BYTES = 1.7e9

@@ -10,11 +10,11 @@ import heroserve
 from scripts.stack import PICTURE, QUESTION
 from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
-from tests.containers import pods
-from tests.containers.compose import run
-from tests.containers.pods import Pod, RayService
-from tests.deploy.manifests import KUBERNETES, ROOT, SERVICES, Build, decoded, dotenv, kustomize
-from tests.waiting import until
+from tests.support import pods
+from tests.support.compose import run
+from tests.support.manifests import KUBERNETES, ROOT, SERVICES, Build, decoded, dotenv, kustomize
+from tests.support.pods import Pod, RayService
+from tests.support.waiting import until
 
 _PATIENCE_S = 300.0
 

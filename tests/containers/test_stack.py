@@ -14,11 +14,11 @@ import pytest
 
 import heroserve
 from scripts.stack import PICTURE, QUESTION
-from tests.containers.compose import compose, containers, healthy, inspect, logs, run
-from tests.deploy.manifests import ROOT, SERVICES
-from tests.deploy.prometheus import Api, rules
-from tests.pictures import encoded, picture
-from tests.waiting import until
+from tests.support.compose import compose, containers, healthy, inspect, logs, run
+from tests.support.manifests import ROOT, SERVICES
+from tests.support.pictures import encoded, picture
+from tests.support.prometheus import Api, rules
+from tests.support.waiting import until
 
 COMMAND = str(Path(sys.executable).parent / "heroserve")
 # A scrape every 15 s, rules a minute's rate, and the client's look for new encoders once a minute.

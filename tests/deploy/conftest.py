@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-from tests.deploy import manifests
-from tests.deploy.manifests import KUBERNETES, OVERLAYS, Build
-
-Kustomize = Callable[[Path], Build]
+from tests.support import manifests
+from tests.support.manifests import KUBERNETES, OVERLAYS, Build, Kustomize
 
 
 @pytest.fixture(scope="session")

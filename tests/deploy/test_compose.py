@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from services.encoder.settings import EncoderSettings
-from tests.deploy.manifests import ROOT, SERVICES, SETTINGS, Build, Object
+from tests.support.manifests import ROOT, SERVICES, SETTINGS, Build, Object
 
 COMPOSE = ROOT / "docker-compose.yml"
 # What every container has of its own, whatever the shell says, and what one service has.

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tests.deploy.promql import DASHBOARDS
+from tests.support.promql import DASHBOARDS
 
 BOARDS = [json.loads(path.read_text()) for path in DASHBOARDS]
 PANELS = [pytest.param(panel, id=f"{board['uid']}-{panel['title']}") for board in BOARDS for panel in board["panels"]]

@@ -19,7 +19,7 @@ import pytest
 from packaging.requirements import Requirement
 from readme_renderer import markdown
 
-from tests.deploy.manifests import ROOT
+from tests.support.manifests import ROOT
 
 PUBLISHED = "https://github.com/heroserve/heroserve"
 # By .gitignore.

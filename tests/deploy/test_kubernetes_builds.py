@@ -14,8 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.deploy.conftest import Kustomize
-from tests.deploy.manifests import CUSTOM_KINDS, KUBERNETES, OVERLAYS, Build, Object, combinations, schemas
+from tests.support.manifests import CUSTOM_KINDS, KUBERNETES, OVERLAYS, Build, Kustomize, Object, combinations, schemas
 
 # The oldest and the newest Kubernetes; objects that were fields or kinds of one of them alone fail.
 VERSIONS = ("1.30", "1.37")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.deploy.manifests import Build, Object
+from tests.support.manifests import Build, Object
 
 OWN = "heroserve"
 

@@ -8,7 +8,7 @@ from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
 
 from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
-from tests.deploy.manifests import SERVICES, Build
+from tests.support.manifests import SERVICES, Build
 
 REQUEST_TIMEOUT_S = max(EncoderSettings().request_timeout_s, LlmSettings().request_timeout_s)
 # ray.serve: how long a proxy without replicas drains at least.

@@ -19,7 +19,7 @@ import heroserve
 from services.common import node
 from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
-from tests.deploy.manifests import KUBERNETES, ROOT, SERVICES, SETTINGS, Build, Group, Object, decoded
+from tests.support.manifests import KUBERNETES, ROOT, SERVICES, SETTINGS, Build, Group, Object, decoded
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -10,10 +10,10 @@ import pytest
 import heroserve
 from scripts.redis_server import RedisServer, free_port
 from scripts.stack import Ports, Stack
-from tests.deploy.prometheus import EXPORTERS, Prometheus, process, program, rules, wait_for
-from tests.deploy.promql import DASHBOARDS, everything, read_text, selectors
-from tests.pictures import encoded, picture
-from tests.waiting import until
+from tests.support.pictures import encoded, picture
+from tests.support.prometheus import EXPORTERS, Prometheus, process, program, rules, wait_for
+from tests.support.promql import DASHBOARDS, everything, read_text, selectors
+from tests.support.waiting import until
 
 ALERTS = {rule["alert"] for rule in rules() if "alert" in rule}
 EXPRESSIONS = everything()

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from deploy.grafana.promql import ERRORS
-from tests.deploy.prometheus import FOLDER, ROOT, program, rules
-from tests.deploy.promql import everything, selectors
+from tests.support.prometheus import FOLDER, ROOT, program, rules
+from tests.support.promql import everything, selectors
 
 TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
 ALERTS = [rule for rule in rules() if "alert" in rule]

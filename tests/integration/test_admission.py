@@ -16,7 +16,7 @@ from heroserve.v1.chat_pb2_grpc import VisionChatStub
 from scripts.redis_server import free_port
 from services.common import metrics
 from services.llm.app import build
-from tests.integration.conftest import Services
+from tests.support.services import Services
 
 KEY = "narrow-key"
 APPLICATION = ("application", "narrow")

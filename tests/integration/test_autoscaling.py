@@ -22,9 +22,9 @@ from services.common import deployment, metrics
 from services.encoder.app import build as build_encoder
 from services.llm.app import build as build_llm
 from services.llm.settings import LlmSettings
-from tests.integration.conftest import Services
-from tests.pictures import encoded, picture
-from tests.waiting import until
+from tests.support.pictures import encoded, picture
+from tests.support.services import Services
+from tests.support.waiting import until
 
 # The same for both services.
 SCALING = {

@@ -17,8 +17,8 @@ from heroserve.v1.chat_pb2_grpc import VisionChatStub
 from heroserve.v1.encoder_pb2 import EncodeRequest
 from heroserve.v1.encoder_pb2_grpc import VisionEncoderStub
 from heroserve.v1.tokens_pb2 import Budget, Image
-from tests.integration.conftest import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Services
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
+from tests.support.services import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Services
 
 GOOD = encoded(picture(200, 150), "JPEG")
 

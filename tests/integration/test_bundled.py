@@ -22,7 +22,7 @@ from services.common import metrics
 from services.common.settings import BUNDLED_MODEL
 from services.encoder.app import build as build_encoder
 from services.llm.app import build as build_llm
-from tests.integration.conftest import Services
+from tests.support.services import Services
 
 
 @pytest.fixture(scope="module")

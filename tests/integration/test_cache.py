@@ -13,9 +13,9 @@ import redis as redis_client
 import heroserve
 from heroserve.v1.encoder_pb2 import VisualTokens
 from heroserve.v1.tokens_pb2 import Image
-from tests.integration.conftest import Services
-from tests.pictures import encoded, picture
-from tests.waiting import until
+from tests.support.pictures import encoded, picture
+from tests.support.services import Services
+from tests.support.waiting import until
 
 
 def settled(tokens: VisualTokens) -> bytes:

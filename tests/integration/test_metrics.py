@@ -7,8 +7,8 @@ import urllib.request
 from prometheus_client.parser import text_string_to_metric_families
 
 import heroserve
-from tests.integration.conftest import LLM_REPLICAS, Services
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
+from tests.support.services import LLM_REPLICAS, Services
 
 ENCODER = {
     "heroserve_visual_tokens": {"outcome", "scope"},

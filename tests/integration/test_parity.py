@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 
 import heroserve
 from heroserve.v1.encoder_pb2 import VisualTokens
-from tests.pictures import encoded, picture
 from tests.reference import Reference
+from tests.support.pictures import encoded, picture
 
 QUESTION = "What number is on the sign?"
 SIZES = [

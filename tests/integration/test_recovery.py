@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import heroserve
-from tests.integration.conftest import Services
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
+from tests.support.services import Services
 
 
 def replicas(deployment: str) -> list[int]:

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import heroserve
-from tests.integration.conftest import Services
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
+from tests.support.services import Services
 
 DATA = encoded(picture(320, 240, seed=21))
 

@@ -10,7 +10,6 @@ from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
 from itertools import pairwise
 
-import authors_rules
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -25,6 +24,7 @@ from services.encoder.hero import (
     tile_importance,
     token_budget,
 )
+from tests.support import authors_rules
 
 DEFAULT = HeroConfig()
 BOTH = [DEFAULT, HeroConfig.reference()]

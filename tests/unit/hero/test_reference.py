@@ -13,10 +13,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-import authors_rules
 import pytest
 import torch
-from authors_rules import Image, Selection
 
 from services.encoder.hero import (
     HeroConfig,
@@ -27,6 +25,8 @@ from services.encoder.hero import (
     tile_importance,
     token_budget,
 )
+from tests.support import authors_rules
+from tests.support.authors_rules import Image, Selection
 
 REFERENCE = HeroConfig.reference()
 # Several times the float32 error observed: ~3e-7 on scores, ~3e-6 on shares (cosines are divided by 0.01).

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from llm_parts import InProcessEncoder, Seen, picture, see
 from transformers import AutoTokenizer, LlavaNextForConditionalGeneration, LlavaNextProcessor
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
@@ -18,6 +17,7 @@ from services.llm.engines.transformers import TransformersEngine
 from services.llm.model import LanguageModel
 from services.llm.prompt import PromptBuilder
 from services.llm.settings import LlmSettings
+from tests.support.llm_parts import InProcessEncoder, Seen, picture, see
 
 
 @pytest.fixture(autouse=True, scope="module")

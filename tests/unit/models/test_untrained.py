@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.integration.test_parity import QUESTION, SIZES
-from tests.pictures import picture
 from tests.reference import Reference
+from tests.support.pictures import picture
 
 
 @pytest.fixture(scope="module")

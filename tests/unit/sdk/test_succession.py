@@ -22,7 +22,7 @@ import pytest
 import heroserve
 from heroserve import AsyncClient, Client, RetryPolicy
 from heroserve.v1 import chat_pb2, encoder_pb2
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.2 and /proc/net/tcp"),

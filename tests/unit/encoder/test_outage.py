@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from encoder_parts import Clock
-
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.outage import Outage
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.store import StoreError
+from tests.support.encoder_parts import Clock
 
 
 def test_after_the_pause_one_caller_is_admitted():

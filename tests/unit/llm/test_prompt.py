@@ -6,7 +6,6 @@ import itertools
 import json
 
 import pytest
-from llm_parts import edit, job, picture
 from transformers import LlavaNextProcessor
 
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
@@ -18,6 +17,7 @@ from services.common.settings import SettingError
 from services.llm.assemble import assemble
 from services.llm.prompt import PromptBuilder
 from services.llm.request import parse_request
+from tests.support.llm_parts import edit, job, picture
 
 IMAGE = 3
 ROLES = {"system": Message.SYSTEM, "user": Message.USER, "assistant": Message.ASSISTANT}

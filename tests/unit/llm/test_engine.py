@@ -10,13 +10,13 @@ from contextlib import aclosing
 
 import pytest
 import torch
-from llm_parts import GREEDY, collect, edit
 
 from services.llm.assemble import assemble
 from services.llm.engines.transformers import TransformersEngine
 from services.llm.model import LanguageModel
 from services.llm.request import Sampling
 from services.llm.settings import LlmSettings
+from tests.support.llm_parts import GREEDY, collect, edit
 
 IMAGE = 3
 # Far above what float32 leaves open in logits of about 1 (tests/unit/models), far below what a mistake does.

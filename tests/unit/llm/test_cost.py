@@ -6,13 +6,13 @@ import copy
 
 import pytest
 import torch
-from llm_parts import edit
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache
 
 from services.llm.cost import PromptCost
 from services.llm.model import LanguageModel
 from services.llm.settings import LlmSettings
+from tests.support.llm_parts import edit
 
 
 @torch.inference_mode()

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoder_parts import edit_json, edit_weights, shaken
 from safetensors.torch import load_file
 
 from services.common.settings import SettingError
 from services.encoder.settings import EncoderSettings
 from services.encoder.tower import VisionTower
 from tests.reference import Reference
+from tests.support.encoder_parts import edit_json, edit_weights, shaken
 
 DTYPES = ("float32", "float16", "bfloat16")
 TILES = np.random.default_rng(0).integers(0, 256, (2, 3, 112, 112), dtype=np.uint8)

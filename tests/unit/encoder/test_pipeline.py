@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import redis
 import torch
-from encoder_parts import InProcessTower, counted
 
 from heroserve.v1.encoder_pb2 import VisualTokens
 from scripts.redis_server import RedisServer, free_port
@@ -38,8 +37,9 @@ from services.encoder.request import EncodeJob
 from services.encoder.settings import EncoderSettings
 from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
-from tests.pictures import encoded, picture
 from tests.reference import Reference
+from tests.support.encoder_parts import InProcessTower, counted
+from tests.support.pictures import encoded, picture
 
 N = 64
 SIZES = ((300, 200), (150, 333), (500, 100), (112, 112))

@@ -7,7 +7,6 @@ import hashlib
 from typing import Any
 
 import pytest
-from encoder_parts import InProcessTower
 
 from heroserve.v1.encoder_pb2 import VisualTokens
 from services.common.errors import InvalidArgument
@@ -19,7 +18,8 @@ from services.encoder.request import EncodeJob
 from services.encoder.single_flight import SingleFlight
 from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
-from tests.pictures import encoded, picture
+from tests.support.encoder_parts import InProcessTower
+from tests.support.pictures import encoded, picture
 
 ONE, OTHER = encoded(picture(300, 200)), encoded(picture(300, 200, 1))
 

@@ -6,14 +6,14 @@ import io
 
 import numpy as np
 import pytest
-from encoder_parts import raw_png
 from PIL import Image, ImageOps
 from transformers.image_transforms import convert_to_rgb
 from transformers.image_utils import load_image
 
 from services.common.errors import InvalidArgument
 from services.encoder.image import ImageLimits, decode
-from tests.pictures import encoded, picture
+from tests.support.encoder_parts import raw_png
+from tests.support.pictures import encoded, picture
 
 LIMITS = ImageLimits(max_bytes=20 << 20, max_pixels=50_000_000)
 ORIENTATION = 0x0112

@@ -11,7 +11,6 @@ import zlib
 
 import numpy as np
 import pytest
-from encoder_parts import png_chunk, raw_png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
@@ -25,7 +24,8 @@ from services.common.limits import MAX_QUESTION_CHARS
 from services.encoder.image import ImageLimits, decode
 from services.encoder.request import parse_request
 from services.encoder.tiling import Tiler
-from tests.pictures import encoded, picture
+from tests.support.encoder_parts import png_chunk, raw_png
+from tests.support.pictures import encoded, picture
 
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=50_000_000)
 RGB = picture(50, 40)

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 from ray.autoscaler._private.kuberay.autoscaling_config import _get_ray_resources_from_group_spec
 
-from tests.containers.compose import Failed, inspect, run
-from tests.deploy.manifests import Build, Group, decoded
+from tests.support.compose import Failed, inspect, run
+from tests.support.manifests import Build, Group, decoded
 
 LABEL = "heroserve.test=pods"
 _NETWORK = "heroserve-pods"

@@ -19,7 +19,7 @@ from services.encoder.ranking import rank_images
 from services.encoder.request import EncodeJob
 from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
 

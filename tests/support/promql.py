@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.deploy.prometheus import ROOT, rules
+from tests.support.prometheus import ROOT, rules
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 _SELECTOR = re.compile(r"\b((?:heroserve[:_]|ray_|redis_|up\b)[\w:]*)(?:\{([^}]*)\})?")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import redis
-from encoder_parts import PLAN, Clock, counted, random_image
 
 from scripts.redis_server import RedisServer
 from services.encoder.cache import entry as entries
@@ -18,6 +17,7 @@ from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store, StoreError
 from services.encoder.ranked import Bytes2D
+from tests.support.encoder_parts import PLAN, Clock, counted, random_image
 
 ID, DIGEST = "0" * 32, "f" * 64
 META, ROWS = f"heroserve:{ID}:{DIGEST}:meta", f"heroserve:{ID}:{DIGEST}:rows"

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from encoder_parts import edit_json, edit_weights, shaken
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel, LlavaNextForConditionalGeneration
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
@@ -21,8 +20,9 @@ from services.encoder.settings import EncoderSettings
 from services.encoder.tile_relevance import SharedRelevance
 from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
-from tests.pictures import picture
 from tests.reference import Reference
+from tests.support.encoder_parts import edit_json, edit_weights, shaken
+from tests.support.pictures import picture
 
 # Features are of about 1: far above what the order of additions leaves open, far below what a mistake does.
 TOLERANCE = {"rtol": 0, "atol": 1e-4}

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from llm_parts import edit
 from safetensors.torch import load_file
 from transformers import LlavaNextForConditionalGeneration
 
@@ -15,6 +14,7 @@ from services.common.settings import SettingError
 from services.llm.model import LanguageModel
 from services.llm.prompt import PromptBuilder
 from services.llm.settings import LlmSettings
+from tests.support.llm_parts import edit
 
 VISION = "vision_tower"
 

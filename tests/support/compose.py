@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.manifests import ROOT, SERVICES, dotenv
+from tests.support.manifests import ROOT, SERVICES, dotenv
 
 _PROJECT = "heroserve-test"
 _COMPOSE = str(Path(sys.executable).parent / "podman-compose")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from encoder_parts import PLAN, random_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from services.encoder.cache import entry as entries
 from services.encoder.cache.entry import CorruptEntryError, Entry, build_entry, dump, parse
 from services.encoder.ranked import RankedImage
 from services.encoder.tiling import TilePlan
+from tests.support.encoder_parts import PLAN, random_image
 
 examples = settings(max_examples=80, deadline=None, derandomize=True)
 ARRAYS = ("valid", "stored", "positions", "checksums", "saliency_cos", "relevance")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from llm_parts import SIZES, Seen
 
 from heroserve.v1.encoder_pb2 import Features
 from services.llm.assemble import assemble, unpack
 from services.llm.layout import NEWLINE, lay_out
+from tests.support.llm_parts import SIZES, Seen
 
 IMAGE = 3
 NEWLINES = ["every_row", "kept_rows"]

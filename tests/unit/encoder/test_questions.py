@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from encoder_parts import edit_weights
 from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
 from services.encoder import relevance
 from services.encoder.relevance import QuestionEmbedder
+from tests.support.encoder_parts import edit_weights
 
 QUESTIONS = (
     "What number is on the sign?",

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import redis
-from encoder_parts import Clock
 
 from scripts.redis_server import RedisServer, free_port
 from services.common.settings import SettingError
@@ -19,6 +18,7 @@ from services.encoder.cache.rank_once import open_store
 from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store, StoreError
 from services.encoder.settings import EncoderSettings
+from tests.support.encoder_parts import Clock
 
 TIMEOUT_S = 0.3
 KEY = "0123abcd:feed"

@@ -23,7 +23,7 @@ from services.encoder.settings import EncoderSettings
 from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
 from services.llm.assemble import unpack
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
 

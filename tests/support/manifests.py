@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -118,6 +118,10 @@ class Build:
             if kind == "configMapRef":
                 variables |= self.get("ConfigMap", reference["name"])["data"]
         return variables
+
+
+# Builds a folder.
+Kustomize = Callable[[Path], Build]
 
 
 @cache

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from llm_parts import SIZES, collect, edit, job, picture, png
 from prometheus_client import REGISTRY
 
 from heroserve.v1.chat_pb2 import GenerateResponse
@@ -19,6 +18,7 @@ from services.llm.cost import PromptCost
 from services.llm.engines.transformers import TransformersEngine
 from services.llm.model import LanguageModel
 from services.llm.settings import LlmSettings
+from tests.support.llm_parts import SIZES, collect, edit, job, picture, png
 
 QUESTION = "what is in the picture?"
 

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from encoder_parts import edit_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,7 +19,8 @@ from services.common.errors import InvalidArgument
 from services.common.settings import SettingError
 from services.encoder.tiling import TilePlan, Tiler
 from services.encoder.tower import VisionTower
-from tests.pictures import picture
+from tests.support.encoder_parts import edit_json
+from tests.support.pictures import picture
 
 SIDE, PATCH = 112, 14
 N = (SIDE // PATCH) ** 2
