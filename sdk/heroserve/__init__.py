@@ -3,7 +3,6 @@
 from importlib.metadata import version
 
 from heroserve.aio import AsyncClient
-from heroserve.channel import MAX_MESSAGE_BYTES
 from heroserve.client import Client
 from heroserve.errors import (
     Cancelled,
@@ -21,6 +20,7 @@ from heroserve.errors import (
     Unimplemented,
 )
 from heroserve.images import ImageSource, image_digest
+from heroserve.limits import MAX_MESSAGE_BYTES
 from heroserve.requests import BudgetOptions, GenerateOptions, assistant, generate_request, system, user
 from heroserve.results import Answer, Savings, Timings, Usage
 from heroserve.retry import RetryPolicy

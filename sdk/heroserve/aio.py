@@ -10,14 +10,14 @@ import grpc
 from typing_extensions import Unpack
 
 from heroserve import methods
-from heroserve.aio_rpc import AsyncConnection
 from heroserve.images import ImageSource
 from heroserve.requests import BudgetOptions, GenerateOptions, ask_request, encode_request
 from heroserve.results import Answer
 from heroserve.retry import RetryPolicy
-from heroserve.rpc import Peer
 from heroserve.streams import AsyncStream
 from heroserve.terms import CallOptions, Terms
+from heroserve.transport.aio_rpc import AsyncConnection
+from heroserve.transport.peer import Peer
 from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest
 from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, VisualTokens
 

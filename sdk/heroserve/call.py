@@ -14,9 +14,10 @@ from typing import Generic
 import grpc
 from google.protobuf.message import Message
 
-from heroserve.channel import MAX_MESSAGE_BYTES
+from heroserve import ray_serve
 from heroserve.digests import SentImages, digest_of, images_of
 from heroserve.errors import HeroserveError, InvalidArgument, NotFound, from_status
+from heroserve.limits import MAX_MESSAGE_BYTES
 from heroserve.methods import Request
 from heroserve.retry import RETRYABLE, RetryPolicy
 from heroserve.v1.encoder_pb2 import VisualTokens
@@ -24,10 +25,6 @@ from heroserve.v1.encoder_pb2 import VisualTokens
 # gRPC's own words on either side; it reports this as RESOURCE_EXHAUSTED, which elsewhere means overload.
 _TOO_LARGE = "message larger than max"
 _RESPONSE = "CLIENT: Received"
-# Ray Serve's words while a service comes up or drains: nothing of ours was asked, and it passes.
-_NOT_DEPLOYED = "Application '"
-# And when the process that was answering is gone; its proxy calls that INTERNAL.
-_REPLICA_DIED = "The actor "
 
 
 class Call(Generic[Request]):
@@ -41,7 +38,7 @@ class Call(Generic[Request]):
 
     def __init__(
         self,
-        application: str,
+        route: tuple[str, str],
         request: Request,
         *,
         timeout_s: float,
@@ -58,7 +55,7 @@ class Call(Generic[Request]):
         self._answered = False
         self.request_id = request_id or uuid.uuid4().hex
         self.metadata: tuple[tuple[str, str], ...] = (
-            ("application", application),
+            route,
             ("request_id", self.request_id),
             *trace,
         )
@@ -111,10 +108,8 @@ class Call(Generic[Request]):
         details = failure.details() or ""
         if _TOO_LARGE in details and _RESPONSE not in details:
             return InvalidArgument(f"image.data: {details}", request_id=self.request_id)
-        if failure.code() is grpc.StatusCode.NOT_FOUND and details.startswith(_NOT_DEPLOYED):
-            return from_status(grpc.StatusCode.UNAVAILABLE, f"starting or stopping: {details}", self.request_id)
-        if failure.code() is grpc.StatusCode.INTERNAL and details.startswith(_REPLICA_DIED):
-            return from_status(grpc.StatusCode.UNAVAILABLE, "a replica died while it served this", self.request_id)
+        if reason := ray_serve.unavailable(failure.code(), details):
+            return from_status(grpc.StatusCode.UNAVAILABLE, reason, self.request_id)
         return from_status(failure.code(), details, self.request_id)
 
     def _remaining_s(self) -> float:

@@ -13,9 +13,10 @@ from heroserve.images import ImageSource
 from heroserve.requests import BudgetOptions, GenerateOptions, ask_request, encode_request
 from heroserve.results import Answer
 from heroserve.retry import RetryPolicy
-from heroserve.rpc import Connection, Peer
 from heroserve.streams import Stream
 from heroserve.terms import CallOptions, Terms
+from heroserve.transport.peer import Peer
+from heroserve.transport.rpc import Connection
 from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest
 from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, VisualTokens
 

@@ -6,8 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from heroserve.channel import MAX_MESSAGE_BYTES
 from heroserve.errors import ImageError
+from heroserve.limits import MAX_MESSAGE_BYTES
 from heroserve.v1.tokens_pb2 import Image
 
 # A path, the encoded file itself, or a message ready to send (perhaps holding only a digest).

@@ -20,14 +20,12 @@ class Method(Generic[Request, Response]):
 
     Attributes:
         service, name: as in the proto.
-        application: the Ray Serve application behind it; several share one proxy, and this tells them apart.
         request, response: the message classes.
         streams: whether the response is a stream.
     """
 
     service: str
     name: str
-    application: str
     request: type[Request]
     response: type[Response]
     streams: bool = False
@@ -41,7 +39,7 @@ class Method(Generic[Request, Response]):
 _CHAT = "heroserve.v1.VisionChat"
 _ENCODER = "heroserve.v1.VisionEncoder"
 
-GENERATE = Method(_CHAT, "Generate", "llm", GenerateRequest, GenerateResponse, streams=True)
-DESCRIBE = Method(_CHAT, "Describe", "llm", DescribeChatRequest, ChatDescription)
-ENCODE = Method(_ENCODER, "Encode", "encoder", EncodeRequest, VisualTokens)
-DESCRIBE_ENCODER = Method(_ENCODER, "Describe", "encoder", DescribeEncoderRequest, EncoderDescription)
+GENERATE = Method(_CHAT, "Generate", GenerateRequest, GenerateResponse, streams=True)
+DESCRIBE = Method(_CHAT, "Describe", DescribeChatRequest, ChatDescription)
+ENCODE = Method(_ENCODER, "Encode", EncodeRequest, VisualTokens)
+DESCRIBE_ENCODER = Method(_ENCODER, "Describe", DescribeEncoderRequest, EncoderDescription)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 
-from heroserve.aio_rpc import AsyncResponses
 from heroserve.errors import Internal
 from heroserve.results import Answer
-from heroserve.rpc import Responses
+from heroserve.transport.aio_rpc import AsyncResponses
+from heroserve.transport.rpc import Responses
 from heroserve.v1.chat_pb2 import GenerateRequest, GenerateResponse
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import threading
 import time
@@ -16,7 +15,7 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig
 
 import heroserve
-from heroserve import methods
+from heroserve import ray_serve
 from scripts.redis_server import free_port
 from services.common import deployment, metrics
 from services.encoder.app import build as build_encoder
@@ -146,9 +145,8 @@ def scaled(services: Services, untrained: str, tmp_path_factory: pytest.TempPath
     llm = build_llm({**arguments("llm"), "HEROSERVE_ENGINE_THREADS": "1", "HEROSERVE_ENCODER_TARGET": services.grpc})
     with pytest.MonkeyPatch.context() as patch:
         # The SDK asks for the session's two by their names.
-        for name in ("ENCODE", "GENERATE"):
-            method = getattr(methods, name)
-            patch.setattr(methods, name, dataclasses.replace(method, application=f"scaled-{method.application}"))
+        for service, application in ray_serve.APPLICATIONS.items():
+            patch.setitem(ray_serve.APPLICATIONS, service, f"scaled-{application}")
         try:
             serve.run(encoder, name="scaled-encoder", route_prefix="/scaled-encoder")
             serve.run(llm, name="scaled-llm", route_prefix="/scaled-llm")

@@ -1,6 +1,7 @@
 """The client is light: none of the serving packages is imported, whatever is installed; and its types can be read."""
 
 import inspect
+import pathlib
 import subprocess
 import sys
 import typing
@@ -47,3 +48,9 @@ METHODS = [
 def test_type_hints_can_be_read(public):
     """Tools that make forms or schemas of functions do; what is imported for a type checker alone is not there then."""
     assert typing.get_type_hints(public).keys() >= inspect.signature(public).parameters.keys() - {"self"}
+
+
+def test_what_decides_knows_nothing_of_what_moves_bytes():
+    sources = pathlib.Path(heroserve.__file__).parent.glob("*.py")
+    users = {source.name for source in sources if "heroserve.transport" in source.read_text()}
+    assert users == {"client.py", "aio.py", "streams.py"}

@@ -1,6 +1,8 @@
 """Every RPC of the wire contract has its wrapper, and all go out the same way."""
 
+import inspect
 import itertools
+import math
 import pathlib
 
 import grpc
@@ -8,7 +10,8 @@ import pytest
 from google.protobuf import message_factory
 
 import heroserve
-from heroserve import call, channel, methods
+from heroserve import call, methods
+from heroserve.transport import channel
 from heroserve.v1 import chat_pb2, encoder_pb2
 
 RPCS = {
@@ -50,7 +53,7 @@ def test_every_rpc_has_a_wrapper_that_uses_the_choke_point(client, peer, monkeyp
 
 
 def test_no_other_file_makes_an_rpc():
-    sources = pathlib.Path(heroserve.__file__).parent.glob("*.py")
+    sources = [path for path in pathlib.Path(heroserve.__file__).parent.rglob("*.py") if path.parent.name != "v1"]
     makers = {s.name for s in sources if any(f".{kind}(" in s.read_text() for kind in ("unary_unary", "unary_stream"))}
     assert makers == {"rpc.py", "aio_rpc.py"}
 
@@ -222,6 +225,15 @@ def test_a_closed_client_says_so(connect, peer):
 
 
 def test_the_key_is_not_shown():
-    from heroserve.rpc import Peer
+    from heroserve.transport.peer import Peer
 
     assert "s3cret" not in repr(Peer("a:1", "s3cret", False, 1.0, heroserve.RetryPolicy(), 60.0))
+
+
+@pytest.mark.parametrize("kind", [heroserve.Client, heroserve.AsyncClient])
+def test_ages_of_connections(kind):
+    assert inspect.signature(kind).parameters["max_connection_age_s"].default == 60
+    for age in (0, -1, math.nan, -math.inf):
+        with pytest.raises(ValueError, match="max_connection_age_s"):
+            kind(max_connection_age_s=age)
+    kind(max_connection_age_s=math.inf)

@@ -7,8 +7,7 @@ import re
 
 import grpc
 
-# Largest request or response in bytes; the services refuse more as well.
-MAX_MESSAGE_BYTES = 64 << 20
+from heroserve.limits import MAX_MESSAGE_BYTES
 
 OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

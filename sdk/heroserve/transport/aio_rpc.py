@@ -12,9 +12,10 @@ import grpc
 from heroserve.call import Call
 from heroserve.errors import Cancelled
 from heroserve.methods import Method, Request, Response
-from heroserve.rpc import Peer
-from heroserve.succession import AsyncChannels, Lease
 from heroserve.terms import Terms
+from heroserve.transport.aio_channels import AsyncChannels
+from heroserve.transport.peer import Peer
+from heroserve.transport.rotation import Lease
 
 
 class AsyncConnection:

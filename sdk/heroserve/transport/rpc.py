@@ -5,50 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Generic
 
 import grpc
 
 from heroserve.call import Call
-from heroserve.channel import address
-from heroserve.digests import SentImages
 from heroserve.errors import Cancelled
 from heroserve.methods import Method, Request, Response
-from heroserve.retry import RetryPolicy
-from heroserve.succession import Channels, Lease
 from heroserve.terms import Terms
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A service to call, and how. Raises ValueError for a target that is not HOST:PORT, or an age not above 0."""
-
-    target: str
-    api_key: str | None = field(repr=False)
-    tls: bool | grpc.ChannelCredentials
-    timeout_s: float
-    retry: RetryPolicy
-    max_connection_age_s: float
-    sent: SentImages = field(default_factory=SentImages)
-
-    def __post_init__(self) -> None:
-        address(self.target)
-        if not self.max_connection_age_s > 0:  # nor is NaN
-            raise ValueError(f"max_connection_age_s must be more than 0, not {self.max_connection_age_s}")
-
-    def call(self, method: Method[Request, Response], request: Request, terms: Terms) -> Call[Request]:
-        """A new call; its deadline starts now."""
-        return Call(
-            method.application,
-            request,
-            timeout_s=self.timeout_s if terms.timeout_s is None else terms.timeout_s,
-            retry=self.retry,
-            api_key=self.api_key,
-            sent=self.sent,
-            request_id=terms.request_id,
-            trace=terms.trace.items(),
-        )
+from heroserve.transport.channels import Channels
+from heroserve.transport.peer import Peer
+from heroserve.transport.rotation import Lease
 
 
 class Connection:

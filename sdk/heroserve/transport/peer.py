@@ -1,0 +1,46 @@
+"""Whom to call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import grpc
+
+from heroserve import ray_serve
+from heroserve.call import Call
+from heroserve.digests import SentImages
+from heroserve.methods import Method, Request, Response
+from heroserve.retry import RetryPolicy
+from heroserve.terms import Terms
+from heroserve.transport.channel import address
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A service to call, and how. Raises ValueError for a target that is not HOST:PORT, or an age not above 0."""
+
+    target: str
+    api_key: str | None = field(repr=False)
+    tls: bool | grpc.ChannelCredentials
+    timeout_s: float
+    retry: RetryPolicy
+    max_connection_age_s: float
+    sent: SentImages = field(default_factory=SentImages)
+
+    def __post_init__(self) -> None:
+        address(self.target)
+        if not self.max_connection_age_s > 0:  # nor is NaN
+            raise ValueError(f"max_connection_age_s must be more than 0, not {self.max_connection_age_s}")
+
+    def call(self, method: Method[Request, Response], request: Request, terms: Terms) -> Call[Request]:
+        """A new call; its deadline starts now."""
+        return Call(
+            ray_serve.route(method.service),
+            request,
+            timeout_s=self.timeout_s if terms.timeout_s is None else terms.timeout_s,
+            retry=self.retry,
+            api_key=self.api_key,
+            sent=self.sent,
+            request_id=terms.request_id,
+            trace=terms.trace.items(),
+        )
