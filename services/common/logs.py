@@ -1,28 +1,117 @@
-"""Logs of our own modules to stderr; Ray forwards a replica's to its driver."""
+"""Log lines of our own modules, to stderr: JSON for machines, text for people, each with the request's id."""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import sys
+from datetime import datetime, timezone
+from typing import Any
 
+from services.common import context
 from services.common.errors import Internal, ServiceError
 
-_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+FORMATS = ("auto", "json", "text")
+VARIABLE = "HEROSERVE_LOG_FORMAT"
+_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def configure(level: str) -> None:
-    """Set up this process's ``services`` logger; calling it again changes only the level."""
+def configure(level: str, form: str = "auto") -> None:
+    """Set up this process's ``services`` logger; calling it again changes level and format.
+
+    Args:
+        level: DEBUG, INFO, WARNING or ERROR.
+        form: json, text, or auto: text where stderr is a terminal, else JSON.
+    """
     root = logging.getLogger("services")
     root.setLevel(level)
+    root.propagate = False
     if not root.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(_FORMAT))
-        root.addHandler(handler)
-        root.propagate = False
-        logging.getLogger("ray.serve").addFilter(_is_not_refusal)
+        root.addHandler(logging.StreamHandler())
+    for handler in root.handlers:
+        handler.setFormatter(JsonFormatter() if resolve(form) == "json" else TextFormatter())
+    quiet_refusals()
+
+
+def resolve(form: str) -> str:
+    """``json`` or ``text``, by what this process's stderr is."""
+    if form != "auto":
+        return form
+    return "text" if sys.stderr.isatty() else "json"
+
+
+def settle() -> None:
+    """Decide the format here: the replicas' own stderr is never a terminal, though their lines end up on this one's."""
+    os.environ[VARIABLE] = resolve(os.environ.get(VARIABLE, "").strip() or "auto")
+
+
+def quiet_refusals() -> None:
+    """Ray Serve writes a traceback for every stream that ends with an error; a caller's mistake needs none."""
+    logging.getLogger("ray.serve").addFilter(_is_not_refusal)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line.
+
+    Its keys: ``time``, ``level``, ``logger``, ``message``, ``request_id`` (of a batch ``request_ids``), those of
+    ``extra``, and ``exception`` with its traceback.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_requests(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """The same for people: one line, ``name=value`` behind the message; a traceback below it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        fields = _flat({**_requests(), **_extra(record)})
+        return " ".join([super().formatMessage(record), *(f"{name}={_word(value)}" for name, value in fields.items())])
+
+
+def _requests() -> dict[str, Any]:
+    names = context.ids()
+    if len(names) > 1:
+        return {"request_ids": list(names)}
+    return {"request_id": names[0]} if names and names[0] else {}
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _flat(fields: dict[str, Any]) -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            flat.update({f"{name}.{key}": inner for key, inner in _flat(value).items()})
+        else:
+            flat[name] = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+    return flat
+
+
+def _word(value: Any) -> str:
+    """A value as one word, quoted where it is several."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if text and text.isprintable() and not set(text) & set(' "') else json.dumps(text)
 
 
 def _is_not_refusal(record: logging.LogRecord) -> bool:
-    """Ray Serve logs a traceback for every stream that ends with an error; a caller's mistake needs none."""
     error = record.exc_info[1] if record.exc_info else None
     cause = getattr(error, "original_exception", error)
     return not isinstance(cause, ServiceError) or isinstance(cause, Internal)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _OBJECT_STORE_BYTES = 256 << 20
 # Both, because a proxy's services are fixed when Serve starts, and two applications may share one Serve.
 SERVICERS = (
-    "heroserve.v1.encoder_pb2_grpc.add_VisionEncoderServicer_to_server",
-    "heroserve.v1.chat_pb2_grpc.add_VisionChatServicer_to_server",
+    "services.common.ingress.add_encoder",
+    "services.common.ingress.add_chat",
 )
 
 logger = logging.getLogger(__name__)

@@ -17,10 +17,12 @@ from ray.serve import Application
 from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
 
+from heroserve import methods
 from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
 from services.common import deployment
 from services.common.checkpoint import Checkpoint
-from services.common.rpc import RpcGate
+from services.common.gate import Gate
+from services.common.grpc_call import GrpcCall
 from services.encoder import metrics
 from services.encoder.cache.rank_once import RankOnceCache, open_store
 from services.encoder.image import ImageLimits
@@ -96,7 +98,7 @@ class EncoderDeployment:
         deployment.start_replica(settings)
         self._settings = settings
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
-        self._gate = RpcGate(settings.api_keys, metrics.REQUESTS)
+        self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
         source = Checkpoint(settings.model, "HEROSERVE_MODEL")
         config = source.llava_next()
         tiler = Tiler.of(source)
@@ -137,13 +139,14 @@ class EncoderDeployment:
             job = parse_request(request, self._limits, self._settings.retention)
             return await self._pipeline.encode(job)
 
-        return await self._gate.unary(grpc_context, answer, VisualTokens())
+        return await self._gate.unary(GrpcCall(methods.ENCODE.path, grpc_context), answer, VisualTokens())
 
     async def Describe(self, request: DescribeEncoderRequest, grpc_context: RayServegRPCContext) -> EncoderDescription:
         async def answer() -> EncoderDescription:
             return self._description
 
-        return await self._gate.unary(grpc_context, answer, EncoderDescription())
+        call = GrpcCall(methods.DESCRIBE_ENCODER.path, grpc_context)
+        return await self._gate.unary(call, answer, EncoderDescription())
 
 
 def build(args: dict[str, str] | None = None) -> Application:

@@ -9,10 +9,12 @@ from importlib.metadata import version
 from ray.serve import Application
 from ray.serve.grpc_util import RayServegRPCContext
 
+from heroserve import methods
 from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest, GenerateResponse
 from services.common import deployment
 from services.common.checkpoint import Checkpoint
-from services.common.rpc import RpcGate
+from services.common.gate import Gate
+from services.common.grpc_call import GrpcCall
 from services.llm import metrics
 from services.llm.chat import ChatPipeline
 from services.llm.encoder_client import EncoderClient
@@ -29,7 +31,7 @@ class ChatDeployment:
     def __init__(self, settings: LlmSettings) -> None:
         deployment.start_replica(settings)
         self._settings = settings
-        self._gate = RpcGate(settings.api_keys, metrics.REQUESTS)
+        self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
         source = Checkpoint(settings.model, "HEROSERVE_MODEL")
         model = LanguageModel(settings)
         self._engine = TransformersEngine(model, settings.engine_threads)
@@ -50,7 +52,7 @@ class ChatDeployment:
     async def Generate(
         self, request: GenerateRequest, grpc_context: RayServegRPCContext
     ) -> AsyncIterator[GenerateResponse]:
-        with self._gate.guard(grpc_context):
+        with self._gate.guard(GrpcCall(methods.GENERATE.path, grpc_context)):
             job = parse_request(request, self._settings.max_images)
             async with aclosing(self._pipeline.generate(job)) as responses:  # type: ignore[type-var]
                 async for response in responses:
@@ -65,7 +67,7 @@ class ChatDeployment:
                 description.encoder.CopyFrom(encoder)
             return description
 
-        return await self._gate.unary(grpc_context, answer, ChatDescription())
+        return await self._gate.unary(GrpcCall(methods.DESCRIBE.path, grpc_context), answer, ChatDescription())
 
     def check_health(self) -> None:
         """Fails, and has the replica replaced, when the engine can't generate."""

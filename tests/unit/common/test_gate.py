@@ -1,10 +1,12 @@
-"""The gate in front of every handler: keys, statuses, counts, and what a caller is told of a bug."""
+"""The gate in front of every handler: keys, statuses, counts, the log line, and what a caller is told of a bug."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import pickle
+import time
 
 import grpc
 import pytest
@@ -14,8 +16,9 @@ from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.grpc_util import RayServegRPCContext
 
-from services.common import errors
-from services.common.rpc import RpcGate, as_service_error
+from services.common import context, errors
+from services.common.gate import Gate, as_service_error
+from services.common.grpc_call import GrpcCall
 
 STATUSES = {
     errors.NotFound("gone"): "NOT_FOUND",
@@ -28,8 +31,8 @@ STATUSES = {
 }
 
 
-class Call:
-    """What Serve's gRPC proxy sees of an RPC."""
+class Serves:
+    """Serve's context of an RPC."""
 
     def __init__(self, metadata=()) -> None:
         self.metadata = list(metadata)
@@ -46,10 +49,26 @@ class Call:
         self.details = details
 
 
-class Gate(RpcGate):
-    def __init__(self, *keys: str) -> None:
+class Call(GrpcCall):
+    """An RPC, and what becomes of it."""
+
+    def __init__(self, metadata=()) -> None:
+        self.serves = Serves(metadata)
+        super().__init__("/pkg.Service/Method", self.serves)
+
+    @property
+    def code(self):
+        return self.serves.code
+
+    @property
+    def details(self):
+        return self.serves.details
+
+
+class CountingGate(Gate):
+    def __init__(self, *keys: str, timeout_s: float = 300) -> None:
         self.counter = Counter("requests", "", ["code"], registry=CollectorRegistry())
-        super().__init__(keys, self.counter)
+        super().__init__(keys, self.counter, timeout_s)
 
     @property
     def counts(self) -> dict[str, float]:
@@ -73,7 +92,7 @@ def failing(error: BaseException):
 
 
 def test_the_stand_in_has_the_faces_of_serves_context():
-    assert all(hasattr(RayServegRPCContext, name) for name in vars(Call) if not name.startswith("_"))
+    assert all(hasattr(RayServegRPCContext, name) for name in vars(Serves) if not name.startswith("_"))
 
 
 def test_every_service_error_is_in_this_table():
@@ -83,7 +102,7 @@ def test_every_service_error_is_in_this_table():
 
 @pytest.mark.parametrize("error", STATUSES, ids=lambda error: type(error).__name__)
 async def test_a_unary_failure_is_a_status_and_an_empty_message(error):
-    gate, call, empty = Gate(), Call(), object()
+    gate, call, empty = CountingGate(), Call(), object()
     assert await gate.unary(call, failing(error), empty) is empty
     assert (call.code.name, call.details) == (STATUSES[error], str(error))
     assert gate.counts == {STATUSES[error]: 1}
@@ -91,7 +110,7 @@ async def test_a_unary_failure_is_a_status_and_an_empty_message(error):
 
 @pytest.mark.parametrize("error", STATUSES, ids=lambda error: type(error).__name__)
 def test_a_streams_failure_is_a_status_and_leaves_as_it_is(error):
-    gate, call = Gate(), Call()
+    gate, call = CountingGate(), Call()
     with pytest.raises(type(error)) as raised, gate.guard(call):
         raise error
     assert raised.value is error
@@ -100,7 +119,7 @@ def test_a_streams_failure_is_a_status_and_leaves_as_it_is(error):
 
 
 async def test_success_is_counted_and_sets_nothing():
-    gate, call, reply = Gate(), Call(), object()
+    gate, call, reply = CountingGate(), Call(), object()
 
     async def answer():
         return reply
@@ -116,8 +135,8 @@ async def test_success_is_counted_and_sets_nothing():
     "bug", [RuntimeError("secret: /models/x"), KeyError("secret"), AssertionError("secret"), ValueError("secret")]
 )
 async def test_a_bug_is_logged_and_not_told(bug, caplog):
-    gate, call, empty = Gate(), Call(), object()
-    with caplog.at_level(logging.ERROR, "services.common.rpc"):
+    gate, call, empty = CountingGate(), Call(), object()
+    with caplog.at_level(logging.ERROR, "services.common.gate"):
         assert await gate.unary(call, failing(bug), empty) is empty
     assert call.code == grpc.StatusCode.INTERNAL
     assert "secret" not in call.details
@@ -127,7 +146,7 @@ async def test_a_bug_is_logged_and_not_told(bug, caplog):
 
 
 def test_a_streams_bug_does_not_leave_with_its_cause(caplog):
-    with pytest.raises(errors.Internal) as raised, Gate().guard(Call()):
+    with pytest.raises(errors.Internal) as raised, CountingGate().guard(Call()):
         raise RuntimeError("secret")
     assert "secret" not in str(raised.value)
     # Serve would print what it was raised from.
@@ -135,28 +154,106 @@ def test_a_streams_bug_does_not_leave_with_its_cause(caplog):
     assert raised.value.__cause__ is None
 
 
-async def test_a_callers_mistake_is_not_logged(caplog):
+@pytest.mark.parametrize("error", [error for error in STATUSES if not isinstance(error, errors.Internal)], ids=repr)
+async def test_a_refusal_is_one_warning_without_a_traceback(error, caplog):
     with caplog.at_level(logging.DEBUG):
-        await Gate().unary(Call(), failing(errors.InvalidArgument("a", "b")), None)
-    assert not caplog.records
+        await CountingGate().unary(Call(), failing(error), None)
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info, record.code) == ("WARNING", None, STATUSES[error])
+    assert record.detail == error.message
+
+
+async def test_a_request_that_ends_well_is_one_line_with_its_facts(caplog):
+    async def answer():
+        request = context.current()
+        with request.stages.time("tower"):
+            request.note(tokens={"total": 9, "kept": 2}, cache="miss")
+        return "reply"
+
+    with caplog.at_level(logging.DEBUG):
+        await CountingGate().unary(Call(), answer, None)
+    (record,) = caplog.records
+    assert record.levelname == "INFO"
+    assert (record.method, record.code) == ("pkg.Service/Method", "OK")
+    assert record.seconds.keys() == {"total", "tower"}
+    assert 0 <= record.seconds["tower"] <= record.seconds["total"]
+    assert (record.tokens, record.cache) == ({"total": 9, "kept": 2}, "miss")
+
+
+async def test_what_a_caller_breaks_off_is_no_warning(caplog):
+    with caplog.at_level(logging.DEBUG), pytest.raises(asyncio.CancelledError):
+        await CountingGate().unary(Call(), failing(asyncio.CancelledError()), None)
+    (record,) = caplog.records
+    assert (record.levelname, record.code) == ("INFO", "CANCELLED")
+
+
+def test_the_callers_id_is_the_requests():
+    with CountingGate().guard(Call([("request_id", "of-the-caller:1")])) as request:
+        assert request.id == "of-the-caller:1"
+        assert context.current() is request
+        assert context.ids() == ("of-the-caller:1",)
+    assert context.ids() == ()
+
+
+@pytest.mark.parametrize("sent", ["", " ", "two words", "x" * 129, "new\nline", "ключ", b"bytes", "tab\t"], ids=repr)
+def test_an_id_that_no_log_should_hold_is_replaced(sent):
+    seen = set()
+    for _ in range(2):
+        with CountingGate().guard(Call([("request_id", sent)])) as request:
+            seen.add(request.id)
+    assert sent not in seen
+    assert len(seen) == 2
+    assert all(len(name) == 32 for name in seen)
+
+
+@pytest.mark.parametrize(("left_s", "most_s"), [(5, 5), (1000, 300), (None, 300), ("nonsense", 300), (math.nan, 300)])
+def test_a_deadline_is_the_callers_or_the_services_own(left_s, most_s):
+    sent = time.time() + left_s if isinstance(left_s, (int, float)) else left_s
+    metadata = [] if left_s is None else [("heroserve-deadline", str(sent))]
+    with CountingGate().guard(Call(metadata)) as request:
+        assert most_s - 1 < request.remaining_s <= most_s
+
+
+async def test_behind_its_deadline_nothing_runs(caplog):
+    ran = []
+
+    async def answer():
+        ran.append(True)
+
+    gate, call = CountingGate(), Call([("heroserve-deadline", str(time.time() - 1))])
+    assert await gate.unary(call, answer, "empty") == "empty"
+    assert not ran
+    assert call.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert gate.counts == {"DEADLINE_EXCEEDED": 1}
+    assert caplog.records[-1].levelname == "WARNING"
+
+
+@pytest.mark.parametrize("headers", [{}, {"tracestate": "a=1"}])
+def test_a_callers_trace_is_where_the_request_belongs(headers):
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with CountingGate().guard(Call([("traceparent", parent), *headers.items()])) as request:
+        assert request.trace.headers == {"traceparent": parent, **headers}
+        assert context.origin() == context.Origin(request.id, request.trace)
+    with CountingGate().guard(Call([("traceparent", "nonsense"), *headers.items()])) as request:
+        assert request.trace is None
 
 
 async def test_a_cancelled_unary_is_counted_and_goes_on():
-    gate, call = Gate(), Call()
+    gate, call = CountingGate(), Call()
     with pytest.raises(asyncio.CancelledError):
         await gate.unary(call, failing(asyncio.CancelledError()), None)
     assert (gate.counts, call.code) == ({"CANCELLED": 1}, None)
 
 
 def test_a_cancelled_stream_is_counted_and_goes_on():
-    gate, call = Gate(), Call()
+    gate, call = CountingGate(), Call()
     with pytest.raises(asyncio.CancelledError), gate.guard(call):
         raise asyncio.CancelledError
     assert (gate.counts, call.code) == ({"CANCELLED": 1}, None)
 
 
 async def test_a_stream_that_is_closed_early_is_no_success():
-    gate = Gate()
+    gate = CountingGate()
 
     async def handler():
         with gate.guard(Call()):
@@ -191,7 +288,7 @@ async def test_a_stream_that_is_closed_early_is_no_success():
     ids=str,
 )
 async def test_without_a_valid_key_nothing_runs(metadata):
-    gate, call, ran = Gate("s3cret", "other"), Call(metadata), []
+    gate, call, ran = CountingGate("s3cret", "other"), Call(metadata), []
 
     async def answer():
         ran.append(True)
@@ -209,7 +306,7 @@ async def test_without_a_valid_key_nothing_runs(metadata):
 
 @pytest.mark.parametrize("value", ["Bearer s3cret", "bearer s3cret", "BEARER other", "Bearer schlüssel-ключ"])
 async def test_any_of_the_keys_opens(value):
-    gate = Gate("s3cret", "other", "schlüssel-ключ")
+    gate = CountingGate("s3cret", "other", "schlüssel-ключ")
 
     async def answer():
         return "in"
@@ -220,14 +317,14 @@ async def test_any_of_the_keys_opens(value):
 
 @pytest.mark.parametrize("call", [Call(), bearer("Bearer whatever"), bearer("nonsense")])
 def test_without_keys_everybody_may(call):
-    gate = Gate()
+    gate = CountingGate()
     with gate.guard(call):
         pass
     assert gate.counts == {"OK": 1}
 
 
 def test_counts_add_up_by_code():
-    gate = Gate()
+    gate = CountingGate()
     for error in [*STATUSES, *STATUSES]:
         with pytest.raises(errors.ServiceError), gate.guard(Call()):
             raise error

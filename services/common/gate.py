@@ -1,0 +1,148 @@
+"""The one way into every handler, whatever the door: context, authentication, statuses, counts, a line in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+import grpc
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+from services.common import context, tracing
+from services.common.context import RequestContext
+from services.common.errors import Internal, ResourceExhausted, ServiceError, Unauthenticated, Unavailable
+from services.common.metrics import Counter
+from services.common.tracing import Trace
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Call(Protocol):
+    """One request as its door has it: `GrpcCall` for gRPC's.
+
+    Attributes:
+        method: ``package.Service/Method``.
+        request_id: the caller's, or a new one.
+        remaining_s: seconds that the caller still waits, infinite if it did not say.
+    """
+
+    method: str
+    request_id: str
+
+    @property
+    def remaining_s(self) -> float: ...
+
+    def header(self, name: str) -> str:
+        """What the caller sent under this name, in lower case; empty if nothing."""
+        ...
+
+    def refuse(self, error: ServiceError) -> None:
+        """End it with this status."""
+        ...
+
+
+class Gate:
+    """Guards a service's handlers.
+
+    Args:
+        api_keys: accepted keys; none accepts every caller.
+        requests: counter with a ``code`` label, one count a request.
+        timeout_s: longest a request may take, whatever its caller would wait.
+    """
+
+    def __init__(self, api_keys: tuple[str, ...], requests: Counter, timeout_s: float) -> None:
+        self._api_keys = [key.encode() for key in api_keys]
+        self._requests = requests
+        self._timeout_s = timeout_s
+
+    async def unary(self, call: Call, answer: Callable[[], Awaitable[T]], empty: T) -> T:
+        """Answer a unary RPC; what fails ends it with its status.
+
+        Serve logs two tracebacks for a handler that raises, whoever is to blame. The status that ``call`` was refused
+        with goes out with a returned message too, and the message then stays behind.
+        """
+        try:
+            with self.guard(call):
+                return await answer()
+        except ServiceError:
+            return empty
+
+    @contextmanager
+    def guard(self, call: Call) -> Iterator[RequestContext]:
+        """Run the body of a request; what fails ends it with its status. It is counted, and one line tells of it.
+
+        Every failure leaves as a ServiceError, which Serve turns into the status set by ``call``. Bugs are logged with
+        their traceback and told to the caller without it.
+        """
+        caller = Trace.parse(call.header("traceparent"), call.header("tracestate"))
+        span = tracing.begin(call.method, caller, server=True)
+        request = RequestContext(
+            id=call.request_id,
+            method=call.method,
+            deadline=time.monotonic() + min(call.remaining_s, self._timeout_s),
+            trace=span.trace,
+        )
+        code, failed, bug = grpc.StatusCode.OK, None, None
+        with context.serving(request):
+            try:
+                self._authenticate(call)
+                request.check_deadline()
+                yield request
+            except (asyncio.CancelledError, GeneratorExit):
+                code = grpc.StatusCode.CANCELLED
+                raise
+            except Exception as cause:  # noqa: BLE001 - none is lost: it goes on as a status, and a bug into the log
+                failed = as_service_error(cause)
+                code = failed.code
+                bug = cause if isinstance(failed, Internal) else None
+                call.refuse(failed)
+                raise failed from None
+            finally:
+                self._requests.labels(code=code.name).inc()
+                _tell(request, code, failed, bug)
+                span.end("" if code is grpc.StatusCode.OK else code.name)
+
+    def _authenticate(self, call: Call) -> None:
+        if not self._api_keys:
+            return
+        scheme, _, key = call.header("authorization").partition(" ")
+        if scheme.lower() != "bearer" or not any(hmac.compare_digest(key.encode(), k) for k in self._api_keys):
+            raise Unauthenticated("authorization: send metadata 'authorization: Bearer <API key>' with a valid key")
+
+
+def _tell(request: RequestContext, code: grpc.StatusCode, failed: ServiceError | None, bug: Exception | None) -> None:
+    """The one line about a request that has ended."""
+    seconds = {"total": request.stages.total, **request.stages.seconds}
+    fields = {
+        "method": request.method,
+        "code": code.name,
+        "seconds": {stage: round(spent, 6) for stage, spent in seconds.items()},
+        **request.facts,
+    }
+    if bug is not None:
+        logger.error("request failed by a bug", exc_info=bug, extra=fields)
+    elif failed is not None:
+        logger.warning("request refused", extra={**fields, "detail": failed.message})
+    else:
+        logger.info("request finished", extra=fields)
+
+
+def as_service_error(cause: Exception) -> ServiceError:
+    """The status an exception from our own code, or from a deployment called over Ray, ends an RPC with."""
+    if isinstance(cause, RayTaskError) and isinstance(cause.cause, Exception):
+        cause = cause.cause
+    if isinstance(cause, ServiceError):
+        return cause
+    if isinstance(cause, BackPressureError):
+        return ResourceExhausted("too many requests are waiting; try again later")
+    if isinstance(cause, (DeploymentUnavailableError, RayActorError, WorkerCrashedError, OutOfMemoryError)):
+        return Unavailable("a replica this request needs is not available; try again")
+    return Internal("internal error; the service's log has the details")

@@ -1,0 +1,59 @@
+"""An RPC as the gate sees it: what gRPC and Ray Serve say in metadata and statuses, in one place."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from services.common.errors import ServiceError
+
+if TYPE_CHECKING:
+    from ray.serve.grpc_util import RayServegRPCContext
+
+REQUEST_ID = "request_id"
+# When the caller stops waiting, in seconds of Unix time: Serve's own context does not tell its replicas.
+DEADLINE = "heroserve-deadline"
+# What the SDK takes too: it stands in headers and in lines of logs.
+_ID = re.compile(r"[!-~]{1,128}")
+
+
+def sane_id(sent: object) -> str:
+    """A caller's id for its request, or a new one where it has none that could stand in a log."""
+    return sent if isinstance(sent, str) and _ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+class GrpcCall:
+    """One RPC.
+
+    Args:
+        method: ``package.Service/Method``.
+        context: Serve's, of this RPC.
+    """
+
+    def __init__(self, method: str, context: RayServegRPCContext) -> None:
+        self.method = method.strip("/")
+        self._context = context
+        # Of a name that comes twice the last one counts, as with Ray.
+        self._metadata = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
+        self.request_id = sane_id(self._metadata.get(REQUEST_ID))
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds that the caller still waits; infinite if it did not say, or a proxy of another make did not tell."""
+        try:
+            deadline = float(self._metadata.get(DEADLINE, ""))
+        except ValueError:
+            return math.inf
+        return math.inf if math.isnan(deadline) else deadline - time.time()
+
+    def header(self, name: str) -> str:
+        """What the caller sent under this name, in lower case; empty if nothing."""
+        return self._metadata.get(name, "")
+
+    def refuse(self, error: ServiceError) -> None:
+        """End it with this status."""
+        self._context.set_code(error.code)
+        self._context.set_details(error.message)

@@ -1,0 +1,89 @@
+"""Our part of Ray Serve's gRPC proxy: what ``grpc_servicer_functions`` of a Serve config names.
+
+Serve calls these in the proxy's own process and makes the handlers itself. What a replica can't do is done around them:
+each RPC's id goes back in the initial metadata, the time of its deadline goes to the replica, and a refusal leaves no
+traceback in the proxy's log. Where a config names the stubs' own functions instead, the replica makes an id if the
+caller sent none, knows of no deadline but its own, and the proxy writes its tracebacks.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from heroserve.v1.chat_pb2_grpc import add_VisionChatServicer_to_server
+from heroserve.v1.encoder_pb2_grpc import add_VisionEncoderServicer_to_server
+from services.common import logs
+from services.common.grpc_call import DEADLINE, REQUEST_ID, sane_id
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[..., Any]
+
+
+def add_encoder(servicer: Any, server: Any) -> None:
+    """``heroserve.v1.VisionEncoder`` on a proxy."""
+    _add(add_VisionEncoderServicer_to_server, servicer, server)
+
+
+def add_chat(servicer: Any, server: Any) -> None:
+    """``heroserve.v1.VisionChat`` on a proxy."""
+    _add(add_VisionChatServicer_to_server, servicer, server)
+
+
+def _add(register: Handler, servicer: Any, server: Any) -> None:
+    logs.quiet_refusals()
+    make: Handler | None = getattr(server, "service_handler_factory", None)
+    if make is None:
+        logger.warning("this Ray Serve makes its handlers in another way: ids and deadlines stay with the replicas")
+        register(servicer, server)
+        return
+    server.service_handler_factory = lambda *args, **kwargs: _around(make(*args, **kwargs))
+    try:
+        register(servicer, server)
+    finally:
+        server.service_handler_factory = make
+
+
+def _around(handler: Handler) -> Handler:
+    """A handler of Serve's that is given our context."""
+
+    async def unary(request: Any, context: Any) -> Any:
+        return await handler(request, await _taken_up(context))
+
+    async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+        async with aclosing(handler(request, await _taken_up(context))) as responses:
+            async for response in responses:
+                yield response
+
+    return stream if inspect.isasyncgenfunction(handler) else unary
+
+
+async def _taken_up(context: Any) -> Any:
+    """The RPC's context with what its replica must know in the metadata; its id is on the way to the caller."""
+    sent = list(context.invocation_metadata())
+    request_id = sane_id(dict(sent).get(REQUEST_ID))
+    added = [(REQUEST_ID, request_id)]
+    remaining_s = context.time_remaining()
+    if remaining_s is not None:
+        added.append((DEADLINE, f"{time.time() + remaining_s:.6f}"))
+    await context.send_initial_metadata(((REQUEST_ID, request_id),))
+    return _Context(context, tuple((name, value) for name, value in sent if name not in (REQUEST_ID, DEADLINE)), added)
+
+
+class _Context:
+    """gRPC's context of an RPC, with other metadata than it came with."""
+
+    def __init__(self, context: Any, sent: tuple[tuple[str, Any], ...], added: list[tuple[str, str]]) -> None:
+        self._context = context
+        self._metadata = (*sent, *added)
+
+    def invocation_metadata(self) -> tuple[tuple[str, Any], ...]:
+        return self._metadata
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)

@@ -1,0 +1,193 @@
+"""Our part of Ray Serve's gRPC proxy, around the server that Serve makes and the handlers that it would."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import pickle
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from unittest.mock import Mock
+
+import grpc
+import pytest
+from ray.serve._private.common import gRPCRequest
+from ray.serve._private.grpc_util import gRPCGenericServer, start_grpc_server
+from ray.serve._private.proxy_request_response import gRPCProxyRequest
+from ray.serve.config import gRPCOptions
+from ray.serve.exceptions import gRPCStatusError
+
+from heroserve import methods
+from heroserve.v1.chat_pb2 import GenerateRequest, GenerateResponse
+from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription
+from scripts.redis_server import free_port
+from services.common import errors, ingress, node
+from services.common.grpc_call import GrpcCall
+
+STUBS = (
+    "heroserve.v1.encoder_pb2_grpc.add_VisionEncoderServicer_to_server",
+    "heroserve.v1.chat_pb2_grpc.add_VisionChatServicer_to_server",
+)
+
+
+@dataclass
+class Proxy:
+    """Serve's gRPC server with handlers that tell what a replica would be told."""
+
+    port: int
+    seen: list[GrpcCall]
+    requests: list[gRPCProxyRequest]
+    cancelled: asyncio.Event
+
+    def channel(self) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(f"localhost:{self.port}")
+
+
+@asynccontextmanager
+async def proxy(servicers) -> AsyncIterator[Proxy]:
+    here = Proxy(free_port(), [], [], asyncio.Event())
+
+    def factory(service_method: str, streaming_type: str):
+        def take_up(request, context) -> gRPCProxyRequest:
+            made = gRPCProxyRequest(request, context, service_method, stream=streaming_type == "unary_stream")
+            # As Serve sends it to a replica.
+            told = pickle.loads(pickle.dumps(made.ray_serve_grpc_context))
+            assert isinstance(pickle.loads(made.serialized_replica_arg()), gRPCRequest)
+            made.send_request_id(made.request_id or "rays")
+            here.seen.append(GrpcCall(service_method, told))
+            here.requests.append(made)
+            return made
+
+        async def unary(request, context):
+            made = take_up(request, context)
+            made.ray_serve_grpc_context.set_code(grpc.StatusCode.NOT_FOUND)
+            made.ray_serve_grpc_context.set_details("gone")
+            made.ray_serve_grpc_context._set_on_grpc_context(context)
+            return b""
+
+        async def stream(request, context):
+            made = take_up(request, context)
+            made.ray_serve_grpc_context._set_on_grpc_context(context)
+            try:
+                yield GenerateResponse(delta="a").SerializeToString()
+                if request.messages:
+                    await asyncio.sleep(60)
+            finally:
+                here.cancelled.set()
+
+        return {"unary_unary": unary, "unary_stream": stream}.get(streaming_type, unary)
+
+    options = gRPCOptions(port=here.port, grpc_servicer_functions=list(servicers))
+    task, server = await start_grpc_server(factory, options, event_loop=asyncio.get_running_loop())
+    try:
+        yield here
+    finally:
+        await server.stop(None)
+        await task
+
+
+def describe(channel, **call):
+    rpc = channel.unary_unary(
+        methods.DESCRIBE_ENCODER.path, DescribeEncoderRequest.SerializeToString, EncoderDescription.FromString
+    )
+    return rpc(DescribeEncoderRequest(), **call)
+
+
+def generate(channel, request=None, **call):
+    rpc = channel.unary_stream(methods.GENERATE.path, GenerateRequest.SerializeToString, GenerateResponse.FromString)
+    return rpc(request or GenerateRequest(), **call)
+
+
+async def test_an_id_goes_to_the_replica_and_back_at_once():
+    sent = (("request_id", "mine"), ("application", "encoder"), ("traceparent", "t"), ("blob-bin", b"\xff"))
+    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+        call = describe(channel, metadata=sent)
+        assert ("request_id", "mine") in list(await call.initial_metadata())
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call
+        # What Serve itself sets still comes through.
+        assert (failed.value.code(), failed.value.details()) == (grpc.StatusCode.NOT_FOUND, "gone")
+        assert ("request_id", "mine") in list(failed.value.trailing_metadata())
+    (seen,), (made,) = here.seen, here.requests
+    assert (seen.method, seen.request_id, seen.header("traceparent")) == (
+        "heroserve.v1.VisionEncoder/Describe",
+        "mine",
+        "t",
+    )
+    assert (made.app_name, made.request_id) == ("encoder", "mine")
+    assert set(sent) <= set(made.ray_serve_grpc_context.invocation_metadata())
+
+
+async def test_a_streams_id_comes_before_its_first_response():
+    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+        call = generate(channel, metadata=(("request_id", "mine"),))
+        assert ("request_id", "mine") in list(await call.initial_metadata())
+        assert [response.delta async for response in call] == ["a"]
+        assert ("request_id", "mine") in list(await call.trailing_metadata())
+
+
+@pytest.mark.parametrize("sent", [[], ["two words"], ["x" * 200]], ids=str)
+async def test_a_missing_or_unusable_id_is_replaced_by_one(sent):
+    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+        call = generate(channel, metadata=[("request_id", name) for name in sent])
+        (told,) = [value for name, value in await call.initial_metadata() if name == "request_id"]
+        assert [response.delta async for response in call] == ["a"]
+    assert len(told) == 32
+    assert (here.seen[0].request_id, here.requests[0].request_id) == (told, told)
+
+
+async def test_a_deadline_goes_to_the_replica_and_none_can_be_forged():
+    forged = (("heroserve-deadline", str(time.time() + 9999)),)
+    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+        async for _ in generate(channel, metadata=forged, timeout=20):
+            pass
+        async for _ in generate(channel, metadata=forged):
+            pass
+    assert 15 < here.seen[0].remaining_s <= 20
+    assert here.seen[1].remaining_s == math.inf
+
+
+async def test_a_caller_that_goes_away_cancels_serves_handler():
+    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+        call = generate(channel, GenerateRequest(messages=[{}]))
+        await call.read()
+        assert not here.cancelled.is_set()
+        call.cancel()
+        await asyncio.wait_for(here.cancelled.wait(), 30)
+
+
+async def test_with_the_stubs_own_functions_a_replica_still_has_the_callers_id():
+    async with proxy(STUBS) as here, here.channel() as channel:
+        call = generate(channel, metadata=(("request_id", "mine"),), timeout=20)
+        assert ("request_id", "mine") not in list(await call.initial_metadata())
+        assert [response.delta async for response in call] == ["a"]
+    assert (here.seen[0].request_id, here.seen[0].remaining_s) == ("mine", math.inf)
+
+
+def test_serves_server_is_left_as_it_was():
+    def factory(service_method, streaming_type):
+        return None
+
+    server = Mock(spec=gRPCGenericServer, service_handler_factory=factory)
+    ingress.add_chat(Mock(), server)
+    assert server.service_handler_factory is factory
+
+
+def test_another_make_of_server_is_served_as_it_is(caplog):
+    server = Mock(spec=["add_generic_rpc_handlers", "add_registered_method_handlers"])
+    with caplog.at_level(logging.WARNING):
+        ingress.add_encoder(Mock(), server)
+    assert server.add_generic_rpc_handlers.called
+    assert "another way" in caplog.text
+
+
+@pytest.mark.parametrize(("error", "kept"), [(errors.NotFound("x"), False), (errors.Internal("bug"), True)])
+def test_what_serve_raises_for_a_refusal_is_filtered_in_its_proxy(error, kept, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("ray.serve"), "filters", [])
+    ingress.add_chat(Mock(), Mock(spec=gRPCGenericServer, service_handler_factory=None))
+    raised = gRPCStatusError(original_exception=error, code=error.code, details=error.message)
+    record = logging.LogRecord("ray.serve", logging.ERROR, __file__, 1, "x", (), (type(raised), raised, None))
+    assert bool(logging.getLogger("ray.serve").filter(record)) is kept

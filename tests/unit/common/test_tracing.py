@@ -1,0 +1,156 @@
+"""W3C's trace context, taken and passed on; and spans, to a real OTLP receiver."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import time
+
+import pytest
+
+from services.common import context, tracing
+from services.common.context import RequestContext
+from services.common.otel import OtlpSpans
+from services.common.settings import SettingError
+from services.common.stages import Stages
+from services.common.tracing import Trace
+from tests.support.otlp import receiver
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+PARENT = f"00-{TRACE}-{SPAN}-01"
+
+
+@pytest.mark.parametrize(
+    "parent", [PARENT, PARENT[:-2] + "00", PARENT.replace("00-", "01-", 1), f"01-{PARENT[3:]}-more"]
+)
+@pytest.mark.parametrize("state", ["", "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"])
+def test_what_is_valid_goes_on_as_it_came(parent, state):
+    expected = {"traceparent": parent} | ({"tracestate": state} if state else {})
+    assert Trace.parse(parent, state).headers == expected
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "",
+        "nonsense",
+        PARENT[:-1],
+        PARENT + "0",
+        PARENT + "-more",
+        PARENT.upper(),
+        PARENT.replace("00-", "ff-", 1),
+        f"00-{'0' * 32}-{SPAN}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE[:-1]}g-{SPAN}-01",
+        f" {PARENT}",
+        f"{PARENT}\n",
+        f"01-{PARENT[3:]}-\n",
+        f"01-{PARENT[3:]}more",
+    ],
+)
+def test_what_is_malformed_is_ignored(parent):
+    assert Trace.parse(parent, "a=1") is None
+
+
+@pytest.mark.parametrize("state", ["x" * 513, "a=ü", "a=1\nb=2"])
+def test_a_bad_tracestate_costs_no_traceparent(state):
+    assert Trace.parse(PARENT, state) == Trace(PARENT)
+
+
+def test_without_an_endpoint_a_callers_trace_goes_through_unchanged():
+    stages = Stages()
+    with context.serving(RequestContext("a", trace=Trace(PARENT))), stages.time("encode", span="encode"):
+        assert tracing.here() == Trace(PARENT)
+
+
+def test_without_an_endpoint_nothing_of_opentelemetry_is_loaded():
+    code = (
+        "import sys\n"
+        "from services.common import context, ingress, logs, stages, tracing\n"
+        "tracing.configure('x')\n"
+        "stages.Stages().begin('a', span='a').end()\n"
+        "print(sorted(name for name in sys.modules if name.startswith('opentelemetry')))"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path), "OTEL_EXPORTER_OTLP_ENDPOINT": " "}
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_an_endpoint_without_the_packages_is_told(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SettingError, match=r"OTEL_EXPORTER_OTLP_ENDPOINT.*otel"):
+        tracing.configure("x")
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    tracing.configure("x")
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The spans of a block of code: a function that waits for as many."""
+    with receiver() as kept:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", kept.endpoint)
+        monkeypatch.setattr(tracing, "_spans", tracing._spans)
+        tracing.configure("heroserve-test")
+        assert isinstance(tracing._spans, OtlpSpans)
+
+        def spans() -> dict:
+            tracing._spans.provider.force_flush()
+            return {span.name: span for span in kept.spans()}
+
+        yield spans
+        tracing._spans.provider.shutdown()
+
+
+def test_stages_are_spans_below_the_request_and_it_below_its_caller(sent):
+    request = tracing.begin("Method", Trace(PARENT, "a=1"), server=True)
+    stages = Stages()
+    with context.serving(RequestContext("x", trace=request.trace)):
+        with stages.time("encode", span="encode"):
+            inner = tracing.here()
+            with stages.time("plan"):
+                pass
+            with stages.time("cache_read", span="cache"):
+                pass
+        decode = stages.begin("decode", span="decode")
+        decode.end("Cancelled")
+    request.end()
+    spans = sent()
+    assert spans.keys() == {"Method", "encode", "cache", "decode"}
+    assert {span.trace for span in spans.values()} == {TRACE}
+    assert spans["Method"].parent == SPAN
+    assert spans["encode"].parent == spans["decode"].parent == spans["Method"].id
+    assert spans["cache"].parent == spans["encode"].id
+    # What is passed on names the span that the next service's work is for.
+    assert inner.headers == {"traceparent": f"00-{TRACE}-{spans['encode'].id}-01", "tracestate": "a=1"}
+    assert [name for name, span in spans.items() if span.failed] == ["decode"]
+    assert {span.service for span in spans.values()} == {"heroserve-test"}
+    assert [name for name, span in spans.items() if span.kind == 2] == ["Method"]
+
+
+def test_a_request_without_a_caller_has_a_trace_of_its_own(sent):
+    request = tracing.begin("Method", None, server=True)
+    tracing.begin("other", None).end()
+    request.end()
+    spans = sent()
+    assert spans["Method"].parent == spans["other"].parent == ""
+    assert spans["Method"].trace != spans["other"].trace
+    assert request.trace.parent.startswith(f"00-{spans['Method'].trace}-{spans['Method'].id}-")
+
+
+def test_a_caller_that_samples_nothing_gets_no_spans(sent):
+    parent = Trace(PARENT[:-2] + "00")
+    span = tracing.begin("Method", parent)
+    span.end()
+    assert sent() == {}
+    # But what comes after it still learns of the trace.
+    assert span.trace.parent.startswith(f"00-{TRACE}-")
+    assert span.trace.parent.endswith("-00")
+
+
+def test_a_span_may_be_told_of_afterwards(sent):
+    start = time.time_ns() - 5_000_000_000
+    tracing.begin("tower", Trace(PARENT), at_ns=start).end(at_ns=start + 1_000_000)
+    (span,) = sent().values()
+    assert (span.start, span.end) == (start, start + 1_000_000)
