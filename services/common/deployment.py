@@ -11,7 +11,7 @@ import torch
 from ray import serve
 from ray.serve import Deployment
 
-from services.common import logs, metrics
+from services.common import logs, metrics, tracing
 from services.common.known import VARIABLES
 from services.common.settings import Settings
 from services.common.variable import unknown
@@ -25,7 +25,11 @@ def settings(cls: type[T], args: Mapping[str, str] | None) -> T:
     """Settings from the environment, overlaid with the arguments of a Serve config file (same names).
 
     Warns of each variable that nobody reads: misspelt, it would change nothing, and say nothing.
+
+    Raises:
+        SettingError: one can't be used, or an OTLP endpoint is set without the packages that it needs.
     """
+    tracing.wanted()
     variables = {**os.environ, **(args or {})}
     for line in unknown(variables, VARIABLES):
         logger.warning("%s", line)
@@ -81,7 +85,8 @@ def _measured(settings: Settings) -> dict[str, float]:
 
 
 def start_replica(settings: Settings) -> None:
-    """Logs, metrics and threads of a replica's process."""
-    logs.configure(settings.log_level)
+    """Logs, spans, metrics and threads of a replica's process."""
+    logs.configure(settings.log_level, settings.log_format)
+    tracing.configure(f"heroserve-{settings.name}")
     metrics.serve(settings.metrics_port, settings.metrics_dir)
     torch.set_num_threads(max(1, round(settings.replica_cpus)))

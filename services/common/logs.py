@@ -11,13 +11,13 @@ from typing import Any
 
 from services.common import context
 from services.common.errors import Internal, ServiceError
+from services.common.settings import LogFormat
 
-FORMATS = ("auto", "json", "text")
 VARIABLE = "HEROSERVE_LOG_FORMAT"
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def configure(level: str, form: str = "auto") -> None:
+def configure(level: str, form: LogFormat = "auto") -> None:
     """Set up this process's ``services`` logger; calling it again changes level and format.
 
     Args:

@@ -39,11 +39,12 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
         read: its settings.
         build: its Ray Serve application.
     """
+    logs.settle()
     try:
         settings = read()
         if "RAY_ADDRESS" not in os.environ:
             _check_ports(settings)
-        logs.configure(settings.log_level)
+        logs.configure(settings.log_level, settings.log_format)
         # Before Ray is started: what is wrong with the settings is told at once.
         _serve(settings, build())
     except SettingError as error:
@@ -141,6 +142,9 @@ def set_environment() -> None:
         # What the SDK sends and takes at most; Ray's own limit is 2 GiB.
         "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(MAX_MESSAGE_BYTES),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Replicas' lines as they wrote them: no coloured prefix before JSON, and none left out for being like another.
+        "RAY_DISABLE_WORKER_LOG_PREFIX": "1",
+        "RAY_DEDUP_LOGS": "0",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }.items():

@@ -17,6 +17,7 @@ BUNDLED_MODEL = str(Path(__file__).resolve().parents[2] / "models" / "heroserve-
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LogFormat = Literal["auto", "json", "text"]
 
 T = TypeVar("T", bound="Settings")
 
@@ -100,6 +101,9 @@ class Settings:
         "GPUs a model replica takes where there are any; a fraction lets both services share one",
     )
     log_level: LogLevel = setting("HEROSERVE_LOG_LEVEL", choice(LogLevel), "INFO")
+    log_format: LogFormat = setting(
+        "HEROSERVE_LOG_FORMAT", choice(LogFormat), "auto", "of a line; `auto` is text on a terminal, else JSON"
+    )
 
     def __post_init__(self) -> None:
         if self.max_replicas < self.min_replicas:

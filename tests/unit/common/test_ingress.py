@@ -146,7 +146,8 @@ async def test_a_deadline_goes_to_the_replica_and_none_can_be_forged():
             pass
         async for _ in generate(channel, metadata=forged):
             pass
-    assert 15 < here.seen[0].remaining_s <= 20
+    # gRPC rounds what it sends up.
+    assert 15 < here.seen[0].remaining_s <= 21
     assert here.seen[1].remaining_s == math.inf
 
 
