@@ -19,7 +19,7 @@ from services.common.settings import SettingError, Settings
 if TYPE_CHECKING:
     from ray.serve import Application
 
-_OBJECT_STORE_BYTES = 256 << 20
+OBJECT_STORE_BYTES = 256 << 20
 # Both, because a proxy's services are fixed when Serve starts, and two applications may share one Serve.
 SERVICERS = (
     "services.common.ingress.add_encoder",
@@ -65,7 +65,7 @@ def _serve(settings: Settings, application: Application) -> None:
         address=address or "local",
         namespace="heroserve",
         include_dashboard=None if address else False,
-        object_store_memory=None if address else _OBJECT_STORE_BYTES,
+        object_store_memory=None if address else OBJECT_STORE_BYTES,
         logging_level=logging.WARNING,
         # Left to itself Ray picks a port that no scrape configuration could name.
         _metrics_export_port=None if address else settings.ray_metrics_port,

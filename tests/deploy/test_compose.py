@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
 
 import pytest
 import yaml
 
 from services.encoder.settings import EncoderSettings
-from tests.support.manifests import ROOT, SERVICES, SETTINGS, Build, Object
+from tests.support.manifests import ROOT, SERVICES, SETTINGS, Build, Object, composition
 
-COMPOSE = ROOT / "docker-compose.yml"
 # What every container has of its own, whatever the shell says, and what one service has.
 OWN = {
     "HEROSERVE_GRPC_PORT": None,
@@ -117,17 +111,6 @@ def test_the_dockerfiles_differ_by_their_service_only() -> None:
 
 def dockerfile(service: str) -> str:
     return (ROOT / f"services/{service}/Dockerfile").read_text()
-
-
-@cache
-def composition(**shell: str) -> dict[str, Object]:
-    """The services of every profile as podman-compose resolves them, from `.env` and what is set in the shell."""
-    command = (Path(sys.executable).parent / "podman-compose", "--dry-run", "--file", COMPOSE, "config")
-    environ = {"PATH": os.environ["PATH"], "COMPOSE_PROFILES": "cpu,gpu", **shell}
-    told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    services: dict[str, Object] = yaml.safe_load(told.stdout)["services"]
-    return services
 
 
 def _aliases(service: Object) -> list[str]:

@@ -21,16 +21,21 @@ class Failed(Exception):
     """A command ended with an error; the message is what it printed."""
 
 
-def run(*command: str, timeout: float = 300) -> str:
-    """What a command prints; not on stderr, where podman tells what it misses on a machine. Raises Failed."""
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+def run(*command: str, timeout: float = 300, **shell: str) -> str:
+    """What a command prints; not on stderr, where podman tells what it misses on a machine. Raises Failed.
+
+    Args:
+        shell: what is set for it beside this process's environment.
+    """
+    environ = {**os.environ, **shell}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=timeout)
     if done.returncode:
         raise Failed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return done.stdout
 
 
-def compose(*arguments: str, timeout: float = 600) -> str:
-    return run(_COMPOSE, "--project-name", _PROJECT, *arguments, timeout=timeout)
+def compose(*arguments: str, timeout: float = 600, **shell: str) -> str:
+    return run(_COMPOSE, "--project-name", _PROJECT, *arguments, timeout=timeout, **shell)
 
 
 def reached() -> bool:

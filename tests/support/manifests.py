@@ -6,6 +6,7 @@ import base64
 import itertools
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -147,6 +148,23 @@ def dotenv() -> dict[str, str]:
     """What `.env` says, from which docker-compose.yml is filled in."""
     lines = (ROOT / ".env").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@cache
+def composition(**shell: str) -> dict[str, Object]:
+    """The services of every profile as podman-compose resolves them, from `.env` and what is set in the shell."""
+    command = (
+        Path(sys.executable).parent / "podman-compose",
+        "--dry-run",
+        "--file",
+        ROOT / "docker-compose.yml",
+        "config",
+    )
+    environ = {"PATH": os.environ["PATH"], "COMPOSE_PROFILES": "cpu,gpu", **shell}
+    told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    services: dict[str, Object] = yaml.safe_load(told.stdout)["services"]
+    return services
 
 
 def schemas() -> Path | None:
