@@ -20,7 +20,7 @@ SERVICES: tuple[type[Settings], ...] = (EncoderSettings, LlmSettings)
 # What docker-compose.yml says itself, and why.
 _COMPOSES_OWN = {
     *("HEROSERVE_GRPC_PORT", "HEROSERVE_HTTP_PORT", "HEROSERVE_HTTP_HOST", "HEROSERVE_METRICS_DIR"),
-    *("HEROSERVE_METRICS_PORT", "HEROSERVE_RAY_METRICS_PORT", "HEROSERVE_DEVICE"),
+    *("HEROSERVE_METRICS_PORT", "HEROSERVE_RAY_METRICS_PORT", "HEROSERVE_DEVICE", "HEROSERVE_LOG_FILE"),
     *("HEROSERVE_CACHE_URL", "HEROSERVE_ENCODER_TARGET"),
 }
 # Read by others: the SDK's command line, docker-compose.yml, tests.

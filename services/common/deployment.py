@@ -86,7 +86,7 @@ def _measured(settings: Settings) -> dict[str, float]:
 
 def start_replica(settings: Settings) -> None:
     """Logs, spans, metrics and threads of a replica's process."""
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format, settings.log_file)
     tracing.configure(f"heroserve-{settings.name}")
     metrics.serve(settings.metrics_port, settings.metrics_dir)
     torch.set_num_threads(max(1, round(settings.replica_cpus)))

@@ -1,4 +1,4 @@
-"""Log lines of our own modules, to stderr: JSON for machines, text for people, each with the request's id."""
+"""Log lines of our own modules, to stderr or a file: JSON for machines, text for people, each with the request's id."""
 
 from __future__ import annotations
 
@@ -17,21 +17,37 @@ VARIABLE = "HEROSERVE_LOG_FORMAT"
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def configure(level: str, form: LogFormat = "auto") -> None:
+def configure(level: str, form: LogFormat = "auto", file: str = "") -> None:
     """Set up this process's ``services`` logger; calling it again changes level and format.
 
     Args:
         level: DEBUG, INFO, WARNING or ERROR.
         form: json, text, or auto: text where stderr is a terminal, else JSON.
+        file: to append to instead of stderr, which in a replica is a file of Ray's; a pipe will do. Where it can't be
+            opened, stderr it is.
     """
     root = logging.getLogger("services")
     root.setLevel(level)
     root.propagate = False
+    problem = None
     if not root.handlers:
-        root.addHandler(logging.StreamHandler())
+        handler, problem = _open(file)
+        root.addHandler(handler)
     for handler in root.handlers:
         handler.setFormatter(JsonFormatter() if resolve(form) == "json" else TextFormatter())
+    if problem:
+        root.warning("HEROSERVE_LOG_FILE=%r can't be opened (%s): lines go to stderr", file, problem)
     quiet_refusals()
+
+
+def _open(file: str) -> tuple[logging.Handler, str | None]:
+    """A handler, and what kept it from being that of ``file``."""
+    if not file:
+        return logging.StreamHandler(), None
+    try:
+        return logging.FileHandler(file, encoding="utf-8"), None
+    except OSError as error:
+        return logging.StreamHandler(), error.strerror
 
 
 def resolve(form: str) -> str:

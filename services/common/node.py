@@ -44,7 +44,7 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
         settings = read()
         if "RAY_ADDRESS" not in os.environ:
             _check_ports(settings)
-        logs.configure(settings.log_level, settings.log_format)
+        logs.configure(settings.log_level, settings.log_format, settings.log_file)
         # Before Ray is started: what is wrong with the settings is told at once.
         _serve(settings, build())
     except SettingError as error:

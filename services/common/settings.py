@@ -104,6 +104,13 @@ class Settings:
     log_format: LogFormat = setting(
         "HEROSERVE_LOG_FORMAT", choice(LogFormat), "auto", "of a line; `auto` is text on a terminal, else JSON"
     )
+    log_file: str = setting(
+        "HEROSERVE_LOG_FILE",
+        text,
+        "",
+        "what all processes of a service append their lines to in place of stderr, which for replicas is a file of Ray's",
+        shown="stderr; in the images `/proc/1/fd/2`",
+    )
 
     def __post_init__(self) -> None:
         if self.max_replicas < self.min_replicas:

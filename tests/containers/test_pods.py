@@ -11,12 +11,13 @@ from scripts.stack import PICTURE, QUESTION
 from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
 from tests.support import pods
-from tests.support.compose import run
+from tests.support.compose import finished, run, written
 from tests.support.manifests import KUBERNETES, ROOT, SERVICES, Build, decoded, dotenv, kustomize
 from tests.support.pods import Pod, RayService
 from tests.support.waiting import until
 
 _PATIENCE_S = 300.0
+IDS = ("the-first-of-two", "the-second-of-two")
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -90,11 +91,25 @@ def answers(services: dict[str, RayService]) -> list[str]:
     """Two, about the same picture, by way of the names that KubeRay's Services have."""
     (chat,) = services["llm"].workers.values()
     with heroserve.Client(f"{chat.address}:{LlmSettings().grpc_port}", timeout_s=60) as client:
-        return [client.ask(str(ROOT / PICTURE), QUESTION, retention=0.2).text.strip() for _ in range(2)]
+        return [client.ask(str(ROOT / PICTURE), QUESTION, retention=0.2, request_id=name).text.strip() for name in IDS]
 
 
 def test_questions_are_answered(answers: list[str]):
     assert answers == ["T", "T"]
+
+
+def test_one_id_is_in_the_own_output_of_both_services_pods(services: dict[str, RayService], answers: list[str]):
+    """Not only in files of Ray's session: `kubectl logs` shows what the container itself writes."""
+    chat, ingress = services["llm"].workers["chat"], services["encoder"].workers["ingress"]
+    for name in IDS:
+        assert until(lambda told=name: finished(chat.name, told) == ["heroserve.v1.VisionChat/Generate"], 30)
+        assert until(lambda told=name: finished(ingress.name, told) == ["heroserve.v1.VisionEncoder/Encode"], 30)
+    for pod in (chat, *services["encoder"].workers.values()):
+        lines = written(pod.name)
+        assert any('"logger": "services.' in line for line in lines), "\n".join(lines)
+        # Ray's own lines are no JSON; ours are nothing else, and nobody's have colours where there is no terminal.
+        assert [line for line in lines if "services." in line and not line.startswith("{")] == []
+        assert "\x1b" not in "".join(lines)
 
 
 def test_the_encoder_wants_its_key(services: dict[str, RayService]):

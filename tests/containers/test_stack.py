@@ -14,8 +14,8 @@ import pytest
 
 import heroserve
 from scripts.stack import PICTURE, QUESTION
-from tests.support.compose import compose, containers, healthy, inspect, logs, run
-from tests.support.manifests import ROOT, SERVICES
+from tests.support.compose import compose, containers, finished, healthy, inspect, logs, run, written
+from tests.support.manifests import ROOT, SERVICES, composition, size
 from tests.support.pictures import encoded, picture
 from tests.support.prometheus import Api, rules
 from tests.support.waiting import until
@@ -82,6 +82,28 @@ def test_a_question_from_outside():
     answer = ask()
     assert answer["text"].strip() == "T"
     assert answer["savings"] == {"total": 448, "kept": 88, "dropped": 360}
+
+
+def test_one_id_is_in_both_services_logs():
+    """In lines that a machine reads, from replicas as from the process that started them."""
+    with heroserve.Client("localhost:9001") as client:
+        client.ask(str(ROOT / PICTURE), QUESTION, request_id="asked-of-the-stack")
+    for service, method in (("llm", "VisionChat/Generate"), ("encoder", "VisionEncoder/Encode")):
+        (container,) = containers(service)
+        expected = [f"heroserve.v1.{method}"]
+        assert until(lambda name=container, told=expected: finished(name, "asked-of-the-stack") == told, 30), logs()
+        lines = written(container)
+        assert any(line.startswith("{") and " is ready: " in line for line in lines)
+        assert [line for line in lines if "services." in line and not line.startswith("{")] == []
+        assert "\x1b" not in "".join(lines)
+
+
+def test_every_container_has_its_limits():
+    composed = composition()
+    for service in ("redis", "redis-exporter", *SERVICES, "prometheus"):
+        told = inspect(containers(service)[0])["HostConfig"]
+        assert told["Memory"] == size(composed[service]["mem_limit"])
+        assert told["NanoCpus"] == float(composed[service]["cpus"]) * 1e9
 
 
 def test_containers_have_no_power():

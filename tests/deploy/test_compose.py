@@ -19,6 +19,7 @@ OWN = {
     "HEROSERVE_RAY_METRICS_PORT": None,
     "HEROSERVE_HTTP_HOST": None,
     "HEROSERVE_METRICS_DIR": None,
+    "HEROSERVE_LOG_FILE": None,
     "HEROSERVE_CACHE_URL": "redis://:change-me@redis:6379/0",
     "HEROSERVE_ENCODER_TARGET": "encoder:9000",
 }

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 from services.common import node
-from tests.support.manifests import ROOT, SERVICES, SETTINGS, composition
+from tests.support.manifests import ROOT, SERVICES, SETTINGS, composition, size
 
-_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 # `Encoder` reserves half a core beside the tower.
 _INGRESS_CPUS = 0.5
-
-
-def size(text: str) -> int:
-    """Bytes, of `4g`, `512mb` and the like."""
-    match = re.fullmatch(r"(\d+)([kmg])b?", text)
-    assert match, text
-    return int(match[1]) * _UNITS[match[2]]
 
 
 def test_every_container_has_limits_that_fit_a_laptop() -> None:
     composed = composition(COMPOSE_PROFILES="cpu")
     limits = {name: size(service["mem_limit"]) for name, service in composed.items()}
-    assert sum(limits.values()) < 12 * _UNITS["g"]
+    assert sum(limits.values()) < 12 << 30
     # Docker refuses more cores than a machine has.
     assert all(0 < float(service["cpus"]) <= 2 for service in composed.values())
 

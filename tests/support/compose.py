@@ -93,6 +93,19 @@ def inspect(name: str) -> dict[str, Any]:
     return told  # type: ignore[no-any-return]
 
 
+def written(container: str) -> list[str]:
+    """Lines of its own output, as an engine keeps them: what `docker logs` and `kubectl logs` show."""
+    told = subprocess.run(["podman", "logs", container], capture_output=True, text=True, check=True)
+    return (told.stdout + told.stderr).splitlines()
+
+
+def finished(container: str, request_id: str) -> list[str]:
+    """Methods of the requests of that id which its own output tells to have finished."""
+    lines = [json.loads(line) for line in written(container) if line.startswith("{")]
+    ended = [line for line in lines if line["message"] == "request finished"]
+    return [line["method"] for line in ended if line["request_id"] == request_id]
+
+
 def logs() -> str:
     """The end of what every container wrote."""
     written = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -165,6 +166,13 @@ def composition(**shell: str) -> dict[str, Object]:
     assert told.returncode == 0, told.stderr
     services: dict[str, Object] = yaml.safe_load(told.stdout)["services"]
     return services
+
+
+def size(text: str) -> int:
+    """Bytes, of `4g`, `512mb` and the like."""
+    match = re.fullmatch(r"(\d+)([kmg])b?", text)
+    assert match, text
+    return int(match[1]) << {"k": 10, "m": 20, "g": 30}[match[2]]
 
 
 def schemas() -> Path | None:

@@ -24,6 +24,8 @@ def loggers():
     before = ours.level, ours.propagate, ours.handlers[:], rays.filters[:]
     ours.handlers[:], rays.filters[:] = [], []
     yield ours, rays
+    for handler in ours.handlers:
+        handler.close()
     ours.setLevel(before[0])
     ours.propagate = before[1]
     ours.handlers[:], rays.filters[:] = before[2], before[3]
@@ -123,6 +125,31 @@ def test_auto_is_text_on_a_terminal_only(lines, stderr, machine, monkeypatch):
         monkeypatch.setenv("HEROSERVE_LOG_FORMAT", told)
         logs.settle()
         assert os.environ["HEROSERVE_LOG_FORMAT"] == settled
+
+
+def test_lines_go_to_another_process_output_where_one_is_named(loggers, capfd):
+    """Which is a pipe, as a container's is; two processes write to it."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as output, os.fdopen(writing, "w") as own:
+        logs.configure("INFO", "json", f"/proc/{os.getpid()}/fd/{writing}")
+        logging.getLogger("services.x").info("hello")
+        own.write("from its owner\n")
+        own.flush()
+        logging.getLogger("services.x").info("hello again")
+        assert json.loads(output.readline())["message"] == "hello"
+        assert output.readline() == "from its owner\n"
+        assert json.loads(output.readline())["message"] == "hello again"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_that_can_not_be_opened_loses_no_line(loggers, capfd, tmp_path):
+    logs.configure("INFO", "json", str(tmp_path / "missing/log"))
+    logging.getLogger("services.x").info("hello")
+    told, hello = map(json.loads, capfd.readouterr().err.splitlines())
+    assert told["level"] == "WARNING"
+    assert "HEROSERVE_LOG_FILE" in told["message"]
+    assert "No such file" in told["message"]
+    assert hello["message"] == "hello"
 
 
 @pytest.mark.parametrize("form", ["json", "text"])

@@ -37,6 +37,7 @@ CASES = {
     "HEROSERVE_REPLICA_GPUS": ("replica_gpus", "0.25", 0.25, ["0", "-1", "65"], "in (0, 64]"),
     "HEROSERVE_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG", ["debug", "LOUD"], "one of DEBUG, INFO, WARNING, ERROR"),
     "HEROSERVE_LOG_FORMAT": ("log_format", "json", "json", ["JSON", "logfmt"], "one of auto, json, text"),
+    "HEROSERVE_LOG_FILE": ("log_file", "/proc/1/fd/2", "/proc/1/fd/2", [], ""),
     "HEROSERVE_ENCODER_TARGET": ("encoder_target", "dns:///e:9000", "dns:///e:9000", [], ""),
     "HEROSERVE_ENCODER_API_KEY": ("encoder_api_key", "s3cret", "s3cret", [], ""),
     "HEROSERVE_ENCODER_TIMEOUT_S": ("encoder_timeout_s", "3600", 3600.0, ["0", "-1", "x"], "in (0, 3600]"),

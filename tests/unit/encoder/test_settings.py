@@ -34,6 +34,7 @@ VARIABLES: dict[str, tuple[str, str, Any, tuple[str, ...], str]] = {
     "HEROSERVE_REPLICA_GPUS": ("replica_gpus", "0.5", 0.5, ("0", "x", "65"), "(0, 64]"),
     "HEROSERVE_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG", ("debug", "ALL"), "DEBUG, INFO"),
     "HEROSERVE_LOG_FORMAT": ("log_format", "text", "text", ("TEXT", "plain"), "auto, json, text"),
+    "HEROSERVE_LOG_FILE": ("log_file", "/tmp/x", "/tmp/x", (), ""),
     "HEROSERVE_RELEVANCE_MODEL": ("relevance_model", "openai/x", "openai/x", (), ""),
     "HEROSERVE_CACHE_URL": ("cache_url", "redis://h:1/0", "redis://h:1/0", (), ""),
     "HEROSERVE_CACHE_TTL_S": ("cache_ttl_s", "60", 60, ("0", "1.5", "x", "31536001"), "1 to 31536000"),
