@@ -77,8 +77,8 @@ def importance(saliency_cos: list[float], relevance_cos: list[float], valid: lis
 
 
 def local_shares(importances: list[float], total: int) -> list[float]:
-    whole = sum(importances)
-    return [total * (value / whole) for value in importances]
+    """Importance times total, as it is: nothing is normalised."""
+    return [total * value for value in importances]
 
 
 def local_budgets(importances: list[float], valid: list[int], total: int) -> list[int]:

@@ -12,7 +12,7 @@ def allocate(importance: torch.Tensor, capacity: torch.Tensor, total: int, confi
 
     By default everything is spent that fits: a tile that cannot hold its share passes the excess on to the
     others by importance, and fractions go by largest remainder (ties to the earlier tile). The authors'
-    rule floors each share, caps it and loses the rest.
+    rule floors importance times total, caps it and loses the rest.
 
     Args:
         importance: [K], none below 0.
@@ -26,8 +26,8 @@ def allocate(importance: torch.Tensor, capacity: torch.Tensor, total: int, confi
     weight = importance.double()
     room = capacity.to(torch.int64)
     if not config.spend_remainder:
-        share = total * weight / weight.sum().clamp_min(torch.finfo(torch.float64).tiny)
-        return torch.minimum(share.floor().to(torch.int64), room)
+        # As it is: importance sums to a little less than 1, and a share that should be whole loses a token by it.
+        return torch.minimum((total * weight).floor().to(torch.int64), room)
 
     total = min(total, int(room.sum()))
     share = _proportional(weight, room.double(), total)

@@ -218,22 +218,24 @@ PEAK_AGAINST_PLATEAU = [[0.62, 0.35, 0.03, 0.0], [0.0, 0.28, 0.36, 0.36]]
 def test_second_softmax_decides() -> None:
     low = dict.fromkeys(range(5, 9), PEAK_AGAINST_PLATEAU)
     tower = crafted({**low, 22: PEAK_AGAINST_PLATEAU}, [[True] * 4] * 2, [[1.0, 0.0]] * 2)
-    expected = (1, [1], [one_hot(0), one_hot(0)])
-    assert expected_of(tower, 0.25) == expected
-    assert plan(tower, 0.25, REFERENCE) == expected
-    raw = plan(tower, 0.25, replace(REFERENCE, softmax_again=False))
-    assert raw == plan(tower, 0.25, HeroConfig()) == (1, [1], [one_hot(1), one_hot(1)])
+    # Of two tokens the authors give a tile alone one: its importance is a little less than 1.
+    expected = (2, [1], [[True, True, False, False], one_hot(0)])
+    assert expected_of(tower, 0.5) == expected
+    assert plan(tower, 0.5, REFERENCE) == expected
+    raw = plan(tower, 0.5, replace(REFERENCE, softmax_again=False))
+    assert raw == (2, [1], [[True, True, False, False], one_hot(1)])
+    assert plan(tower, 0.25, HeroConfig()) == (1, [1], [one_hot(1), one_hot(1)])
 
 
 def test_second_softmax_runs_over_padding_too() -> None:
     """A padded patch that draws one head's attention takes weight from that head's other patches."""
     rows = [[0.0, 0.115, 0.0, 0.88], [0.30, 0.21, 0.0, 0.0]]
     tower = crafted(dict.fromkeys([5, 6, 7, 8, 22], rows), [[True] * 4, [True, True, True, False]], [[1.0, 0.0]] * 2)
-    expected = (1, [1], [one_hot(3), one_hot(0)])
-    assert expected_of(tower, 0.25) == expected
-    assert plan(tower, 0.25, REFERENCE) == expected
+    expected = (2, [1], [[True, False, False, True], one_hot(0)])
+    assert expected_of(tower, 0.5) == expected
+    assert plan(tower, 0.5, REFERENCE) == expected
     masked = tower.attention.masked_fill(~tower.valid[:, None, :], float("-inf"))
-    over_valid = plan(replace(tower, attention=masked), 0.25, REFERENCE)
+    over_valid = plan(replace(tower, attention=masked), 0.5, REFERENCE)
     assert over_valid[2][1] == one_hot(1)
 
 
@@ -275,12 +277,12 @@ def test_remainder_and_excess_are_lost() -> None:
 
 def test_thumbnail_reads_high_layers_and_local_tiles_low() -> None:
     low = [[0.7, 0.1, 0.1, 0.1]]
-    tower = crafted({**dict.fromkeys(range(5, 9), low), 22: [[0.1, 0.1, 0.1, 0.7]]}, [[True] * 4] * 2, [[1.0, 0.0]] * 2)
-    expected = (1, [1], [one_hot(3), one_hot(0)])
-    assert expected_of(tower, 0.25) == expected
-    assert plan(tower, 0.25, REFERENCE) == expected
+    tower = crafted({**dict.fromkeys(range(5, 9), low), 22: [[0.1, 0.1, 0.2, 0.6]]}, [[True] * 4] * 2, [[1.0, 0.0]] * 2)
+    expected = (2, [1], [[False, False, True, True], one_hot(0)])
+    assert expected_of(tower, 0.5) == expected
+    assert plan(tower, 0.5, REFERENCE) == expected
     swapped = replace(REFERENCE, low_layers=REFERENCE.high_layers, high_layers=REFERENCE.low_layers)
-    assert plan(tower, 0.25, swapped)[2] == [one_hot(0), one_hot(3)]
+    assert plan(tower, 0.5, swapped)[2] == [[True, True, False, False], one_hot(3)]
 
 
 def test_every_low_layer_counts() -> None:
@@ -290,7 +292,18 @@ def test_every_low_layer_counts() -> None:
     rows[9] = [[0.1, 0.1, 0.1, 0.1, 0.1, 0.9]]
     tower = crafted(rows, [[True] * 6] * 2, [[1.0, 0.0]] * 2)
     expected = [True, True, True, True, False, False]
-    assert expected_of(tower, 0.7)[2][1] == expected
-    assert plan(tower, 0.7, REFERENCE)[2][1] == expected
+    # 5 of 6, less the one that is lost.
+    assert expected_of(tower, 0.9)[2][1] == expected
+    assert plan(tower, 0.9, REFERENCE)[2][1] == expected
     for wrong in [(4, 5, 6, 7), (6, 7, 8, 9), (4, 5, 6, 7, 8), (5, 6, 7, 8, 9)]:
-        assert plan(tower, 0.7, replace(REFERENCE, low_layers=wrong))[2][1] != expected
+        assert plan(tower, 0.9, replace(REFERENCE, low_layers=wrong))[2][1] != expected
+
+
+@pytest.mark.parametrize("total", [1, 100, 576])
+def test_a_tile_alone_loses_a_token(total: int) -> None:
+    """Its density is 1 less the 1e-6 in the denominator, and the authors multiply before they floor."""
+    alone = tile_importance(torch.tensor([0.3]), torch.tensor([0.2]), torch.tensor([576]), 576, REFERENCE)
+    room = torch.tensor([576])
+    assert authors_rules.local_budgets(alone.tolist(), [576], total) == [total - 1]
+    assert allocate(alone, room, total, REFERENCE).tolist() == [total - 1]
+    assert allocate(alone, room, total, HeroConfig()).tolist() == [total]
