@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from services.encoder.hero import HeroConfig, TokenBudget, allocate, rank, token_budget
-from services.encoder.tiling import TilePlan
+from services.families.grid import Grid
 
 from .bench import Sight
 
@@ -25,7 +25,7 @@ _HIRED_ALPHA = 0.5
 
 def equal_budget(sight: Sight, retention: float) -> TokenBudget:
     """What HERO keeps of this picture: of the thumbnail, and of the local tiles together."""
-    return token_budget(sight.valid, sight.plan.patches, HeroConfig(), retention=retention)
+    return token_budget(sight.valid, sight.grid.tile_tokens, HeroConfig(), retention=retention)
 
 
 def hired(sight: Sight, seed: Seed, retention: float) -> Kept:
@@ -41,25 +41,25 @@ def hired(sight: Sight, seed: Seed, retention: float) -> Kept:
     drops every newline; here each method has the newlines the language model was trained with. For a tower of L blocks
     layer 0 stays 0, and 22 of 24 becomes L - 2, in both the block whose output the language model reads.
     """
-    plan, valid = sight.plan, sight.valid
+    grid, valid = sight.grid, sight.valid
     budget = equal_budget(sight, retention)
     total, room = budget.thumbnail + budget.local, sum(valid[1:])
     thumbnail = min(max(int(total * _HIRED_ALPHA), total - room), valid[0])
-    content = regions(plan, sight.attention(0)[0])
+    content = regions(grid, sight.attention(0)[0])
     local = allocate(content, torch.tensor(valid[1:]), total - thumbnail, HeroConfig())
     late = len(sight.output.cls_attention) - 2
     return _best(sight, sight.attention(max(late, 0)), [thumbnail, *local.tolist()])
 
 
-def regions(plan: TilePlan, attention: torch.Tensor) -> torch.Tensor:
+def regions(grid: Grid, attention: torch.Tensor) -> torch.Tensor:
     """The thumbnail's attention [N] over the region of each local tile, float64 [K].
 
     The thumbnail shows the picture without its padding; a patch across a border counts to both sides by area.
     """
-    down = _overlap(plan.top, plan.bottom, plan.rows, plan.side)
-    across = _overlap(plan.left, plan.right, plan.cols, plan.side)
-    grid = attention.double().view(plan.side, plan.side)
-    return (down @ grid @ across.T).reshape(-1)
+    down = _overlap(grid.top, grid.bottom, grid.rows, grid.side)
+    across = _overlap(grid.left, grid.right, grid.cols, grid.side)
+    seen = attention.double().view(grid.side, grid.side)
+    return (down @ seen @ across.T).reshape(-1)
 
 
 def _overlap(start: int, stop: int, tiles: int, side: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The two services' own parts, in one process: tower, question embedder, language model, prompts."""
+"""The two services' own parts, in one process: tower, question embedder, splicer, engine, prompts."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import torch
 from numpy.typing import NDArray
 
 from models.world.tiles import TILER
-from services.common.checkpoint import Checkpoint
+from services.encoder import parts as encoder_parts
 from services.encoder.cache.entry import Entry, build_entry
 from services.encoder.hero import HeroConfig
-from services.encoder.ranking import rank_images
-from services.encoder.relevance import QuestionEmbedder
+from services.encoder.ranking.rank_images import rank_images
 from services.encoder.settings import EncoderSettings
-from services.encoder.tiling import TilePlan, Tiler
-from services.encoder.tower import TowerOutput, VisionTower, hero_config
-from services.llm.model import LanguageModel
-from services.llm.prompt import PromptBuilder
+from services.encoder.tower import TowerOutput
+from services.families.grid import Grid
+from services.families.registry import language_half, vision_half
+from services.llm import parts as llm_parts
+from services.llm.engines.registry import open_engine
+from services.llm.engines.transformers import TransformersEngine
 from services.llm.settings import LlmSettings
 
 from .dataset import Picture
@@ -29,12 +30,12 @@ class Sight:
     """What one pass of the tower tells about a picture: all that a rule may choose by.
 
     Args:
-        plan: how it is cut.
+        grid: how it is cut.
         mask: bool [T, N], False for padding.
         output: the tower's; ``cls_attention`` [L, T, heads, N] holds every layer.
     """
 
-    plan: TilePlan
+    grid: Grid
     mask: NDArray[np.bool_]
     output: TowerOutput
     _entries: dict[tuple[object, ...], Entry] = field(default_factory=dict, repr=False)
@@ -53,7 +54,7 @@ class Sight:
         key = (config.low_layers, config.high_layers, config.softmax_again)
         if key not in self._entries:
             (ranked,) = rank_images(self.output, [self.mask], config)
-            self._entries[key], _ = build_entry(self.plan, ranked, 1.0)
+            self._entries[key], _ = build_entry(self.grid, ranked, 1.0)
         return self._entries[key]
 
 
@@ -65,29 +66,37 @@ class Bench:
     """
 
     def __init__(self, model: str) -> None:
-        source = Checkpoint(model, "HEROSERVE_MODEL")
         settings = EncoderSettings(model=model, device="cpu")
-        if Tiler.of(source) != TILER:
-            raise ValueError(f"{model} does not cut its images as the synthetic world does: {Tiler.of(source)}")
-        if settings.relevance is None:
+        half = vision_half(encoder_parts.model(settings))
+        if half.tiler != TILER:
+            raise ValueError(f"{model} does not cut its images as the synthetic world does: {half.tiler}")
+        embedder = encoder_parts.open_embedder(settings)
+        if embedder is None:
             raise ValueError(f"{model} has no relevance model")
-        self.layers = tower_layers(model)
-        self.tower = VisionTower(settings)
+        self.embedder = embedder
+        self.layers = half.layers
+        self.tower = encoder_parts.open_tower(settings)
         # Rules read any layer; the rows recorded are all, in order, and patch_scores finds a config's among them.
         self.tower.hero = replace(self.tower.hero, low_layers=tuple(range(self.layers)), high_layers=(self.layers - 1,))
-        self.embedder = QuestionEmbedder(Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL"))
-        self.language = LanguageModel(LlmSettings(model=model, device="cpu"))
-        self.prompts = PromptBuilder(source)
+        chat = LlmSettings(model=model, device="cpu")
+        source = llm_parts.model(chat)
+        engine = open_engine(chat, source)
+        if not isinstance(engine, TransformersEngine):
+            raise TypeError(f"{type(engine).__name__} does not tell how likely each token was")
+        self.engine = engine
+        self.splicer = llm_parts.open_splicer(chat)
+        self.splice = language_half(source).splice
+        self.prompts = llm_parts.open_prompts(chat)
 
     def look(self, picture: Picture) -> Sight:
-        return Sight(picture.plan, picture.plan.valid(), self.tower.encode(picture.tiles))
+        return Sight(picture.grid, picture.grid.valid(), self.tower.run(picture.tiles))
 
 
 def tower_layers(model: str) -> int:
     """Blocks of a checkpoint's vision tower."""
-    return int(Checkpoint(model, "HEROSERVE_MODEL").llava_next().vision_config.num_hidden_layers)
+    return vision_half(encoder_parts.model(EncoderSettings(model=model))).layers
 
 
 def served_config(model: str) -> HeroConfig:
     """The HERO config that the encoder service runs this checkpoint with by default."""
-    return hero_config(EncoderSettings(model=model), tower_layers(model))
+    return encoder_parts.hero_config(EncoderSettings(model=model), tower_layers(model))

@@ -74,16 +74,16 @@ def evaluate_pictures(
                 chance[number] = len(scene.tiles_asked[order]) / len(relevance)
             for m, method in enumerate(methods):
                 for r, retention in enumerate(retentions):
-                    shown = show(sight, method.select(sight, asked, retention), method)
+                    shown = show(bench, sight, method.select(sight, asked, retention), method)
                     kept[number, m, r] = sum(map(len, shown.kept))
-                    newlines[number, m, r] = shown.layout.newlines
+                    newlines[number, m, r] = shown.splice.newlines
                     key = (number, *shown.key)
                     if key not in places:
                         places[key] = []
                         todo.append(Forced(shown.prompt(bench, words.ids), words.answer))
                     places[key].append((number, m, r))
             number += 1
-    for verdict, where in zip(is_right(bench.language, todo), places.values(), strict=True):
+    for verdict, where in zip(is_right(bench.splicer, bench.engine, todo), places.values(), strict=True):
         for place in where:
             right[place] = verdict
     asked_about = [(scene.index, question) for scene in scenes for question in scene.questions]

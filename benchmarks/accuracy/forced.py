@@ -14,7 +14,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from services.llm.assemble import Prompt
-from services.llm.model import LanguageModel
+from services.llm.engines.transformers import TransformersEngine
+from services.llm.splicer import Splicer
 
 # Tokens of a batch, padding included: larger ones fall out of a core's cache.
 _BATCH_TOKENS = 1024
@@ -32,11 +33,11 @@ class Forced:
 
 
 @torch.inference_mode()
-def is_right(model: LanguageModel, items: Sequence[Forced]) -> list[bool]:
+def is_right(splicer: Splicer, engine: TransformersEngine, items: Sequence[Forced]) -> list[bool]:
     """For each, whether greedy decoding would give exactly its answer. Items of like length go together."""
     right = [False] * len(items)
     for batch in _batches(items):
-        for index, verdict in zip(batch, _judge(model, [items[index] for index in batch]), strict=True):
+        for index, verdict in zip(batch, _judge(splicer, engine, [items[index] for index in batch]), strict=True):
             right[index] = verdict
     return right
 
@@ -51,29 +52,30 @@ def _batches(items: Sequence[Forced]) -> list[list[int]]:
     return batches
 
 
-def _judge(model: LanguageModel, items: Sequence[Forced]) -> list[bool]:
+def _judge(splicer: Splicer, engine: TransformersEngine, items: Sequence[Forced]) -> list[bool]:
+    model, device = engine.model, splicer.device
     embeddings, positions = [], []
     rows: list[int] = []
     columns: list[int] = []
     for row, item in enumerate(items):
-        prompt, answer = item.prompt, torch.tensor(item.answer, dtype=torch.long, device=model.device)
-        embeddings.append(torch.cat([prompt.embeddings, model.embed(answer)]))
-        places = torch.arange(len(answer), device=model.device)
+        prompt, answer = item.prompt, torch.tensor(item.answer, dtype=torch.long, device=device)
+        embeddings.append(torch.cat([prompt.embeddings, splicer.embed(answer)]))
+        places = torch.arange(len(answer), device=device)
         positions.append(torch.cat([prompt.position_ids, prompt.next_position + places]))
         # The token before each of the answer's, and its last one, which should announce the end.
         columns += range(len(prompt) - 1, len(item))
         rows += [row] * (len(answer) + 1)
     padded = pad_sequence(embeddings, batch_first=True)
-    lengths = torch.tensor([len(item) for item in items], device=model.device)
-    hidden = model.causal_lm.model(
+    lengths = torch.tensor([len(item) for item in items], device=device)
+    hidden = model.model(
         inputs_embeds=padded,
-        attention_mask=(torch.arange(padded.shape[1], device=model.device) < lengths[:, None]).long(),
+        attention_mask=(torch.arange(padded.shape[1], device=device) < lengths[:, None]).long(),
         position_ids=pad_sequence(positions, batch_first=True),
         use_cache=False,
     ).last_hidden_state
-    likeliest = iter(model.causal_lm.lm_head(hidden[rows, columns]).argmax(-1).tolist())
+    likeliest = iter(model.lm_head(hidden[rows, columns]).argmax(-1).tolist())
     verdicts = []
     for item in items:
         told = [next(likeliest) for _ in range(len(item.answer) + 1)]
-        verdicts.append(told[:-1] == item.answer and told[-1] in model.eos_token_ids)
+        verdicts.append(told[:-1] == item.answer and told[-1] in engine.end_tokens)
     return verdicts

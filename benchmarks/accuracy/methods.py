@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.common.budget import Retention
 from services.encoder.hero import HeroConfig
 from services.encoder.plan import plan_tokens
-from services.encoder.request import EncodeJob
+from services.families.family import Newlines
 
 from . import baselines
 from .bench import Sight
@@ -52,7 +53,7 @@ class Method:
     name: str
     label: str
     select: Select
-    newlines: str = "kept_rows"
+    newlines: Newlines = "kept_rows"
     original_positions: bool = False
     int8: bool = False
 
@@ -66,8 +67,8 @@ class Hero:
 
     def __call__(self, sight: Sight, asked: Asked, retention: float) -> Kept:
         entry = sight.entry(self.config)
-        job = EncodeJob("", None, "", retention, None, explain=False)
-        plan = plan_tokens(entry, asked.embedding if self.relevance else None, job, self.config)
+        embedding = asked.embedding if self.relevance else None
+        plan = plan_tokens(entry, embedding, Retention(retention), self.config)
         kept = entry.positions[entry.kept(plan.counts)].astype(np.int64)
         return [np.sort(tile) for tile in np.split(kept, np.cumsum(plan.counts)[:-1])]
 

@@ -1,4 +1,4 @@
-"""From kept patches to the sequence the language model reads, by the services' own layout and assembly."""
+"""From kept patches to the sequence the language model reads, by the services' own splicing and assembly."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
-from heroserve.v1.encoder_pb2 import Features, Tile, VisualTokens
-from heroserve.v1.tokens_pb2 import Image
 from models.world.questions import Question
-from services.encoder.quantize import int8_rows
-from services.encoder.response import DTYPES, grid_message
+from services.common.rows import pack, row_dtype, unpack
+from services.families.family import Splice
 from services.llm.assemble import Prompt, assemble
-from services.llm.layout import ImageLayout, lay_out
-from services.llm.request import parse_request
+from services.llm.job import ChatJob, ImagePart, Turn
 
 from .bench import Bench, Sight
 from .methods import Kept, Method
@@ -36,8 +32,7 @@ class Text:
 
 def text(bench: Bench, question: Question) -> Text:
     """Token ids as the LLM service makes them of a user's message with one image."""
-    parts = [Part(image=Image(data=b"-")), Part(text=question.text)]
-    job = parse_request(GenerateRequest(messages=[Message(role=Message.USER, parts=parts)]), max_images=1)
+    job = ChatJob((Turn("user", (ImagePart(data=b"-"), question.text)),))
     answer = bench.prompts.tokenizer(question.answer, add_special_tokens=False).input_ids
     return Text(bench.prompts.build(job), answer)
 
@@ -49,50 +44,44 @@ class Shown:
     Args:
         sight: the picture.
         kept: positions kept of each tile.
-        grid: the encoder's answer without its rows.
-        layout: their order.
+        splice: their order.
         original_positions: how they are numbered.
         int8: what the rows are sent as.
     """
 
     sight: Sight
     kept: Kept
-    grid: VisualTokens
-    layout: ImageLayout
+    splice: Splice
     original_positions: bool
     int8: bool
 
     @property
     def key(self) -> tuple[object, ...]:
         """Two of one picture with the same key are the same to the language model."""
-        layout = self.layout
-        gaps = layout.full_length != len(layout.source) and self.original_positions
-        numbers = layout.position.tobytes() if gaps else b""
+        splice = self.splice
+        gaps = splice.full_length != len(splice) and self.original_positions
+        numbers = splice.position.tobytes() if gaps else b""
         kept = b"".join(len(tile).to_bytes(2, "little") + tile.tobytes() for tile in self.kept)
-        return kept, layout.source.tobytes(), numbers, self.int8
+        return kept, splice.source.tobytes(), numbers, self.int8
 
     def prompt(self, bench: Bench, ids: list[int]) -> Prompt:
         """With a question, ready for an engine."""
-        tokens = VisualTokens(grid=self.grid.grid, tiles=self.grid.tiles, features=self._features())
         return assemble(
-            bench.language,
+            bench.splicer,
             ids,
             bench.prompts.image_token_id,
-            [(tokens, self.layout)],
+            [(self._features(), self.splice)],
             original_positions=self.original_positions,
         )
 
-    def _features(self) -> Features:
+    def _features(self) -> torch.Tensor:
+        """As they come out at the other end of the wire."""
         tile = np.repeat(np.arange(len(self.kept)), [len(positions) for positions in self.kept])
         rows = self.sight.output.features[torch.from_numpy(tile), torch.from_numpy(np.concatenate(self.kept))]
-        name = "int8" if self.int8 else str(rows.dtype).removeprefix("torch.")
-        data = int8_rows(rows) if self.int8 else rows.contiguous().view(torch.uint8).numpy()
-        return Features(dtype=DTYPES[name], rows=len(rows), cols=rows.shape[1], data=data.tobytes())
+        dtype = "int8" if self.int8 else row_dtype(rows.dtype)
+        return unpack(pack(rows, dtype).tobytes(), dtype, *rows.shape)
 
 
-def show(sight: Sight, kept: Kept, method: Method) -> Shown:
-    grid = VisualTokens(
-        grid=grid_message(sight.plan),
-        tiles=[Tile(index=index, positions=positions.tolist()) for index, positions in enumerate(kept)],
-    )
-    return Shown(sight, kept, grid, lay_out(grid, method.newlines), method.original_positions, method.int8)
+def show(bench: Bench, sight: Sight, kept: Kept, method: Method) -> Shown:
+    splice = bench.splice(sight.grid, kept, method.newlines)
+    return Shown(sight, kept, splice, method.original_positions, method.int8)

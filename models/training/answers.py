@@ -18,8 +18,8 @@ from transformers import CLIPModel, PreTrainedTokenizerFast
 from models.world.labels import PatchLabels, label_tiles
 from models.world.questions import Question
 from models.world.scene import Scene, sample_scene
-from models.world.tiles import cut_scene, plan_scene
-from services.encoder.tiling import TilePlan
+from models.world.tiles import cut_scene, scene_grid
+from services.families.grid import Grid
 
 from .clip import FEATURE_LAYER, DenseHeads, clip_loss, sample_tiles
 from .language import Reader, draw_questions
@@ -49,24 +49,24 @@ class SceneBatch:
 
     pixels: torch.Tensor
     scenes: list[Scene]
-    plans: list[TilePlan]
+    grids: list[Grid]
     questions: list[list[Question]]
 
     def labels(self) -> list[PatchLabels]:
         """What each scene's patches show; only the alignment asks."""
-        return [label_tiles(scene, plan) for scene, plan in zip(self.scenes, self.plans, strict=True)]
+        return [label_tiles(scene, grid) for scene, grid in zip(self.scenes, self.grids, strict=True)]
 
 
 def sample_scenes(rng: np.random.Generator, count: int) -> SceneBatch:
-    pixels, scenes, plans, questions = [], [], [], []
+    pixels, scenes, grids, questions = [], [], [], []
     for index in rng.integers(0, 2**31, count):
         scene = sample_scene("train", int(index))
-        plan = plan_scene(scene)
-        pixels.append(cut_scene(scene, plan))
+        grid = scene_grid(scene)
+        pixels.append(cut_scene(scene, grid))
         scenes.append(scene)
-        plans.append(plan)
-        questions.append(draw_questions(scene, plan, rng))
-    return SceneBatch(torch.from_numpy(np.concatenate(pixels)), scenes, plans, questions)
+        grids.append(grid)
+        questions.append(draw_questions(scene, grid, rng))
+    return SceneBatch(torch.from_numpy(np.concatenate(pixels)), scenes, grids, questions)
 
 
 def features_of(clip: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
@@ -148,8 +148,8 @@ def train_together(
 def _answer(
     reader: Reader, projector: Projector, features: torch.Tensor, scenes: SceneBatch
 ) -> tuple[torch.Tensor, Report]:
-    tokens = projector(features).split([1 + plan.rows * plan.cols for plan in scenes.plans])
-    images = [reader.flatten(own, plan) for own, plan in zip(tokens, scenes.plans, strict=True)]
+    tokens = projector(features).split([1 + grid.rows * grid.cols for grid in scenes.grids])
+    images = [reader.flatten(own, grid) for own, grid in zip(tokens, scenes.grids, strict=True)]
     questions: Sequence[Sequence[Question]] = scenes.questions
     return reader.loss(images, questions)
 

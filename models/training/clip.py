@@ -18,7 +18,7 @@ from models.world.captions import Caption, describe
 from models.world.labels import PatchLabels, label_crowd, label_tiles, visible_things
 from models.world.render import render
 from models.world.scene import CHARACTERS, COLORS, SHAPES, TILE, Thing, sample_crowd, sample_scene
-from models.world.tiles import cut_scene, plan_scene
+from models.world.tiles import cut_scene, scene_grid
 
 from .optimizer import Optimizer
 from .parallel import rank, share
@@ -95,12 +95,12 @@ def sample_tiles(first: int, crowds: int, scenes: int, split: str = "train") -> 
         captions.append(describe(whole, rng, legible=True))
     for index in range(first, first + scenes):
         scene = sample_scene(split, index)
-        plan = plan_scene(scene)
-        tiles = cut_scene(scene, plan)
+        grid = scene_grid(scene)
+        tiles = cut_scene(scene, grid)
         pixels.append(tiles)
-        labels.append(label_tiles(scene, plan))
+        labels.append(label_tiles(scene, grid))
         for tile in range(len(tiles)):
-            things.append(visible_things(scene, plan, tile))
+            things.append(visible_things(scene, grid, tile))
             captions.append(describe(things[-1], rng, legible=tile > 0))
     return TileBatch(torch.from_numpy(np.concatenate(pixels)), _join(labels), things, captions)
 

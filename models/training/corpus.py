@@ -26,8 +26,8 @@ def _corpus() -> list[str]:
     texts = [*COLORS, *SHAPES, "yes", "no", *(f" {word}" for word in (*COLORS, *SHAPES))] * 20
     for index in range(400):
         scene = sample_scene("train", index)
-        plan = TILER.plan(scene.width, scene.height)
-        questions = [ask(kind, scene, plan, rng) for kind in KINDS]
+        grid = TILER.grid(scene.width, scene.height)
+        questions = [ask(kind, scene, grid, rng) for kind in KINDS]
         texts += [question.text for question in questions if question]
         texts.append(describe(list(scene.things), rng, legible=True).text)
     return texts

@@ -13,8 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from models.world.labels import label_tiles
 from models.world.questions import KINDS, Question, ask
 from models.world.scene import Scene, sample_scene
-from models.world.tiles import plan_scene
-from services.encoder.tiling import TilePlan
+from models.world.tiles import scene_grid
+from services.families.grid import Grid
 
 from .conversation import IGNORE, Packed, pack, prompt_prefix, tokenize
 from .optimizer import Optimizer
@@ -64,11 +64,11 @@ class Reader(torch.nn.Module):
         embedding: torch.nn.Embedding = self.language.model.embed_tokens
         return embedding
 
-    def flatten(self, tokens: torch.Tensor, plan: TilePlan) -> torch.Tensor:
+    def flatten(self, tokens: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Tiles' tokens [T, N, D] in the order of LLaVA-NeXT, unpadded, a newline after each row: [n, D]."""
-        side, width = plan.side, tokens.shape[-1]
-        mosaic = tokens[1:].view(plan.rows, plan.cols, side, side, width).transpose(1, 2)
-        window = mosaic.reshape(plan.rows * side, -1, width)[plan.top : plan.bottom, plan.left : plan.right]
+        side, width = grid.side, tokens.shape[-1]
+        mosaic = tokens[1:].view(grid.rows, grid.cols, side, side, width).transpose(1, 2)
+        window = mosaic.reshape(grid.rows * side, -1, width)[grid.top : grid.bottom, grid.left : grid.right]
         newline = self.newline.expand(len(window), 1, -1)
         return torch.cat([tokens[0], torch.cat([window, newline], dim=1).flatten(0, 1)])
 
@@ -95,12 +95,12 @@ class Reader(torch.nn.Module):
         return loss, _accuracy(logits.argmax(-1) == packed.targets[asked], packed, asked, questions)
 
 
-def draw_questions(scene: Scene, plan: TilePlan, rng: np.random.Generator, count: int = QUESTIONS) -> list[Question]:
+def draw_questions(scene: Scene, grid: Grid, rng: np.random.Generator, count: int = QUESTIONS) -> list[Question]:
     """Training questions, kinds by their share."""
     questions: list[Question] = []
     while len(questions) < count:
         kind = KINDS[rng.choice(len(KINDS), p=[_SHARE[kind] for kind in KINDS])]
-        question = ask(kind, scene, plan, rng)
+        question = ask(kind, scene, grid, rng)
         if question is not None:
             questions.append(question)
     return questions
@@ -118,12 +118,12 @@ def train_language(folder: Path, reader: Reader, lists: int, symbols: int, seed:
         images, questions = [], []
         for index in rng.integers(0, 2**31, share(2 * batch if short else batch)):
             scene = sample_scene("train", int(index))
-            plan = plan_scene(scene)
-            questions.append(draw_questions(scene, plan, rng, 6 if short else QUESTIONS))
-            codes = list_symbols(scene, rng) if short else patch_symbols(label_tiles(scene, plan))
+            grid = scene_grid(scene)
+            questions.append(draw_questions(scene, grid, rng, 6 if short else QUESTIONS))
+            codes = list_symbols(scene, rng) if short else patch_symbols(label_tiles(scene, grid))
             tokens = table(torch.from_numpy(codes).to(device), reader.embedding)
             tokens = tokens + _NOISE * torch.randn_like(tokens)
-            images.append(tokens if short else reader.flatten(tokens, plan))
+            images.append(tokens if short else reader.flatten(tokens, grid))
         return reader.loss(images, questions)
 
     run.train(Optimizer([reader], muon=4e-3, adamw=2e-3), loss, every=25)

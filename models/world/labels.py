@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.encoder.tiling import TilePlan
+from services.families.grid import Grid
 
 from .scene import CHARACTERS, COLORS, SHAPES, TILE, Scene, Thing
 
@@ -39,11 +39,11 @@ class _View:
     scale_y: float = 1.0
 
 
-def label_tiles(scene: Scene, plan: TilePlan) -> PatchLabels:
+def label_tiles(scene: Scene, grid: Grid) -> PatchLabels:
     """The thumbnail's patches and each local tile's. A scene is never scaled to fill its grid, only padded."""
-    left, top = _padding(scene, plan)
+    left, top = _padding(scene, grid)
     views = [_View(0, 0, TILE / scene.width, TILE / scene.height)]
-    views += [_View(col * TILE - left, row * TILE - top) for row in range(plan.rows) for col in range(plan.cols)]
+    views += [_View(col * TILE - left, row * TILE - top) for row in range(grid.rows) for col in range(grid.cols)]
     return _stack([_label(scene, view) for view in views])
 
 
@@ -52,22 +52,22 @@ def label_crowd(scene: Scene) -> PatchLabels:
     return _stack([_label(scene, _View(0, 0))])
 
 
-def visible_things(scene: Scene, plan: TilePlan, tile: int) -> list[Thing]:
+def visible_things(scene: Scene, grid: Grid, tile: int) -> list[Thing]:
     """Objects whose centre lies in a local tile (from 1), or all of them for the thumbnail (0)."""
     if tile == 0:
         return list(scene.things)
-    return [thing for thing in scene.things if tile_of(scene, plan, thing) == tile]
+    return [thing for thing in scene.things if tile_of(scene, grid, thing) == tile]
 
 
-def tile_of(scene: Scene, plan: TilePlan, thing: Thing) -> int:
+def tile_of(scene: Scene, grid: Grid, thing: Thing) -> int:
     """The local tile, from 1, that holds an object's centre."""
-    left, top = _padding(scene, plan)
-    return 1 + (thing.y + top) // TILE * plan.cols + (thing.x + left) // TILE
+    left, top = _padding(scene, grid)
+    return 1 + (thing.y + top) // TILE * grid.cols + (thing.x + left) // TILE
 
 
-def _padding(scene: Scene, plan: TilePlan) -> tuple[int, int]:
+def _padding(scene: Scene, grid: Grid) -> tuple[int, int]:
     """Pixels of padding left of the scene and above it in its grid."""
-    return (plan.cols * TILE - scene.width) // 2, (plan.rows * TILE - scene.height) // 2
+    return (grid.cols * TILE - scene.width) // 2, (grid.rows * TILE - scene.height) // 2
 
 
 def _stack(tiles: list[NDArray[np.int64]]) -> PatchLabels:

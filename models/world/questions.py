@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from services.encoder.tiling import TilePlan
+from services.families.grid import Grid
 
 from .labels import tile_of
 from .scene import COLORS, SHAPES, Scene, Thing
@@ -26,17 +26,17 @@ class Question:
     targets: tuple[Thing, ...] = ()
 
 
-def ask(kind: str, scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question | None:
+def ask(kind: str, scene: Scene, grid: Grid, rng: np.random.Generator) -> Question | None:
     """A question of this kind about this scene; None if the scene has nothing to ask for."""
-    return _ASK[kind](scene, plan, rng)
+    return _ASK[kind](scene, grid, rng)
 
 
-def _character(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question:
+def _character(scene: Scene, grid: Grid, rng: np.random.Generator) -> Question:
     thing = _pick(scene.things, rng)
     return Question("character", f"what character is on the {thing.name}?", thing.character, (thing,))
 
 
-def _color(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question | None:
+def _color(scene: Scene, grid: Grid, rng: np.random.Generator) -> Question | None:
     things = _alone(scene.things, lambda thing: (thing.shape, thing.character))
     if not things:
         return None
@@ -44,7 +44,7 @@ def _color(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question |
     return Question("color", f"what color is the {thing.shape} with {thing.character}?", thing.color, (thing,))
 
 
-def _shape(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question | None:
+def _shape(scene: Scene, grid: Grid, rng: np.random.Generator) -> Question | None:
     things = _alone(scene.things, lambda thing: (thing.color, thing.character))
     if not things:
         return None
@@ -52,7 +52,7 @@ def _shape(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question |
     return Question("shape", f"what shape is the {thing.color} thing with {thing.character}?", thing.shape, (thing,))
 
 
-def _exists(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question:
+def _exists(scene: Scene, grid: Grid, rng: np.random.Generator) -> Question:
     names = {thing.name for thing in scene.things}
     if rng.random() < 0.5:
         thing = _pick(scene.things, rng)
@@ -64,7 +64,7 @@ def _exists(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question:
     return Question("exists", f"is there a {choices[rng.integers(len(choices))]}?", "no")
 
 
-def _count(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question:
+def _count(scene: Scene, grid: Grid, rng: np.random.Generator) -> Question:
     if rng.random() < 0.5:
         asked = [(f"how many {shape} shapes are there?", _having(scene, shape=shape)) for shape in SHAPES]
     else:
@@ -76,8 +76,8 @@ def _count(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question:
     return Question("count", text, str(number), found)
 
 
-def _pair(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question | None:
-    pairs = [(a, b) for a in scene.things for b in scene.things if tile_of(scene, plan, a) != tile_of(scene, plan, b)]
+def _pair(scene: Scene, grid: Grid, rng: np.random.Generator) -> Question | None:
+    pairs = [(a, b) for a in scene.things for b in scene.things if tile_of(scene, grid, a) != tile_of(scene, grid, b)]
     if not pairs:
         return None
     a, b = _pick(pairs, rng)
@@ -85,7 +85,7 @@ def _pair(scene: Scene, plan: TilePlan, rng: np.random.Generator) -> Question | 
     return Question("pair", text, f"{a.character} {b.character}", (a, b))
 
 
-_ASK: dict[str, Callable[[Scene, TilePlan, np.random.Generator], Question | None]] = {
+_ASK: dict[str, Callable[[Scene, Grid, np.random.Generator], Question | None]] = {
     "character": _character,
     "color": _color,
     "shape": _shape,

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .questions import KINDS, Question, ask
 from .render import render
 from .scene import Scene, sample_scene
-from .tiles import plan_scene
+from .tiles import scene_grid
 
 _CELL = (370, 290)
 _HEIGHT = 224
@@ -26,8 +26,8 @@ def scenes_of(split: str, rows: int, columns: int) -> Iterator[Scene]:
     index = 0
     while True:
         scene = sample_scene(split, index)
-        plan = plan_scene(scene)
-        if (plan.rows, plan.cols) == (rows, columns) and plan.valid().all():
+        grid = scene_grid(scene)
+        if (grid.rows, grid.cols) == (rows, columns) and grid.valid().all():
             yield scene
         index += 1
 
@@ -53,7 +53,7 @@ def _scene_to_ask(kind: str, first: int) -> tuple[Scene, Question]:
     index = first
     while True:
         scene = sample_scene("validation", index)
-        question = ask(kind, scene, plan_scene(scene), np.random.default_rng(index))
+        question = ask(kind, scene, scene_grid(scene), np.random.default_rng(index))
         if question is not None and scene.height <= _HEIGHT:
             return scene, question
         index += 1

@@ -54,21 +54,6 @@ class Checkpoint:
         except (OSError, ValueError, StrictDataclassError) as error:
             raise self.unusable(f"no checkpoint found ({_first_line(error)})") from error
 
-    def llava_next(self) -> Any:
-        """The config, which must be of a LLaVA-NeXT model.
-
-        Raises:
-            SettingError: it is of another architecture, or uses a variant that is not served.
-        """
-        config = self.config
-        if config.model_type != "llava_next":
-            raise self.unusable(f"expected a LLaVA-NeXT checkpoint, this is {config.model_type!r}")
-        if config.vision_config.model_type != "clip_vision_model":
-            raise self.unusable(f"expected a CLIP vision tower, this has {config.vision_config.model_type!r}")
-        if config.vision_feature_select_strategy != "default":
-            raise self.unusable("vision_feature_select_strategy must be 'default' (patches without CLS)")
-        return config
-
     @property
     def trained(self) -> bool:
         """False only for a checkpoint whose config says so: ``"heroserve": {"trained": false}``."""
@@ -101,6 +86,14 @@ class Checkpoint:
         except ValueError as error:
             raise self.unusable(f"{filename} is not JSON ({error})") from error
         return content
+
+    def preprocessor_config(self) -> dict[str, Any]:
+        """Its image preprocessing; newer checkpoints keep it inside processor_config.json.
+
+        Raises:
+            SettingError: it is not JSON.
+        """
+        return self.json("preprocessor_config.json") or self.json("processor_config.json").get("image_processor", {})
 
     def tokenizer(self) -> Any:
         """Its tokenizer.

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from importlib.metadata import version
 from typing import Any
@@ -20,24 +19,19 @@ from ray.serve.handle import DeploymentHandle
 from heroserve import methods
 from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
 from services.common import deployment
-from services.common.checkpoint import Checkpoint
+from services.common.budget import Retention
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
-from services.encoder import metrics
-from services.encoder.cache.rank_once import RankOnceCache, open_store
-from services.encoder.image import ImageLimits
+from services.common.rows import to_wire
+from services.encoder import metrics, parts
+from services.encoder.cache.rank_once import RankOnceCache
+from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
-from services.encoder.pixels import pixel_table
-from services.encoder.ranked import RankedImage
-from services.encoder.ranking import rank_images
-from services.encoder.relevance import QuestionEmbedder, clip_config
+from services.encoder.ranking.rank_images import rank_images
+from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.request import parse_request
-from services.encoder.response import DTYPES
 from services.encoder.settings import EncoderSettings
-from services.encoder.tiling import Tiler
-from services.encoder.tower import VisionTower, hero_config
-
-logger = logging.getLogger(__name__)
+from services.families.registry import vision_half
 
 Job = tuple[Tiles, Mask]
 # The ingress decodes and slices; the tower does the arithmetic.
@@ -49,7 +43,7 @@ class VisionTowerDeployment:
 
     def __init__(self, settings: EncoderSettings) -> None:
         deployment.start_replica(settings)
-        self._tower = VisionTower(settings)
+        self._tower = parts.open_tower(settings)
         batch: Any = self._rank_batch
         batch.set_max_batch_size(max(settings.max_batch_tiles, self._tower.max_tiles))
         batch.set_batch_wait_timeout_s(settings.batch_wait_s)
@@ -59,7 +53,7 @@ class VisionTowerDeployment:
         tower = self._tower
         return {
             "encoder_id": tower.encoder_id,
-            "width": tower.width,
+            "feature_width": tower.feature_width,
             "dtype": tower.row_dtype,
         }
 
@@ -77,10 +71,10 @@ class VisionTowerDeployment:
         started = time.perf_counter()
         tiles = np.concatenate([tiles for tiles, _ in jobs])
         metrics.TOWER_BATCH_TILES.observe(len(tiles))
-        output = self._tower.encode(tiles)
+        output = self._tower.run(tiles)
         self._tower.synchronize()
         encoded = time.perf_counter()
-        images = rank_images(output, [mask for _, mask in jobs], self._tower.hero, int8=self._tower.row_dtype == "int8")
+        images = rank_images(output, [mask for _, mask in jobs], self._tower.hero, self._tower.row_dtype)
         seconds = {"tower": encoded - started, "rank": time.perf_counter() - encoded}
         return [(image, seconds) for image in images]
 
@@ -96,13 +90,11 @@ class EncoderDeployment:
         self, settings: EncoderSettings, tower: DeploymentHandle[Any]
     ) -> None:
         deployment.start_replica(settings)
-        self._settings = settings
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
-        source = Checkpoint(settings.model, "HEROSERVE_MODEL")
-        config = source.llava_next()
-        tiler = Tiler.of(source)
-        relevance = settings.relevance
+        self._default_budget = Retention(settings.retention)
+        source = parts.model(settings)
+        half = vision_half(source)
         described = await tower.describe.remote()
 
         async def rank(tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
@@ -111,22 +103,22 @@ class EncoderDeployment:
 
         self._pipeline = EncodePipeline(
             encoder_id=described["encoder_id"],
-            tiler=tiler,
+            tiler=half.tiler,
             limits=self._limits,
-            hero=hero_config(settings, config.vision_config.num_hidden_layers),
-            cache=RankOnceCache(open_store(settings), described["encoder_id"]),
+            hero=parts.hero_config(settings, half.layers),
+            cache=RankOnceCache(parts.open_store(settings), described["encoder_id"]),
             cache_depth=settings.cache_depth,
             tower=rank,
-            embedder=QuestionEmbedder(Checkpoint(relevance, "HEROSERVE_RELEVANCE_MODEL")) if relevance else None,
+            embedder=parts.open_embedder(settings),
         )
         self._description = EncoderDescription(
             model=settings.model,
-            relevance_model=relevance or "",
+            relevance_model=settings.relevance or "",
             encoder_id=described["encoder_id"],
-            tile_size=tiler.tile_size,
-            patches_per_side=tiler.patches_per_side,
-            feature_width=described["width"],
-            dtype=DTYPES[described["dtype"]],
+            tile_size=half.tiler.tile_size,
+            patches_per_side=half.tiler.tokens_per_side,
+            feature_width=described["feature_width"],
+            dtype=to_wire(described["dtype"]),
             default_retention=settings.retention,
             max_image_bytes=settings.max_image_bytes,
             max_image_pixels=settings.max_image_pixels,
@@ -136,8 +128,8 @@ class EncoderDeployment:
 
     async def Encode(self, request: EncodeRequest, grpc_context: RayServegRPCContext) -> VisualTokens:
         async def answer() -> VisualTokens:
-            job = parse_request(request, self._limits, self._settings.retention)
-            return await self._pipeline.encode(job)
+            job = parse_request(request, self._limits, self._default_budget)
+            return await self._pipeline.visual_tokens(job)
 
         return await self._gate.unary(GrpcCall(methods.ENCODE.path, grpc_context), answer, VisualTokens())
 
@@ -153,18 +145,6 @@ def build(args: dict[str, str] | None = None) -> Application:
     """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
     settings = deployment.settings(EncoderSettings, args)
     # What is wrong with these is told here, not by a replica that keeps restarting.
-    source = Checkpoint(settings.model, "HEROSERVE_MODEL")
-    Tiler.of(source)
-    pixel_table(source)
-    source.check_weights()
-    if settings.relevance is not None:
-        clip = Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL")
-        clip_config(clip)
-        pixel_table(clip)
-        clip.tokenizer()
-        clip.check_weights()
-    open_store(settings)
-    if settings.cache_url == "memory://" and settings.max_replicas > 1:
-        logger.warning("HEROSERVE_CACHE_URL=memory:// is each replica's own; with several of them use redis://")
+    parts.check(settings)
     tower = deployment.deploy(VisionTowerDeployment, "VisionTower", settings, accelerator=True).bind(settings)
     return deployment.deploy(EncoderDeployment, "Encoder", settings, cpus=_INGRESS_CPUS).bind(settings, tower)

@@ -9,20 +9,22 @@ from typing import Any
 import numpy as np
 
 from heroserve.v1.encoder_pb2 import VisualTokens
-from services.common.errors import NotFound
+from services.common.errors import InvalidArgument, NotFound
+from services.common.rows import Bytes2D
 from services.encoder import metrics
 from services.encoder.cache.entry import Entry, build_entry
 from services.encoder.cache.rank_once import RankOnceCache
+from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.hero import HeroConfig
-from services.encoder.image import ImageLimits, decode
+from services.encoder.images.decode import FIELD, ImageLimits, decode
+from services.encoder.job import EncodeJob
 from services.encoder.plan import TokenPlan, plan_tokens
-from services.encoder.ranked import Bytes2D, RankedImage
-from services.encoder.relevance import QuestionEmbedder
-from services.encoder.request import EncodeJob
+from services.encoder.ranking.ranked_image import RankedImage
+from services.encoder.relevance.questions import QuestionEmbedder
 from services.encoder.response import visual_tokens
-from services.encoder.single_flight import SingleFlight
 from services.encoder.stages import Stages
-from services.encoder.tiling import Tiler
+from services.families.family import CutError, Tiler
+from services.families.grid import Grid
 
 Tiles = np.ndarray[Any, np.dtype[np.uint8]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -72,7 +74,7 @@ class EncodePipeline:
         self._decoding = asyncio.Semaphore(_MAX_DECODING)
         self._flights: SingleFlight[tuple[Entry, Bytes2D, bool]] = SingleFlight()
 
-    async def encode(self, job: EncodeJob) -> VisualTokens:
+    async def visual_tokens(self, job: EncodeJob) -> VisualTokens:
         """Answer one request.
 
         Raises:
@@ -81,11 +83,11 @@ class EncodePipeline:
         """
         stages = Stages()
         try:
-            return await self._encode(job, stages)
+            return await self._answer(job, stages)
         finally:
             stages.observe()
 
-    async def _encode(self, job: EncodeJob, stages: Stages) -> VisualTokens:
+    async def _answer(self, job: EncodeJob, stages: Stages) -> VisualTokens:
         with stages.time("plan"):
             question = await self._embed(job.question)
         found = await self._from_cache(job, question, stages) or await self._from_tower(job, question, stages)
@@ -121,7 +123,7 @@ class EncodePipeline:
 
     def _plan(self, entry: Entry, question: Embedding | None, job: EncodeJob, stages: Stages) -> TokenPlan:
         with stages.time("plan"):
-            return plan_tokens(entry, question, job, self._hero)
+            return plan_tokens(entry, question, job.budget, self._hero)
 
     async def _embed(self, question: str) -> Embedding | None:
         if self._embedder is None:
@@ -144,18 +146,24 @@ class EncodePipeline:
             with stages.time("decode"):
                 image = await asyncio.to_thread(decode, data, self._limits)
             with stages.time("tile"):
-                plan = self._tiler.plan(image.width, image.height)
-                tiles = await asyncio.to_thread(self._tiler.cut, image, plan)
+                grid = self._grid(image.width, image.height)
+                tiles = await asyncio.to_thread(self._tiler.cut, image, grid)
             del image
-        ranked, seconds = await self._tower(tiles, plan.valid())
+        ranked, seconds = await self._tower(tiles, grid.valid())
         for stage, spent in seconds.items():
             stages.add(stage, spent)
-        entry, rows = await asyncio.to_thread(build_entry, plan, ranked, 1.0)
+        entry, rows = await asyncio.to_thread(build_entry, grid, ranked, 1.0)
         with stages.time("cache_write"):
             depth = self._cache_depth
-            cached = (entry, rows) if depth == 1 else await asyncio.to_thread(build_entry, plan, ranked, depth)
+            cached = (entry, rows) if depth == 1 else await asyncio.to_thread(build_entry, grid, ranked, depth)
             written = await self._cache.write(digest, *cached)
         return entry, rows, written
+
+    def _grid(self, width: int, height: int) -> Grid:
+        try:
+            return self._tiler.grid(width, height)
+        except CutError as error:
+            raise InvalidArgument(FIELD, str(error)) from error
 
 
 def _count(entry: Entry, plan: TokenPlan) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from services.common.budget import Budget, MaxVisualTokens, Retention
 from services.encoder.cache.entry import Entry
-from services.encoder.hero import HeroConfig, allocate, importance_terms, token_budget, weigh_terms
-from services.encoder.request import EncodeJob
+from services.encoder.hero import HeroConfig, TokenBudget, allocate, importance_terms, token_budget, weigh_terms
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TokenPlan:
 def plan_tokens(
     entry: Entry,
     question: np.ndarray[Any, np.dtype[np.float32]] | None,
-    job: EncodeJob,
+    budget: Budget,
     config: HeroConfig,
 ) -> TokenPlan:
     """Budgets for one image and one question.
@@ -41,15 +41,24 @@ def plan_tokens(
     Args:
         entry: the image.
         question: unit CLIP embedding [D]; None without a relevance model.
-        job: the budget asked for.
+        budget: what is asked for.
         config: how importance is weighed and budgets are shared.
     """
     saliency_cos = torch.tensor(entry.saliency_cos)
     relevance_cos = None if question is None else torch.tensor(entry.relevance) @ torch.tensor(question)
     valid = torch.tensor(entry.valid[1:])
-    patches = entry.plan.patches
-    budget = token_budget(entry.valid.tolist(), patches, config, retention=job.retention, max_tokens=job.max_tokens)
+    patches = entry.grid.tile_tokens
+    tokens = _tokens(entry, budget, config)
     terms = importance_terms(saliency_cos, relevance_cos, valid, patches, config)
     importance = weigh_terms(*terms, config)
-    local = allocate(importance, valid, budget.local, config)
-    return TokenPlan([min(budget.thumbnail, patches), *local.tolist()], importance, *terms)
+    local = allocate(importance, valid, tokens.local, config)
+    return TokenPlan([min(tokens.thumbnail, patches), *local.tolist()], importance, *terms)
+
+
+def _tokens(entry: Entry, budget: Budget, config: HeroConfig) -> TokenBudget:
+    valid, patches = entry.valid.tolist(), entry.grid.tile_tokens
+    match budget:
+        case Retention(share):
+            return token_budget(valid, patches, config, retention=share)
+        case MaxVisualTokens(count):
+            return token_budget(valid, patches, config, max_tokens=count)

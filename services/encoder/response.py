@@ -14,17 +14,10 @@ from heroserve.v1.encoder_pb2 import (
     Window,
 )
 from heroserve.v1.tokens_pb2 import Savings
+from services.common.rows import Bytes2D, to_wire
 from services.encoder.cache.entry import Entry
 from services.encoder.plan import TokenPlan
-from services.encoder.ranked import Bytes2D
-from services.encoder.tiling import TilePlan
-
-DTYPES = {
-    "float32": Features.FLOAT32,
-    "float16": Features.FLOAT16,
-    "bfloat16": Features.BFLOAT16,
-    "int8": Features.INT8,
-}
+from services.families.grid import Grid as TileGrid
 
 
 def visual_tokens(
@@ -55,24 +48,24 @@ def visual_tokens(
     return VisualTokens(
         image_digest=digest,
         encoder_id=encoder_id,
-        grid=grid_message(entry.plan),
+        grid=grid_message(entry.grid),
         tiles=_tiles(entry, plan, np.split(positions[order], np.cumsum(plan.counts)[:-1]), explain),
-        features=Features(dtype=DTYPES[entry.dtype], rows=kept, cols=entry.width, data=rows[order].tobytes()),
+        features=Features(dtype=to_wire(entry.dtype), rows=kept, cols=entry.feature_width, data=rows[order].tobytes()),
         savings=Savings(total=total, kept=kept, dropped=total - kept),
         cache=cache,
         timings=EncodeTimings(),
     )
 
 
-def grid_message(plan: TilePlan) -> Grid:
+def grid_message(grid: TileGrid) -> Grid:
     """The grid an image was cut by, as it goes over the wire."""
     return Grid(
-        rows=plan.rows,
-        cols=plan.cols,
-        patches_per_side=plan.side,
-        image_width=plan.width,
-        image_height=plan.height,
-        window=Window(top=plan.top, bottom=plan.bottom, left=plan.left, right=plan.right),
+        rows=grid.rows,
+        cols=grid.cols,
+        patches_per_side=grid.side,
+        image_width=grid.width,
+        image_height=grid.height,
+        window=Window(top=grid.top, bottom=grid.bottom, left=grid.left, right=grid.right),
     )
 
 

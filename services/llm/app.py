@@ -12,16 +12,11 @@ from ray.serve.grpc_util import RayServegRPCContext
 from heroserve import methods
 from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest, GenerateResponse
 from services.common import deployment
-from services.common.checkpoint import Checkpoint
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
-from services.llm import metrics
-from services.llm.chat import ChatPipeline
-from services.llm.encoder_client import EncoderClient
-from services.llm.engines.transformers import TransformersEngine
-from services.llm.model import LanguageModel
-from services.llm.prompt import PromptBuilder
-from services.llm.request import parse_request
+from services.llm import metrics, parts
+from services.llm.doors import grpc as door
+from services.llm.engines.registry import open_engine
 from services.llm.settings import LlmSettings
 
 
@@ -30,17 +25,16 @@ class ChatDeployment:
 
     def __init__(self, settings: LlmSettings) -> None:
         deployment.start_replica(settings)
-        self._settings = settings
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
-        source = Checkpoint(settings.model, "HEROSERVE_MODEL")
-        model = LanguageModel(settings)
-        self._engine = TransformersEngine(model, settings.engine_threads)
-        self._encoder = EncoderClient(settings)
-        self._pipeline = ChatPipeline(settings, self._encoder, PromptBuilder(source), model, self._engine)
+        source = parts.model(settings)
+        self._engine = open_engine(settings, source)
+        splicer = parts.open_splicer(settings)
+        self._encoder = parts.open_encoder(settings, splicer)
+        self._chat = parts.open_chat(settings, self._encoder, parts.open_prompts(settings), splicer, self._engine)
         self._description = ChatDescription(
             model=settings.model,
             engine=settings.engine,
-            context_length=model.context_length,
+            context_length=self._engine.context_length,
             default_max_tokens=settings.default_max_tokens,
             max_images=settings.max_images,
             newlines=settings.newlines,
@@ -53,8 +47,8 @@ class ChatDeployment:
         self, request: GenerateRequest, grpc_context: RayServegRPCContext
     ) -> AsyncIterator[GenerateResponse]:
         with self._gate.guard(GrpcCall(methods.GENERATE.path, grpc_context)):
-            job = parse_request(request, self._settings.max_images)
-            async with aclosing(self._pipeline.generate(job)) as responses:  # type: ignore[type-var]
+            pieces = self._chat.generate(door.parse_request(request))
+            async with aclosing(door.responses(pieces)) as responses:  # type: ignore[type-var]
                 async for response in responses:
                     yield response
 
@@ -78,8 +72,5 @@ def build(args: dict[str, str] | None = None) -> Application:
     """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
     settings = deployment.settings(LlmSettings, args)
     # What is wrong with it is told here, not by a replica that keeps restarting.
-    source = Checkpoint(settings.model, "HEROSERVE_MODEL")
-    source.llava_next()
-    PromptBuilder(source)
-    source.check_weights()
+    parts.check(settings)
     return deployment.deploy(ChatDeployment, "Chat", settings, accelerator=True).bind(settings)

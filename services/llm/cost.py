@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from services.llm.model import LanguageModel
+import torch
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,24 @@ class PromptCost:
         return projections + 2.0 * self.layers * self.attention_width * float(tokens) ** 2
 
     @classmethod
-    def of(cls, model: LanguageModel) -> PromptCost:
-        config = model.config
+    def of(cls, config: Any, kv_dtype: torch.dtype) -> PromptCost:
+        """Of a language model, from its transformers config alone: an engine may keep its weights elsewhere, or packed.
+
+        Args:
+            config: the language model's.
+            kv_dtype: of its KV cache.
+        """
+        # A model without memory: its modules know their shapes.
+        with torch.device("meta"):
+            model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
         outside = {
             id(parameter)
-            for module in (model.causal_lm.get_input_embeddings(), model.causal_lm.get_output_embeddings())
+            for module in (model.get_input_embeddings(), model.get_output_embeddings())
             for parameter in module.parameters()
         }
-        inside = sum(p.numel() for p in model.causal_lm.parameters() if id(p) not in outside)
+        inside = sum(p.numel() for p in model.parameters() if id(p) not in outside)
         heads = config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // heads
         kv_heads = getattr(config, "num_key_value_heads", None) or heads
         layers = config.num_hidden_layers
-        return cls(inside, layers, heads * size, 2 * layers * kv_heads * size * model.dtype.itemsize)
+        return cls(inside, layers, heads * size, 2 * layers * kv_heads * size * kv_dtype.itemsize)

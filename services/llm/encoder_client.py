@@ -2,57 +2,72 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import heroserve
+from heroserve.requests import BudgetOptions
 from heroserve.v1.encoder_pb2 import EncoderDescription, VisualTokens
-from heroserve.v1.tokens_pb2 import Budget
-from services.common.errors import (
-    DeadlineExceeded,
-    Internal,
-    InvalidArgument,
-    NotFound,
-    ResourceExhausted,
-    ServiceError,
-    Unavailable,
-)
-from services.common.limits import MAX_QUESTION_CHARS
-from services.llm.request import ImagePart
-from services.llm.settings import LlmSettings
+from heroserve.v1.encoder_pb2 import Grid as GridMessage
+from heroserve.v1.tokens_pb2 import Image
+from services.common.budget import Budget, MaxVisualTokens, Retention
+from services.common.errors import DeadlineExceeded, Internal, ResourceExhausted, ServiceError, Unavailable
+from services.common.rows import from_wire, unpack
+from services.common.wire import MAX_QUESTION_CHARS
+from services.families.grid import Grid
+from services.llm.encoded import EncodedImage
+from services.llm.job import ImagePart
+from services.llm.refusal import Refusal, Role, RoleName
 
 _DESCRIBE_TIMEOUT_S = 5.0
-_SAME = (NotFound, ResourceExhausted, DeadlineExceeded, Unavailable)
+_SAME = (ResourceExhausted, DeadlineExceeded, Unavailable)
+# The encoder's names for what of a chat request it was given; an image's stand where its part does.
+_OF_IMAGE: dict[str, RoleName] = {"image": "image", "image.data": "image_data", "image.digest": "image_digest"}
+_OF_BUDGET: dict[str, RoleName] = {
+    "budget": "budget",
+    "budget.retention": "retention",
+    "budget.max_visual_tokens": "max_visual_tokens",
+}
 
 
 class EncoderClient:
-    """One connection for all requests, spread over the encoder's addresses, with the SDK's retries."""
+    """One connection for all requests, spread over the encoder's addresses, with the SDK's retries.
 
-    def __init__(self, settings: LlmSettings) -> None:
-        self._target = settings.encoder_target
-        self._timeout_s = settings.encoder_timeout_s
+    Args:
+        target: the encoder's HOST:PORT.
+        api_key: sent to it; "" sends none.
+        timeout_s: longest to wait for it, retries included.
+        feature_width: H, of the rows that can be used here.
+    """
+
+    def __init__(self, target: str, *, api_key: str, timeout_s: float, feature_width: int) -> None:
+        self._target = target
+        self._timeout_s = timeout_s
+        self._feature_width = feature_width
         self._client = heroserve.AsyncClient(
-            encoder_target=settings.encoder_target,
-            api_key=settings.encoder_api_key or None,
+            encoder_target=target,
+            api_key=api_key or None,
             # The client behind a chat request retries too; between them that would be many.
             retry=heroserve.RetryPolicy(attempts=3),
         )
 
-    async def encode(self, part: ImagePart, question: str, budget: Budget) -> VisualTokens:
-        """The visual tokens of one image.
-
-        Raises:
-            ServiceError: the encoder's own status, its message in terms of the chat request.
-        """
-        limit = budget.WhichOneof("limit")
+    async def fetch(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> EncodedImage:
+        """See ``ImageEncoder``."""
         try:
-            return await self._client.encode(
-                part.image,
+            tokens = await self._client.encode(
+                Image(digest=image.digest) if image.data is None else Image(data=image.data),
                 # Its beginning is enough to tell what is relevant: CLIP reads 77 tokens.
                 question[:MAX_QUESTION_CHARS],
-                retention=budget.retention if limit == "retention" else None,
-                max_visual_tokens=budget.max_visual_tokens if limit == "max_visual_tokens" else None,
                 timeout_s=self._timeout_s,
+                **_options(budget),
             )
         except heroserve.HeroserveError as error:
-            raise self._translate(error, part.field) from error
+            raise self._translate(error, place) from error
+        if tokens.features.cols != self._feature_width:
+            raise Internal(
+                f"the encoder at {self._target} serves another model: its features are "
+                f"{tokens.features.cols} wide, this one's projector takes {self._feature_width}"
+            )
+        return encoded_image(tokens)
 
     async def describe(self) -> EncoderDescription | None:
         """What the encoder runs; None when it can't be reached."""
@@ -64,18 +79,58 @@ class EncoderClient:
     async def close(self) -> None:
         await self._client.close()
 
-    def _translate(self, error: heroserve.HeroserveError, field: str) -> ServiceError:
+    def _translate(self, error: heroserve.HeroserveError, place: Role) -> ServiceError | Refusal:
+        name, _, problem = error.details.partition(": ")
         if isinstance(error, heroserve.InvalidArgument):
-            name, _, problem = error.details.partition(": ")
-            if name == "question":
-                return InvalidArgument("messages", f"ask a question that the encoder refuses: {problem}")
-            # The encoder's "image.data" is that of a message's part here; its other fields are named alike.
-            return InvalidArgument(
-                f"{field}{name.removeprefix('image')}" if name.startswith("image") else name, problem
-            )
+            if name in _OF_IMAGE:
+                return Refusal(Role(_OF_IMAGE[name], place.turn, place.item), problem)
+            if name in _OF_BUDGET:
+                return Refusal(Role(_OF_BUDGET[name]), problem)
+            asked = "ask a question that" if name == "question" else "ask for what"
+            return Refusal(Role("messages"), f"{asked} the encoder refuses: {problem or error.details}")
+        if isinstance(error, heroserve.NotFound):
+            return Refusal(Role("image_digest", place.turn, place.item), problem or error.details, missing=True)
         for kind in _SAME:
             if error.code == kind.code:
-                if kind is NotFound:
-                    return NotFound(f"{field}.digest: {error.details.partition(': ')[2] or error.details}")
                 return kind(f"encoder at {self._target}: {error.details}")
         return Internal(f"encoder at {self._target} ended with {error.code.name}: {error.details}")
+
+
+def encoded_image(tokens: VisualTokens) -> EncodedImage:
+    """What the encoder kept, off the wire.
+
+    Raises:
+        ValueError: its features are not what they say.
+    """
+    features = tokens.features
+    return EncodedImage(
+        grid=_parse_grid(tokens.grid),
+        kept=[np.array(tile.positions, np.int64) for tile in tokens.tiles],
+        features=unpack(features.data, from_wire(features.dtype), features.rows, features.cols),
+        total=tokens.savings.total,
+    )
+
+
+def _options(budget: Budget | None) -> BudgetOptions:
+    match budget:
+        case Retention(share):
+            return {"retention": share}
+        case MaxVisualTokens(count):
+            return {"max_visual_tokens": count}
+        case None:
+            return {}
+
+
+def _parse_grid(message: GridMessage) -> Grid:
+    window = message.window
+    return Grid(
+        width=message.image_width,
+        height=message.image_height,
+        rows=message.rows,
+        cols=message.cols,
+        side=message.patches_per_side,
+        top=window.top,
+        bottom=window.bottom,
+        left=window.left,
+        right=window.right,
+    )

@@ -7,20 +7,21 @@ from typing import Any
 from jinja2 import TemplateError
 
 from services.common.checkpoint import Checkpoint
-from services.common.errors import InvalidArgument
-from services.llm.request import ChatJob, ImagePart, Turn
+from services.llm.job import ChatJob, ImagePart, Turn
+from services.llm.refusal import Refusal, Role
 
 
 class PromptBuilder:
     """A checkpoint's tokenizer and chat template.
 
     Args:
-        source: a LLaVA-NeXT checkpoint.
+        source: the checkpoint.
+        image_token_id: what its family puts in an image's place.
     """
 
-    def __init__(self, source: Checkpoint) -> None:
+    def __init__(self, source: Checkpoint, image_token_id: int) -> None:
         self.tokenizer: Any = source.tokenizer()
-        self.image_token_id: int = source.llava_next().image_token_id
+        self.image_token_id = image_token_id
         image_token: str = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
         # The tokenizer reads these in a text too: a caller could place images, or speak as another role.
         self._reserved = sorted({image_token, *self.tokenizer.all_special_tokens})
@@ -32,7 +33,7 @@ class PromptBuilder:
         """Token ids of the whole prompt; each image is one ``image_token_id``.
 
         Raises:
-            InvalidArgument: a text holds a token that the tokenizer reserves, or the template refuses the conversation.
+            Refusal: a text holds a token that the tokenizer reserves, or the template refuses the conversation.
         """
         self._refuse_reserved(job)
         try:
@@ -44,13 +45,13 @@ class PromptBuilder:
             )
         except TemplateError as error:
             # Templates refuse what their model was not trained on, such as two turns of one role.
-            raise InvalidArgument("messages", f"do not fit the model's chat template: {error}") from error
+            raise Refusal(Role("messages"), f"do not fit the model's chat template: {error}") from error
         # Templates differ in whether they write the beginning-of-sequence token themselves.
         bos = self.tokenizer.bos_token
         ids: list[int] = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos))).input_ids
         if ids.count(self.image_token_id) != len(job.images):
-            raise InvalidArgument(
-                "messages",
+            raise Refusal(
+                Role("messages"),
                 f"have {len(job.images)} images, but {ids.count(self.image_token_id)} after the model's chat template; "
                 "a text may make the placeholder of an image, or the template has no place for images",
             )
@@ -59,13 +60,11 @@ class PromptBuilder:
     def _refuse_reserved(self, job: ChatJob) -> None:
         """Texts are joined by the template, so what makes a reserved token only together counts too."""
         for i, turn in enumerate(job.turns):
-            texts = {f".parts[{j}].text": part for j, part in enumerate(turn.parts) if isinstance(part, str)}
-            for place, text in [*texts.items(), (".parts", "".join(texts.values()))]:
+            texts = [(Role("text", i, j), part) for j, part in enumerate(turn.parts) if isinstance(part, str)]
+            for role, text in [*texts, (Role("parts", i), "".join(turn.texts))]:
                 for token in self._reserved:
                     if token in text:
-                        raise InvalidArgument(
-                            f"messages[{i}]{place}", f"holds {token!r}, which is reserved by the model's tokenizer"
-                        )
+                        raise Refusal(role, f"holds {token!r}, which is reserved by the model's tokenizer")
 
 
 def _as_template_message(turn: Turn) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from prometheus_client import REGISTRY
 from safetensors.torch import load_file, save_file
 
 from services.encoder.pipeline import Mask, Tiles
-from services.encoder.ranked import RankedImage
-from services.encoder.ranking import rank_images
-from services.encoder.tiling import TilePlan
+from services.encoder.ranking.rank_images import rank_images
+from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.tower import VisionTower
+from services.families.grid import Grid
 
 Tensors = dict[str, torch.Tensor]
 
@@ -74,7 +74,7 @@ def shaken(tensors: Tensors, prefix: str, seed: int = 0) -> None:
             tensors[name] += 0.1 * tensors[name].std(correction=0) * noise
 
 
-def random_image(plan: TilePlan, *, width: int = 5, dtype: str = "float32", dim: int = 3, seed: int = 0) -> RankedImage:
+def random_image(plan: Grid, *, width: int = 5, dtype: str = "float32", dim: int = 3, seed: int = 0) -> RankedImage:
     """A ranked image with random rows, in random order."""
     random = np.random.default_rng(seed)
     masks = plan.valid()
@@ -86,14 +86,14 @@ def random_image(plan: TilePlan, *, width: int = 5, dtype: str = "float32", dim:
         positions=np.concatenate([random.permutation(np.flatnonzero(mask)) for mask in masks]).astype(np.uint16),
         rows=random.integers(0, 256, (int(valid.sum()), size), dtype=np.uint8),
         dtype=dtype,
-        width=width,
+        feature_width=width,
         saliency_cos=random.random(tiles, dtype=np.float32),
         relevance=random.random((tiles, dim), dtype=np.float32),
     )
 
 
 # 2 x 2 tiles of 4 x 4 patches; the picture leaves a row of them free at the top, and three at the bottom.
-PLAN = TilePlan(width=100, height=50, rows=2, cols=2, side=4, top=1, bottom=5, left=0, right=8)
+PLAN = Grid(width=100, height=50, rows=2, cols=2, side=4, top=1, bottom=5, left=0, right=8)
 
 
 class InProcessTower:
@@ -122,5 +122,5 @@ class InProcessTower:
             self.failures -= 1
             raise RuntimeError("the accelerator fell over")
         started = time.perf_counter()
-        (image,) = rank_images(self._tower.encode(tiles), [mask], self._tower.hero)
+        (image,) = rank_images(self._tower.run(tiles), [mask], self._tower.hero)
         return image, {"tower": time.perf_counter() - started, "rank": 0.0}

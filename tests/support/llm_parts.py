@@ -16,19 +16,32 @@ from safetensors.torch import load_file, save_file
 
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.chat_pb2 import Sampling as SamplingMessage
-from heroserve.v1.encoder_pb2 import EncodeRequest, Features, Grid, Tile, VisualTokens, Window
+from heroserve.v1.encoder_pb2 import EncodeRequest, Features, Tile, VisualTokens
 from heroserve.v1.tokens_pb2 import Budget, Image, Savings
+from services.common.budget import Budget as BudgetValue
+from services.common.budget import MaxVisualTokens, Retention
+from services.encoder import parts as encoder_parts
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
-from services.encoder.image import ImageLimits
+from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline
-from services.encoder.ranking import rank_images
+from services.encoder.ranking.rank_images import rank_images
 from services.encoder.request import parse_request as parse_encode_request
+from services.encoder.response import grid_message
 from services.encoder.settings import EncoderSettings
-from services.encoder.tiling import TilePlan, Tiler
-from services.encoder.tower import VisionTower
-from services.llm.layout import ImageLayout, lay_out
-from services.llm.request import ChatJob, ImagePart, Sampling, parse_request
+from services.families.family import Splice
+from services.families.grid import Grid
+from services.families.llava_next.splice import splice
+from services.families.llava_next.tiles import AnyresTiler
+from services.families.registry import vision_half
+from services.llm import parts
+from services.llm.doors import grpc as door
+from services.llm.encoded import EncodedImage
+from services.llm.encoder_client import encoded_image
+from services.llm.engines.registry import open_engine
+from services.llm.job import ChatJob, ImagePart, Sampling, check
+from services.llm.refusal import Refusal, Role
+from services.llm.settings import LlmSettings
 
 DTYPES = {
     torch.float32: Features.FLOAT32,
@@ -77,7 +90,26 @@ def asked(text: str, *images: bytes, **options: Any) -> GenerateRequest:
 
 
 def job(text: str, *images: bytes, **options: Any) -> ChatJob:
-    return parse_request(asked(text, *images, **options), max_images=8)
+    return checked(asked(text, *images, **options), max_images=8)
+
+
+def checked(request: GenerateRequest, max_images: int) -> ChatJob:
+    """A request's job, or the refusal that its caller would read."""
+    job = door.parse_request(request)
+    try:
+        check(job, max_images)
+    except Refusal as refusal:
+        raise door.refused(refusal) from refusal
+    return job
+
+
+class Language:
+    """What an LLM service loads of a checkpoint."""
+
+    def __init__(self, folder: Path | str, **settings: Any) -> None:
+        read = LlmSettings(model=str(folder), **settings)
+        self.splicer = parts.open_splicer(read)
+        self.engine = open_engine(read, parts.model(read))
 
 
 @dataclass(frozen=True)
@@ -86,23 +118,23 @@ class Seen:
 
     Args:
         inputs: of the processor, without text.
-        plan: its geometry.
+        grid: how it is cut.
         features: [T, N, H], the tower's, before the projector.
         full: [L, D], the packed sequence that the language model would read.
         ids: int64 [L], for each of that sequence ``tile * N + patch``, or -1 for a newline.
     """
 
     inputs: Any
-    plan: TilePlan
+    grid: Grid
     features: torch.Tensor
     full: torch.Tensor
     ids: np.ndarray
 
     def keep_all(self) -> np.ndarray:
-        return self.plan.valid()
+        return self.grid.valid()
 
     def keep_some(self, seed: int, share: float = 0.3) -> np.ndarray:
-        return self.plan.valid() & (np.random.default_rng(seed).random(self.plan.valid().shape) < share)
+        return self.grid.valid() & (np.random.default_rng(seed).random(self.grid.valid().shape) < share)
 
     def survivors(self, keep: np.ndarray, newlines: str) -> np.ndarray:
         """Indices into the full sequence of what is left of it."""
@@ -112,7 +144,7 @@ class Seen:
             if token >= 0:
                 kept[index] = keep.flat[token]
                 # The thumbnail is no row of the grid.
-                row_has_token |= bool(kept[index]) and token >= self.plan.patches
+                row_has_token |= bool(kept[index]) and token >= self.grid.tile_tokens
             else:
                 kept[index] = newlines == "every_row" or row_has_token
                 row_has_token = False
@@ -120,17 +152,10 @@ class Seen:
 
     def tokens(self, keep: np.ndarray, dtype: torch.dtype = torch.float32) -> VisualTokens:
         """The encoder's answer that keeps these patches, bool [T, N]."""
-        plan, valid = self.plan, self.plan.valid()
+        valid = self.grid.valid()
         rows = self.features[torch.from_numpy(keep)].to(dtype).contiguous()
         return VisualTokens(
-            grid=Grid(
-                rows=plan.rows,
-                cols=plan.cols,
-                patches_per_side=plan.side,
-                image_width=plan.width,
-                image_height=plan.height,
-                window=Window(top=plan.top, bottom=plan.bottom, left=plan.left, right=plan.right),
-            ),
+            grid=grid_message(self.grid),
             tiles=[
                 Tile(index=t, valid=int(valid[t].sum()), positions=np.flatnonzero(keep[t]).tolist())
                 for t in range(len(keep))
@@ -144,15 +169,19 @@ class Seen:
             savings=Savings(total=int(valid.sum()), kept=len(rows), dropped=int(valid.sum()) - len(rows)),
         )
 
-    def laid_out(self, keep: np.ndarray, newlines: str = "every_row") -> tuple[VisualTokens, ImageLayout]:
-        tokens = self.tokens(keep)
-        return tokens, lay_out(tokens, newlines)
+    def encoded(self, keep: np.ndarray, dtype: torch.dtype = torch.float32) -> EncodedImage:
+        """The same as it comes off the wire."""
+        return encoded_image(self.tokens(keep, dtype))
+
+    def spliced(self, keep: np.ndarray, newlines: str = "every_row") -> tuple[torch.Tensor, Splice]:
+        image = self.encoded(keep)
+        return image.features, splice(image.grid, image.kept, newlines)
 
 
 @torch.inference_mode()
 def see(hf: Any, processor: Any, image: Pillow.Image) -> Seen:
     inputs = processor.image_processor(images=[image], return_tensors="pt")
-    plan = Tiler(112, 14, tuple(map(tuple, hf.config.image_grid_pinpoints)), 3).plan(*image.size)
+    grid = AnyresTiler(112, 14, tuple(map(tuple, hf.config.image_grid_pinpoints)), 3).grid(*image.size)
     hidden = hf.model.vision_tower(inputs.pixel_values[0], output_hidden_states=True).hidden_states
     features = hidden[hf.config.vision_feature_layer][:, 1:]
     full = hf.model.get_image_features(inputs.pixel_values, inputs.image_sizes).pooler_output[0]
@@ -161,7 +190,7 @@ def see(hf: Any, processor: Any, image: Pillow.Image) -> Seen:
     packed, _ = hf.model.pack_image_features(
         [numbers], inputs.image_sizes, "default", image_newline=torch.tensor([-1.0])
     )
-    return Seen(inputs, plan, features, full, packed[0][:, 0].long().numpy())
+    return Seen(inputs, grid, features, full, packed[0][:, 0].long().numpy())
 
 
 def edit(
@@ -212,16 +241,14 @@ class InProcessEncoder:
     def __init__(self, model: str) -> None:
         settings = EncoderSettings(model=model, relevance_model="none")
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
-        tower = VisionTower(settings)
+        tower = encoder_parts.open_tower(settings)
 
         async def rank(tiles: Any, mask: Any) -> Any:
-            return rank_images(tower.encode(tiles), [mask], tower.hero)[0], {}
-
-        from services.common.checkpoint import Checkpoint
+            return rank_images(tower.run(tiles), [mask], tower.hero)[0], {}
 
         self._pipeline = EncodePipeline(
             encoder_id=tower.encoder_id,
-            tiler=Tiler.of(Checkpoint(settings.model, "HEROSERVE_MODEL")),
+            tiler=vision_half(encoder_parts.model(settings)).tiler,
             limits=self._limits,
             hero=tower.hero,
             cache=RankOnceCache(MemoryStore(1 << 28, 3600), tower.encoder_id),
@@ -229,12 +256,19 @@ class InProcessEncoder:
             tower=rank,
             embedder=None,
         )
-        self.calls: list[tuple[ImagePart, str, Budget]] = []
+        self.calls: list[tuple[Role, ImagePart, str, BudgetValue | None]] = []
 
-    async def encode(self, part: ImagePart, question: str, budget: Budget) -> VisualTokens:
-        self.calls.append((part, question, budget))
-        request = EncodeRequest(image=part.image, question=question, budget=budget)
-        return await self._pipeline.encode(parse_encode_request(request, self._limits, 0.2))
+    async def fetch(self, place: Role, image: ImagePart, question: str, budget: BudgetValue | None) -> EncodedImage:
+        self.calls.append((place, image, question, budget))
+        asked = Budget()
+        match budget:
+            case Retention(share):
+                asked.retention = share
+            case MaxVisualTokens(count):
+                asked.max_visual_tokens = count
+        request = EncodeRequest(image=Image(data=image.data), question=question, budget=asked)
+        job = parse_encode_request(request, self._limits, Retention(0.2))
+        return encoded_image(await self._pipeline.visual_tokens(job))
 
 
 async def collect(tokens: Any) -> list[Any]:

@@ -8,13 +8,16 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from services.encoder.ranked import Bytes2D, RankedImage
-from services.encoder.tiling import TilePlan
-from services.encoder.tower import SCHEMA
+from services.encoder.identity import SCHEMA
+from services.families.grid import Grid
+
+if TYPE_CHECKING:
+    from services.common.rows import Bytes2D, RowDtype
+    from services.encoder.ranking.ranked_image import RankedImage
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -38,23 +41,23 @@ class Entry:
     """A cached image without its rows. n is the number of rows stored, over all tiles.
 
     Args:
-        plan: how the image was cut.
+        grid: how the image was cut.
         valid: int64 [1 + K], patches of each tile that are not padding.
         stored: int64 [1 + K], how many of them are in ``rows``, best first.
         positions: uint16 [n], patch index within its tile, ranked.
         checksums: uint32 [n], CRC-32 of each row.
-        saliency_cos, relevance, dtype, width: as in ``RankedImage``.
+        saliency_cos, relevance, dtype, feature_width: as in ``RankedImage``.
     """
 
-    plan: TilePlan
+    grid: Grid
     valid: np.ndarray[Any, np.dtype[np.int64]]
     stored: np.ndarray[Any, np.dtype[np.int64]]
     positions: np.ndarray[Any, np.dtype[np.uint16]]
     checksums: np.ndarray[Any, np.dtype[np.uint32]]
     saliency_cos: np.ndarray[Any, np.dtype[np.float32]]
     relevance: np.ndarray[Any, np.dtype[np.float32]]
-    dtype: str
-    width: int
+    dtype: RowDtype
+    feature_width: int
     row_bytes: int
 
     @property
@@ -92,14 +95,14 @@ class Entry:
         return np.frombuffer(data, np.uint8).reshape(-1, size)
 
 
-def build_entry(plan: TilePlan, image: RankedImage, depth: float) -> tuple[Entry, Bytes2D]:
+def build_entry(grid: Grid, image: RankedImage, depth: float) -> tuple[Entry, Bytes2D]:
     """The entry of an image and the rows that go with it: of each tile the best ``depth`` share, at least one."""
     stored = np.array([math.ceil(valid * depth) for valid in image.valid], np.int64)
     kept = _prefixes(_starts(image.valid), stored.tolist())
     rows = image.rows if len(kept) == len(image.rows) else image.rows[kept]
     checksums = np.fromiter((zlib.crc32(row) for row in rows), np.uint32, len(rows))
     entry = Entry(
-        plan=plan,
+        grid=grid,
         valid=image.valid,
         stored=stored,
         positions=image.positions[kept],
@@ -107,7 +110,7 @@ def build_entry(plan: TilePlan, image: RankedImage, depth: float) -> tuple[Entry
         saliency_cos=image.saliency_cos,
         relevance=image.relevance,
         dtype=image.dtype,
-        width=image.width,
+        feature_width=image.feature_width,
         row_bytes=rows.shape[1],
     )
     return entry, rows
@@ -131,9 +134,9 @@ def dump(entry: Entry) -> bytes:
     arrays = {name: np.asarray(getattr(entry, name), kind) for name, kind in _ARRAYS.items()}
     header = {
         "schema": SCHEMA,
-        "plan": vars(entry.plan),
+        "plan": vars(entry.grid),
         "dtype": entry.dtype,
-        "width": entry.width,
+        "width": entry.feature_width,
         "row_bytes": entry.row_bytes,
         "shapes": {name: array.shape for name, array in arrays.items()},
     }
@@ -171,9 +174,9 @@ def _parse_body(meta: bytes, length: int) -> Entry:
         arrays[name] = np.frombuffer(meta, kind, math.prod(shape), offset).reshape(shape)
         offset += arrays[name].nbytes
     return Entry(
-        plan=TilePlan(**header["plan"]),
+        grid=Grid(**header["plan"]),
         dtype=header["dtype"],
-        width=header["width"],
+        feature_width=header["width"],
         row_bytes=header["row_bytes"],
         **arrays,
     )

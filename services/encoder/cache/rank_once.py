@@ -8,16 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from services.common.settings import SettingError
+from services.common.rows import Bytes2D
 from services.encoder import metrics
 from services.encoder.cache.entry import CorruptEntryError, Entry, dump, parse
 from services.encoder.cache.lease import Leases
-from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.outage import Outage
-from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store, StoreError
-from services.encoder.ranked import Bytes2D
-from services.encoder.settings import EncoderSettings
 
 logger = logging.getLogger(__name__)
 
@@ -115,27 +111,6 @@ class RankOnceCache:
     def _unusable(self, key: str, error: CorruptEntryError) -> None:
         logger.warning("cache entry %s is unusable and will be rewritten: %s", key, error)
         _count("miss")
-
-
-def open_store(settings: EncoderSettings) -> Store:
-    """The store that HEROSERVE_CACHE_URL names.
-
-    Raises:
-        SettingError: it names none.
-    """
-    url = settings.cache_url
-    if url == "memory://":
-        return MemoryStore(settings.cache_memory_bytes, settings.cache_ttl_s)
-    # The URL may hold a password, so no message repeats any of it.
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise SettingError("HEROSERVE_CACHE_URL: expected memory://, redis://host:port/db, rediss:// or unix://")
-    try:
-        return RedisStore(url, settings.cache_ttl_s, settings.cache_timeout_s)
-    except ValueError:
-        raise SettingError(
-            "HEROSERVE_CACHE_URL: not a usable Redis URL; expected redis://[user:password@]host:port/db, "
-            "with reserved characters percent-encoded"
-        ) from None
 
 
 def _count(result: str) -> None:

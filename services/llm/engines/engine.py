@@ -6,16 +6,38 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from services.llm.assemble import Prompt
-from services.llm.request import Sampling
+from services.llm.cost import PromptCost
+from services.llm.job import Sampling
 
 
 class Engine(Protocol):
-    """Generates tokens, for many requests at once."""
+    """Owns a language model's weights and generates tokens with them, for many requests at once."""
 
-    def generate(self, prompt: Prompt, sampling: Sampling, max_tokens: int) -> AsyncIterator[int]:
+    @property
+    def context_length(self) -> int:
+        """Tokens of prompt and answer together."""
+        ...
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Tokens that end an answer."""
+        ...
+
+    @property
+    def cost(self) -> PromptCost:
+        """What a token of a prompt costs it."""
+        ...
+
+    @property
+    def takes_position_ids(self) -> bool:
+        """Whether it heeds ``Prompt.position_ids``; else it numbers tokens one after the other."""
+        ...
+
+    def generate(self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = "") -> AsyncIterator[int]:
         """Token ids as they come, at most ``max_tokens``; one that ends the answer is the last.
 
         Closing the iterator stops the work. ``sampling.stop`` is not the engine's: who reads the text closes.
+        ``request_id`` is what the request is called in logs.
         """
         ...
 

@@ -6,26 +6,43 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from transformers import DynamicCache, TemperatureLogitsWarper, TopPLogitsWarper
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+from services.common.checkpoint import Checkpoint
+from services.families.family import LanguageHalf
 from services.llm.assemble import Prompt
-from services.llm.model import LanguageModel
-from services.llm.request import Sampling
+from services.llm.cost import PromptCost
+from services.llm.job import Sampling
 
 # Any colder, and dividing logits by the temperature overflows; the softmax is a single spike by then.
 _GREEDY_BELOW = 1e-6
 
 
 class TransformersEngine:
-    """Generates with ``model``; ``threads`` requests at a time, the others wait in line."""
+    """An ``Engine``: ``threads`` requests at a time, the others wait in line.
 
-    def __init__(self, model: LanguageModel, threads: int) -> None:
-        self._model = model
+    Args:
+        model: a causal language model of transformers.
+        end_tokens: that end an answer.
+        threads: see above.
+    """
+
+    takes_position_ids = True
+
+    def __init__(self, model: Any, end_tokens: frozenset[int], threads: int) -> None:
+        self.model = model
+        self.end_tokens = end_tokens
+        self.context_length = int(model.config.max_position_embeddings)
+        self.cost = PromptCost.of(model.config, model.dtype)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="generate")
 
-    async def generate(self, prompt: Prompt, sampling: Sampling, max_tokens: int) -> AsyncIterator[int]:
+    async def generate(
+        self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = ""
+    ) -> AsyncIterator[int]:
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[int | None] = asyncio.Queue()
         stopped = threading.Event()
@@ -50,25 +67,46 @@ class TransformersEngine:
             running.cancel()
 
     def check_health(self) -> None:
-        if self._model.device.type == "cuda":
-            torch.cuda.synchronize(self._model.device)
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
 
     @torch.inference_mode()
     def _tokens(self, prompt: Prompt, sampling: Sampling, max_tokens: int) -> Iterator[int]:
-        model = self._model.causal_lm
-        cache = DynamicCache(config=self._model.config)
-        draw = _Sampler(sampling, self._model.device)
+        model, device = self.model, self.model.device
+        cache = DynamicCache(config=model.config)
+        draw = _Sampler(sampling, device)
         inputs = {"inputs_embeds": prompt.embeddings[None], "position_ids": prompt.position_ids[None]}
         for index in range(max_tokens):
             logits = model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
             token = draw(logits)
             yield token
-            if token in self._model.eos_token_ids:
+            if token in self.end_tokens:
                 return
             inputs = {
-                "input_ids": torch.tensor([[token]], device=self._model.device),
-                "position_ids": torch.tensor([[prompt.next_position + index]], device=self._model.device),
+                "input_ids": torch.tensor([[token]], device=device),
+                "position_ids": torch.tensor([[prompt.next_position + index]], device=device),
             }
+
+
+def load_language_model(half: LanguageHalf, source: Checkpoint, device: torch.device, dtype: torch.dtype) -> Any:
+    """The causal language model of a checkpoint, and nothing else of it.
+
+    Raises:
+        SettingError: the checkpoint has no such weights, or they do not fit its config.
+    """
+    model, report = MODEL_FOR_CAUSAL_LM_MAPPING[type(half.config)].from_pretrained(
+        None,
+        config=half.config,
+        state_dict=source.tensors(half.language_weight),
+        dtype=dtype,
+        output_loading_info=True,
+        # Told with the other misfits, below.
+        ignore_mismatched_sizes=True,
+    )
+    problems = {kind: names for kind, names in report.items() if names}
+    if problems:
+        raise source.unusable(f"language model weights do not fit the config: {problems}")
+    return model.to(device).eval()
 
 
 class _Sampler:

@@ -31,7 +31,7 @@ def pair() -> list[Picture]:
     while len(found) < 2:
         each = picture("test", index)
         if len(each.tiles) >= 5:
-            found.setdefault(bool(each.plan.valid().all()), each)
+            found.setdefault(bool(each.grid.valid().all()), each)
         index += 1
     return [found[True], found[False]]
 

@@ -16,8 +16,7 @@ from benchmarks.accuracy.methods import Asked, Method, methods
 from benchmarks.accuracy.prompts import Shown, show, text
 from models.world.questions import KINDS
 from services.llm.assemble import Prompt
-from services.llm.engines.transformers import TransformersEngine
-from services.llm.request import Sampling
+from services.llm.job import Sampling
 
 TOKENS = 6
 
@@ -29,7 +28,7 @@ def lines(untrained: str) -> list[Method]:
 
 def shown(bench: Bench, picture: Picture, sight: Sight, method: Method, retention: float, order: int = 0) -> Shown:
     asked = Asked(bench.embedder.embed(picture.questions[order].text), (picture.index, order))
-    return show(sight, method.select(sight, asked, retention), method)
+    return show(bench, sight, method.select(sight, asked, retention), method)
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +44,16 @@ def prompts(bench: Bench, pair: list[Picture], sights: list[Sight], lines: list[
 
 
 async def greedy(bench: Bench, prompt: Prompt) -> list[int]:
-    engine = TransformersEngine(bench.language, threads=1)
-    return [token async for token in engine.generate(prompt, Sampling(), TOKENS)]
+    return [token async for token in bench.engine.generate(prompt, Sampling(), TOKENS)]
 
 
 async def test_forced_is_greedy(bench: Bench, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the untrained model answers is right; anything else is wrong, in each of its places."""
-    monkeypatch.setattr(bench.language, "eos_token_ids", frozenset())
+    monkeypatch.setattr(bench.engine, "end_tokens", frozenset())
     free = [await greedy(bench, prompt) for prompt in prompts]
     # Let the tokens that some answers have at place 3 be those that end one.
     ends = frozenset(tokens[3] for tokens in free[::2])
-    monkeypatch.setattr(bench.language, "eos_token_ids", ends)
+    monkeypatch.setattr(bench.engine, "end_tokens", ends)
     answers = [await greedy(bench, prompt) for prompt in prompts]
     items, wanted = [], []
     for prompt, tokens in zip(prompts, answers, strict=True):
@@ -74,7 +72,7 @@ async def test_forced_is_greedy(bench: Bench, prompts: list[Prompt], monkeypatch
     assert any(len(item.answer) > 1 and right for item, right in zip(items, wanted, strict=True))
     for size in (1, 600, 10**6):
         monkeypatch.setattr(forced, "_BATCH_TOKENS", size)
-        assert is_right(bench.language, items) == wanted
+        assert is_right(bench.splicer, bench.engine, items) == wanted
 
 
 def test_the_prompt_is_what_training_teaches(bench: Bench, pair: list[Picture]) -> None:
@@ -110,7 +108,7 @@ def test_verdicts_go_where_they_belong(
     def verdict(prompt: Prompt) -> bool:
         return int(prompt.embeddings.view(torch.int32).sum() + 7 * prompt.position_ids.sum()) % 2 == 0
 
-    monkeypatch.setattr(evaluation, "is_right", lambda model, items: [verdict(item.prompt) for item in items])
+    monkeypatch.setattr(evaluation, "is_right", lambda splicer, engine, items: [verdict(item.prompt) for item in items])
     some = [
         line for line in lines if line.name in ("hero", "hired", "original_positions", "random", "thumbnail", "blind")
     ]
@@ -129,7 +127,7 @@ def test_verdicts_go_where_they_belong(
                     prompt = each.prompt(bench, text(bench, question).ids)
                     assert outcome.right[number, m, r] == verdict(prompt)
                     assert outcome.kept[number, m, r] == sum(map(len, each.kept))
-                    assert outcome.kept[number, m, r] + outcome.newlines[number, m, r] == len(each.layout.source)
+                    assert outcome.kept[number, m, r] + outcome.newlines[number, m, r] == len(each.splice)
             number += 1
 
 
@@ -158,4 +156,4 @@ def test_questions_are_the_same_whoever_asks() -> None:
     assert {question.kind for question in one.questions} <= set(KINDS)
     for question, tiles in zip(one.questions, one.tiles_asked, strict=True):
         assert bool(tiles) == bool(question.targets)
-        assert all(0 <= tile < one.plan.rows * one.plan.cols for tile in tiles)
+        assert all(0 <= tile < one.grid.rows * one.grid.cols for tile in tiles)

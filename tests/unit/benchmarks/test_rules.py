@@ -20,15 +20,19 @@ from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens
 from heroserve.v1.tokens_pb2 import Budget, Image
 from models.world.render import render
 from models.world.scene import sample_scene
+from services.common.budget import Retention
+from services.encoder import parts
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
-from services.encoder.image import ImageLimits
+from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline
-from services.encoder.ranking import rank_images
+from services.encoder.ranking.rank_images import rank_images
 from services.encoder.request import parse_request
+from services.encoder.response import grid_message
 from services.encoder.settings import EncoderSettings
-from services.encoder.tiling import TilePlan
-from services.encoder.tower import TowerOutput, VisionTower
+from services.encoder.tower import TowerOutput
+from services.families.grid import Grid
+from services.families.registry import vision_half
 
 RETENTIONS = (1.0, 0.6, 0.4, 0.2, 0.1, 0.05)
 # Whose rule is not to spend what HERO spends.
@@ -76,29 +80,26 @@ def test_all_is_kept_of_all(bench: Bench, pair: list[Picture], sights: list[Sigh
 async def served(untrained: str, picture: Picture, question: str, retention: float) -> VisualTokens:
     """The encoder's own answer, from the bytes of a file on."""
     settings = EncoderSettings(model=untrained)
-    tower = VisionTower(settings)
-    from services.common.checkpoint import Checkpoint
-    from services.encoder.relevance import QuestionEmbedder
-    from services.encoder.tiling import Tiler
+    tower = parts.open_tower(settings)
 
     async def look(tiles: np.ndarray, mask: np.ndarray) -> tuple:
-        return rank_images(tower.encode(tiles), [mask], tower.hero)[0], {}
+        return rank_images(tower.run(tiles), [mask], tower.hero)[0], {}
 
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
     pipeline = EncodePipeline(
         encoder_id=tower.encoder_id,
-        tiler=Tiler.of(Checkpoint(untrained, "HEROSERVE_MODEL")),
+        tiler=vision_half(parts.model(settings)).tiler,
         limits=limits,
         hero=tower.hero,
         cache=RankOnceCache(MemoryStore(1 << 28, 3600), tower.encoder_id),
         cache_depth=1.0,
         tower=look,
-        embedder=QuestionEmbedder(Checkpoint(f"{untrained}/clip", "HEROSERVE_RELEVANCE_MODEL")),
+        embedder=parts.open_embedder(settings),
     )
     file = io.BytesIO()
     Pillow.fromarray(render(sample_scene("test", picture.index))).save(file, "PNG")
     request = EncodeRequest(image=Image(data=file.getvalue()), question=question, budget=Budget(retention=retention))
-    return await pipeline.encode(parse_request(request, limits, 0.2))
+    return await pipeline.visual_tokens(parse_request(request, limits, Retention(0.2)))
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -110,9 +111,9 @@ async def test_hero_is_what_the_encoder_serves(
     order = len(picture.questions) - 1
     tokens = await served(untrained, picture, picture.questions[order].text, retention)
     sight = bench.look(picture)
-    shown = show(sight, lines[0].select(sight, asked(bench, picture, order), retention), lines[0])
+    shown = show(bench, sight, lines[0].select(sight, asked(bench, picture, order), retention), lines[0])
     assert [list(tile.positions) for tile in tokens.tiles] == [tile.tolist() for tile in shown.kept]
-    assert tokens.grid == shown.grid.grid
+    assert tokens.grid == grid_message(sight.grid)
     rows = np.frombuffer(tokens.features.data, np.float32)
     ours = torch.cat([sight.output.features[tile, kept] for tile, kept in enumerate(map(torch.from_numpy, shown.kept))])
     assert rows == pytest.approx(ours.numpy().reshape(-1), abs=1e-4)
@@ -148,15 +149,15 @@ def test_methods_travel_to_workers(lines: list[Method]) -> None:
     assert set(RIVALS) < set(names)
 
 
-def crafted(cls_attention: torch.Tensor, plan: TilePlan) -> Sight:
+def crafted(cls_attention: torch.Tensor, grid: Grid) -> Sight:
     """A picture of which only the attention is known."""
     tiles = cls_attention.shape[1]
-    empty = torch.zeros(tiles, plan.patches, 1)
-    return Sight(plan, plan.valid(), TowerOutput(empty, cls_attention, empty[:, 0], torch.zeros(tiles, 0)))
+    empty = torch.zeros(tiles, grid.tile_tokens, 1)
+    return Sight(grid, grid.valid(), TowerOutput(empty, cls_attention, empty[:, 0], torch.zeros(tiles, 0)))
 
 
 # 2 x 2 tiles of 4 x 4 patches, whole; and the same grid around a picture 4 patches high.
-WHOLE = TilePlan(width=56, height=56, rows=2, cols=2, side=4, top=0, bottom=8, left=0, right=8)
+WHOLE = Grid(width=56, height=56, rows=2, cols=2, side=4, top=0, bottom=8, left=0, right=8)
 PADDED = replace(WHOLE, height=28, top=2, bottom=6)
 
 
@@ -175,19 +176,19 @@ def test_hired_shares_by_the_first_layer_and_chooses_by_a_late_one() -> None:
     assert set(kept[3].tolist()) < {5, 6, 7}
 
 
-@pytest.mark.parametrize("plan", [WHOLE, PADDED, replace(WHOLE, left=1, right=7), replace(WHOLE, rows=1, bottom=4)])
-def test_regions_are_where_the_thumbnail_shows_them(plan: TilePlan) -> None:
+@pytest.mark.parametrize("grid", [WHOLE, PADDED, replace(WHOLE, left=1, right=7), replace(WHOLE, rows=1, bottom=4)])
+def test_regions_are_where_the_thumbnail_shows_them(grid: Grid) -> None:
     """Against counting on a grid so fine that every border falls between its cells."""
-    attention = torch.rand(plan.patches, generator=torch.Generator().manual_seed(0))
+    attention = torch.rand(grid.tile_tokens, generator=torch.Generator().manual_seed(0))
     fine = 24
-    wanted = np.zeros(plan.rows * plan.cols)
-    for row in range(plan.side * fine):
-        for column in range(plan.side * fine):
-            y = plan.top + (row + 0.5) / (plan.side * fine) * (plan.bottom - plan.top)
-            x = plan.left + (column + 0.5) / (plan.side * fine) * (plan.right - plan.left)
-            tile = int(y // plan.side) * plan.cols + int(x // plan.side)
-            wanted[tile] += float(attention[row // fine * plan.side + column // fine]) / fine**2
-    assert baselines.regions(plan, attention).numpy() == pytest.approx(wanted)
+    wanted = np.zeros(grid.rows * grid.cols)
+    for row in range(grid.side * fine):
+        for column in range(grid.side * fine):
+            y = grid.top + (row + 0.5) / (grid.side * fine) * (grid.bottom - grid.top)
+            x = grid.left + (column + 0.5) / (grid.side * fine) * (grid.right - grid.left)
+            tile = int(y // grid.side) * grid.cols + int(x // grid.side)
+            wanted[tile] += float(attention[row // fine * grid.side + column // fine]) / fine**2
+    assert baselines.regions(grid, attention).numpy() == pytest.approx(wanted)
 
 
 def test_last_layer_reads_the_last_layer_in_every_tile_alike() -> None:

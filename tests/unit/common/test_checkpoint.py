@@ -78,21 +78,6 @@ def test_a_name_that_is_no_folder_names_the_variable(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"model_type": "llama"}, "expected a LLaVA-NeXT checkpoint, this is 'llama'"),
-        ({"vision_config": {"model_type": "siglip_vision_model"}}, "expected a CLIP vision tower"),
-        ({"vision_feature_select_strategy": "full"}, "vision_feature_select_strategy must be 'default'"),
-    ],
-)
-def test_another_architecture(folder, change, problem):
-    file = folder / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(SettingError, match=f"^HEROSERVE_X='.*': {problem}"):
-        Checkpoint(str(folder), "HEROSERVE_X").llava_next()
-
-
-@pytest.mark.parametrize(
     ("own", "trained"), [({}, True), ({"heroserve": {"trained": False}}, False), ({"heroserve": None}, True)]
 )
 def test_trained_unless_the_config_says_otherwise(tmp_path, own, trained):

@@ -11,9 +11,10 @@ import torch
 from transformers import CLIPModel
 
 from scripts.redis_server import RedisServer, free_port
+from services.encoder.parts import open_tower
 from services.encoder.settings import EncoderSettings
-from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
+from services.families.llava_next.tiles import AnyresTiler
 from tests.reference import Reference
 
 
@@ -24,14 +25,14 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def tower(untrained: str) -> VisionTower:
-    return VisionTower(EncoderSettings(model=untrained))
+    return open_tower(EncoderSettings(model=untrained))
 
 
 @pytest.fixture(scope="session")
-def tiler(untrained: str) -> Tiler:
+def tiler(untrained: str) -> AnyresTiler:
     from services.common.checkpoint import Checkpoint
 
-    return Tiler.of(Checkpoint(untrained, "HEROSERVE_MODEL"))
+    return AnyresTiler.of(Checkpoint(untrained, "HEROSERVE_MODEL"))
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,13 @@ from PIL.PngImagePlugin import PngInfo
 from heroserve.v1.encoder_pb2 import EncodeRequest
 from heroserve.v1.tokens_pb2 import Budget
 from heroserve.v1.tokens_pb2 import Image as SentImage
+from services.common.budget import MaxVisualTokens, Retention
 from services.common.errors import InvalidArgument
-from services.common.limits import MAX_QUESTION_CHARS
-from services.encoder.image import ImageLimits, decode
+from services.common.wire import MAX_QUESTION_CHARS
+from services.encoder.images.decode import ImageLimits, decode
 from services.encoder.request import parse_request
-from services.encoder.tiling import Tiler
+from services.families.family import CutError
+from services.families.llava_next.tiles import AnyresTiler
 from tests.support.encoder_parts import png_chunk, raw_png
 from tests.support.pictures import encoded, picture
 
@@ -145,22 +147,24 @@ class TestAspect:
         ("width", "height", "aspect", "limit"),
         [(1000, 2, 500, 16), (2500, 100, 25, 24), (100, 3000, 30, 24), (30, 1, 30, 16)],
     )
-    def test_too_long_and_thin(self, tiler: Tiler, width: int, height: int, aspect: int, limit: int) -> None:
+    def test_too_long_and_thin(self, tiler: AnyresTiler, width: int, height: int, aspect: int, limit: int) -> None:
         """The limit is the chosen grid's, and what is hardly there gets the first grid."""
-        with pytest.raises(InvalidArgument) as caught:
-            tiler.plan(width, height)
-        told = f"image.data: is {width}x{height} pixels, an aspect ratio of {aspect}:1; the limit is {limit}:1"
+        with pytest.raises(CutError) as caught:
+            tiler.grid(width, height)
+        told = f"is {width}x{height} pixels, an aspect ratio of {aspect}:1; the limit is {limit}:1"
         assert str(caught.value) == told
 
     @pytest.mark.parametrize(("width", "height"), [(2400, 100), (100, 2400), (16, 1)])
-    def test_the_limit_itself_is_accepted(self, tiler: Tiler, width: int, height: int) -> None:
-        assert tiler.plan(width, height).valid()[1:].any()
+    def test_the_limit_itself_is_accepted(self, tiler: AnyresTiler, width: int, height: int) -> None:
+        assert tiler.grid(width, height).valid()[1:].any()
 
     @pytest.mark.parametrize(("width", "height", "told"), [(1, 16, "16:1; the limit is 8:1"), (2, 1000, "is 8:1")])
-    def test_the_limit_told_is_the_one_that_was_passed(self, tiler: Tiler, width: int, height: int, told: str) -> None:
+    def test_the_limit_told_is_the_one_that_was_passed(
+        self, tiler: AnyresTiler, width: int, height: int, told: str
+    ) -> None:
         """Hardly any pixels, so they get the first grid, which is 8 patches high and 16 wide."""
-        with pytest.raises(InvalidArgument, match=told):
-            tiler.plan(width, height)
+        with pytest.raises(CutError, match=told):
+            tiler.grid(width, height)
 
 
 def request(
@@ -169,14 +173,14 @@ def request(
     digest: str | None = None,
     question: str = "What?",
     retention: float | None = None,
-    max_tokens: int | None = None,
+    max_visual_tokens: int | None = None,
     explain: bool = False,
 ) -> EncodeRequest:
     image = SentImage(digest=digest) if digest is not None else SentImage(data=data)
     return EncodeRequest(
         image=image,
         question=question,
-        budget=Budget(retention=retention, max_visual_tokens=max_tokens),
+        budget=Budget(retention=retention, max_visual_tokens=max_visual_tokens),
         explain=explain,
     )
 
@@ -188,14 +192,14 @@ class TestRequests:
 
     def test_overlong_question(self) -> None:
         self.refused("question", f"{MAX_QUESTION_CHARS + 1} characters", "32768", question="x" * 32_769)
-        assert len(parse_request(request(question="x" * 32_768), LIMITS, 0.2).question) == 32_768
+        assert len(parse_request(request(question="x" * 32_768), LIMITS, Retention(0.2)).question) == 32_768
 
     @pytest.mark.parametrize("retention", [0.0, -1.0, float("nan"), 2.0, float("inf"), float("-inf"), 1.0000001, -0.0])
     def test_retention(self, retention: float) -> None:
         self.refused("budget.retention", "above 0 and at most 1", retention=retention)
 
-    def test_max_tokens(self) -> None:
-        self.refused("budget.max_visual_tokens", "at least 1", max_tokens=0)
+    def test_max_visual_tokens(self) -> None:
+        self.refused("budget.max_visual_tokens", "at least 1", max_visual_tokens=0)
 
     @pytest.mark.parametrize(
         "digest",
@@ -206,7 +210,7 @@ class TestRequests:
 
     def test_no_image(self) -> None:
         with pytest.raises(InvalidArgument, match=r"^image: is missing; send data or a digest$"):
-            parse_request(EncodeRequest(question="What?"), LIMITS, 0.2)
+            parse_request(EncodeRequest(question="What?"), LIMITS, Retention(0.2))
 
     def test_empty_and_oversized_data(self) -> None:
         self.refused("image.data", "empty", data=b"")
@@ -214,23 +218,23 @@ class TestRequests:
 
     def refused(self, field: str, *told: str, **wrong: object) -> None:
         with pytest.raises(InvalidArgument) as caught:
-            parse_request(request(**wrong), LIMITS, 0.2)
+            parse_request(request(**wrong), LIMITS, Retention(0.2))
         assert caught.value.field == field
         assert str(caught.value).startswith(f"{field}: ")
         for words in told:
             assert words in str(caught.value)
 
     def test_what_is_right_is_taken_as_it_is(self) -> None:
-        job = parse_request(request(question="  Why? \n", max_tokens=7, explain=True), LIMITS, 0.2)
-        assert (job.question, job.max_tokens, job.retention, job.explain) == ("Why?", 7, None, True)
+        job = parse_request(request(question="  Why? \n", max_visual_tokens=7, explain=True), LIMITS, Retention(0.2))
+        assert (job.question, job.budget, job.explain) == ("Why?", MaxVisualTokens(7), True)
         assert job.digest == hashlib.sha256(b"\x89PNG").hexdigest()
         assert job.data == b"\x89PNG"
-        job = parse_request(request(digest="0" * 64, retention=1.0), LIMITS, 0.2)
-        assert (job.digest, job.data, job.retention, job.max_tokens) == ("0" * 64, None, 1.0, None)
+        job = parse_request(request(digest="0" * 64, retention=1.0), LIMITS, Retention(0.2))
+        assert (job.digest, job.data, job.budget) == ("0" * 64, None, Retention(1.0))
 
     def test_the_default_retention_is_the_services(self) -> None:
         bare = EncodeRequest(image=SentImage(data=b"x"), question="What?")
-        assert parse_request(bare, LIMITS, 0.35).retention == 0.35
+        assert parse_request(bare, LIMITS, Retention(0.35)).budget == Retention(0.35)
 
 
 def _text() -> PngInfo:

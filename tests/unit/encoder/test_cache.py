@@ -10,13 +10,13 @@ import pytest
 import redis
 
 from scripts.redis_server import RedisServer
+from services.common.rows import Bytes2D
 from services.encoder.cache import entry as entries
 from services.encoder.cache.entry import Entry, build_entry, dump
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store, StoreError
-from services.encoder.ranked import Bytes2D
 from tests.support.encoder_parts import PLAN, Clock, counted, random_image
 
 ID, DIGEST = "0" * 32, "f" * 64

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from services.common.settings import SettingError
+from services.encoder.parts import open_tower
 from services.encoder.settings import EncoderSettings
 from services.encoder.tower import VisionTower
 from tests.reference import Reference
@@ -22,7 +23,7 @@ TILES = np.random.default_rng(0).integers(0, 256, (2, 3, 112, 112), dtype=np.uin
 
 
 def load(folder: Path, **settings: str) -> VisionTower:
-    return VisionTower(EncoderSettings(model=str(folder), **settings))
+    return open_tower(EncoderSettings(model=str(folder), **settings))
 
 
 def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -31,7 +32,7 @@ def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def same(one: VisionTower, other: VisionTower) -> bool:
-    return one.encoder_id == other.encoder_id and alike(one.encode(TILES).features, other.encode(TILES).features)
+    return one.encoder_id == other.encoder_id and alike(one.run(TILES).features, other.run(TILES).features)
 
 
 @pytest.fixture
@@ -184,7 +185,7 @@ class TestIdentity:
     """``encoder_id`` changes with everything that changes the rows, and with nothing else."""
 
     def test_the_same_for_the_same(self, tower: VisionTower, folder: Path) -> None:
-        again = VisionTower(EncoderSettings(model=str(folder), cache_ttl_s=5, retention=0.9, grpc_port=1234))
+        again = open_tower(EncoderSettings(model=str(folder), cache_ttl_s=5, retention=0.9, grpc_port=1234))
         assert again.encoder_id == tower.encoder_id
         assert len(tower.encoder_id) == 32
 
@@ -253,7 +254,7 @@ class TestIdentity:
     def test_the_towers_config(self, tower: VisionTower, folder: Path, change: dict[str, object]) -> None:
         edit_json(folder / "config.json", lambda config: config["vision_config"].update(change))
         changed = load(folder)
-        assert not alike(changed.encode(TILES).features, tower.encode(TILES).features)
+        assert not alike(changed.run(TILES).features, tower.run(TILES).features)
         assert changed.encoder_id != tower.encoder_id
 
     def test_relevance_preprocessing(self, folder: Path) -> None:
@@ -263,7 +264,7 @@ class TestIdentity:
             folder / "clip" / "preprocessor_config.json", lambda config: config.update(image_mean=[0.1, 0.2, 0.3])
         )
         after = load(folder)
-        assert not alike(after.encode(TILES).embedding, before.encode(TILES).embedding)
+        assert not alike(after.run(TILES).embedding, before.run(TILES).embedding)
         assert after.encoder_id != before.encoder_id
 
 
@@ -274,7 +275,7 @@ def test_a_relevance_model_without_safetensors(folder: Path, tower: VisionTower)
     weights.unlink()
     loaded = load(folder)
     assert loaded.encoder_id == tower.encoder_id
-    assert alike(loaded.encode(TILES).embedding, tower.encode(TILES).embedding)
+    assert alike(loaded.run(TILES).embedding, tower.run(TILES).embedding)
 
 
 def test_a_bin_file_executes_nothing(folder: Path, tmp_path: Path) -> None:

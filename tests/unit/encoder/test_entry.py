@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from services.encoder.cache import entry as entries
 from services.encoder.cache.entry import CorruptEntryError, Entry, build_entry, dump, parse
-from services.encoder.ranked import RankedImage
-from services.encoder.tiling import TilePlan
+from services.encoder.ranking.ranked_image import RankedImage
+from services.families.grid import Grid
 from tests.support.encoder_parts import PLAN, random_image
 
 examples = settings(max_examples=80, deadline=None, derandomize=True)
@@ -23,16 +23,16 @@ ARRAYS = ("valid", "stored", "positions", "checksums", "saliency_cos", "relevanc
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> TilePlan:
+def plans(draw: st.DrawFn) -> Grid:
     rows, cols, side = draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.integers(1, 6))
     top, left = draw(st.integers(0, rows * side - 1)), draw(st.integers(0, cols * side - 1))
     bottom, right = draw(st.integers(top + 1, rows * side)), draw(st.integers(left + 1, cols * side))
     size = st.integers(1, 10_000)
-    return TilePlan(draw(size), draw(size), rows, cols, side, top, bottom, left, right)
+    return Grid(draw(size), draw(size), rows, cols, side, top, bottom, left, right)
 
 
 @st.composite
-def images(draw: st.DrawFn) -> tuple[TilePlan, RankedImage]:
+def images(draw: st.DrawFn) -> tuple[Grid, RankedImage]:
     plan = draw(plans())
     dtype = draw(st.sampled_from(["float32", "float16", "bfloat16"]))
     parts = {"width": draw(st.integers(1, 9)), "dim": draw(st.integers(0, 4)), "seed": draw(st.integers(0, 999))}
@@ -51,14 +51,14 @@ def check_equal(one: Entry, other: Entry) -> None:
 
 @examples
 @given(made=images(), depth=st.floats(0.01, 1.0))
-def test_round_trip(made: tuple[TilePlan, RankedImage], depth: float) -> None:
+def test_round_trip(made: tuple[Grid, RankedImage], depth: float) -> None:
     entry, _ = build_entry(*made, depth)
     check_equal(entry, parse(dump(entry)))
 
 
 @examples
 @given(made=images(), data=st.data())
-def test_any_prefix_of_every_tile_comes_back(made: tuple[TilePlan, RankedImage], data: st.DataObject) -> None:
+def test_any_prefix_of_every_tile_comes_back(made: tuple[Grid, RankedImage], data: st.DataObject) -> None:
     plan, image = made
     entry, rows = build_entry(plan, image, 1.0)
     counts = [data.draw(st.integers(0, int(valid))) for valid in image.valid]
@@ -76,7 +76,7 @@ def test_any_prefix_of_every_tile_comes_back(made: tuple[TilePlan, RankedImage],
 
 @examples
 @given(made=images(), depth=st.floats(0.01, 0.99))
-def test_depth_keeps_the_best_share(made: tuple[TilePlan, RankedImage], depth: float) -> None:
+def test_depth_keeps_the_best_share(made: tuple[Grid, RankedImage], depth: float) -> None:
     plan, image = made
     entry, rows = build_entry(plan, image, depth)
     start = 0

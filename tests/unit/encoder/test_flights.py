@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from heroserve.v1.encoder_pb2 import VisualTokens
+from services.common.budget import Retention
 from services.common.errors import InvalidArgument
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
-from services.encoder.image import ImageLimits
+from services.encoder.cache.single_flight import SingleFlight
+from services.encoder.images.decode import ImageLimits
+from services.encoder.job import EncodeJob
 from services.encoder.pipeline import EncodePipeline
-from services.encoder.request import EncodeJob
-from services.encoder.single_flight import SingleFlight
-from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
+from services.families.llava_next.tiles import AnyresTiler
 from tests.support.encoder_parts import InProcessTower
 from tests.support.pictures import encoded, picture
 
@@ -25,7 +26,7 @@ ONE, OTHER = encoded(picture(300, 200)), encoded(picture(300, 200, 1))
 
 
 def job(data: bytes = ONE, retention: float = 0.2) -> EncodeJob:
-    return EncodeJob(hashlib.sha256(data).hexdigest(), data, "What?", retention, None, False)
+    return EncodeJob(hashlib.sha256(data).hexdigest(), data, "What?", Retention(retention), False)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def gated(tower: VisionTower) -> InProcessTower:
 
 
 @pytest.fixture
-def pipeline(tower: VisionTower, tiler: Tiler, gated: InProcessTower) -> EncodePipeline:
+def pipeline(tower: VisionTower, tiler: AnyresTiler, gated: InProcessTower) -> EncodePipeline:
     return EncodePipeline(
         encoder_id=tower.encoder_id,
         tiler=tiler,
@@ -50,7 +51,7 @@ def pipeline(tower: VisionTower, tiler: Tiler, gated: InProcessTower) -> EncodeP
 
 
 def start(pipeline: EncodePipeline, *jobs: EncodeJob) -> list[asyncio.Task[VisualTokens]]:
-    return [asyncio.create_task(pipeline.encode(one)) for one in jobs]
+    return [asyncio.create_task(pipeline.visual_tokens(one)) for one in jobs]
 
 
 async def in_the_tower(gated: InProcessTower, calls: int) -> None:
@@ -71,7 +72,7 @@ async def test_one_image_once(pipeline: EncodePipeline, gated: InProcessTower) -
     kept = [answer.savings.kept for answer in answers]
     assert kept == sorted(set(kept))
     for answer, retention in zip(answers, (0.2, 0.6, 1.0), strict=True):
-        again = await pipeline.encode(job(retention=retention))
+        again = await pipeline.visual_tokens(job(retention=retention))
         assert again.cache == VisualTokens.HIT
         assert again.features == answer.features
 
@@ -108,7 +109,7 @@ async def test_all_waiters_leave_and_the_work_is_not_lost(pipeline: EncodePipeli
     gated.gate.set()
     assert (await late).savings.kept > 0
     assert gated.calls == 1
-    assert (await pipeline.encode(job())).cache == VisualTokens.HIT
+    assert (await pipeline.visual_tokens(job())).cache == VisualTokens.HIT
 
 
 async def test_a_failure_is_everybodys_but_not_the_next_ones(pipeline: EncodePipeline, gated: InProcessTower) -> None:
@@ -119,7 +120,7 @@ async def test_a_failure_is_everybodys_but_not_the_next_ones(pipeline: EncodePip
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(outcome, RuntimeError) for outcome in outcomes] in ([True, True, False], [False, False, True])
     failed = ONE if isinstance(outcomes[0], RuntimeError) else OTHER
-    assert (await pipeline.encode(job(failed))).cache == VisualTokens.MISS
+    assert (await pipeline.visual_tokens(job(failed))).cache == VisualTokens.MISS
     assert gated.calls == 3
 
 

@@ -11,7 +11,7 @@ from transformers.image_transforms import convert_to_rgb
 from transformers.image_utils import load_image
 
 from services.common.errors import InvalidArgument
-from services.encoder.image import ImageLimits, decode
+from services.encoder.images.decode import ImageLimits, decode
 from tests.support.encoder_parts import raw_png
 from tests.support.pictures import encoded, picture
 

@@ -10,54 +10,54 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heroserve.v1.encoder_pb2 import Features, VisualTokens
+from heroserve.v1.encoder_pb2 import VisualTokens
+from services.common.budget import Retention
+from services.common.rows import from_wire, pack, unpack
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
-from services.encoder.image import ImageLimits
+from services.encoder.images.decode import ImageLimits
+from services.encoder.job import EncodeJob
+from services.encoder.parts import open_tower
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
-from services.encoder.quantize import int8_rows
-from services.encoder.ranked import RankedImage
-from services.encoder.ranking import rank_images
-from services.encoder.request import EncodeJob
+from services.encoder.ranking.rank_images import rank_images
+from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.settings import EncoderSettings
-from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
-from services.llm.assemble import unpack
+from services.families.llava_next.tiles import AnyresTiler
 from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
 
 
 def read_back(rows: np.ndarray, cols: int) -> torch.Tensor:
-    return unpack(Features(dtype=Features.INT8, rows=len(rows), cols=cols, data=rows.tobytes()))
+    return unpack(rows.tobytes(), "int8", len(rows), cols)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-30, 30), st.sampled_from([torch.float32, torch.float16, torch.bfloat16]))
 def test_every_value_is_within_half_a_scale(seed: int, magnitude: float, dtype: torch.dtype):
     values = torch.randn(5, 33, generator=torch.Generator().manual_seed(seed)) * 2.0 ** min(magnitude, 8)
     values = values.to(dtype)
-    back = read_back(int8_rows(values), 33)
+    back = read_back(pack(values, "int8"), 33)
     scale = values.float().abs().amax(dim=1, keepdim=True) / 127
     assert bool(((back - values.float()).abs() <= scale * 0.5001).all())
 
 
 def test_each_row_has_its_own_scale_and_zeros_stay():
     values = torch.stack([torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 16) * 1e-4, torch.zeros(16)])
-    back = read_back(int8_rows(values), 16)
+    back = read_back(pack(values, "int8"), 16)
     torch.testing.assert_close(back[1] * 1e4, back[0], rtol=1e-5, atol=1e-7)
     assert back[2].eq(0).all()
 
 
 def test_a_wrong_number_of_bytes_is_told():
-    rows = int8_rows(torch.randn(3, 16))
+    rows = pack(torch.randn(3, 16), "int8")
     with pytest.raises(ValueError, match="59 bytes in place of 60"):
-        unpack(Features(dtype=Features.INT8, rows=3, cols=16, data=rows.tobytes()[:-1]))
+        unpack(rows.tobytes()[:-1], "int8", 3, 16)
 
 
-def pipeline(tower: VisionTower, tiler: Tiler) -> EncodePipeline:
+def pipeline(tower: VisionTower, tiler: AnyresTiler) -> EncodePipeline:
     async def rank(tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
-        int8 = tower.row_dtype == "int8"
-        return rank_images(tower.encode(tiles), [mask], tower.hero, int8=int8)[0], {}
+        return rank_images(tower.run(tiles), [mask], tower.hero, tower.row_dtype)[0], {}
 
     return EncodePipeline(
         encoder_id=tower.encoder_id,
@@ -71,16 +71,16 @@ def pipeline(tower: VisionTower, tiler: Tiler) -> EncodePipeline:
     )
 
 
-async def test_through_the_pipeline(untrained: str, tower: VisionTower, tiler: Tiler):
-    small = VisionTower(EncoderSettings(model=untrained, row_dtype="int8"))
+async def test_through_the_pipeline(untrained: str, tower: VisionTower, tiler: AnyresTiler):
+    small = open_tower(EncoderSettings(model=untrained, row_dtype="int8"))
     assert small.encoder_id != tower.encoder_id
-    job = EncodeJob(hashlib.sha256(DATA).hexdigest(), DATA, "What?", 0.5, None, False)
-    exact = await pipeline(tower, tiler).encode(job)
+    job = EncodeJob(hashlib.sha256(DATA).hexdigest(), DATA, "What?", Retention(0.5), False)
+    exact = await pipeline(tower, tiler).visual_tokens(job)
     service = pipeline(small, tiler)
-    miss, hit = await service.encode(job), await service.encode(job)
+    miss, hit = await service.visual_tokens(job), await service.visual_tokens(job)
     assert (miss.cache, hit.cache) == (VisualTokens.MISS, VisualTokens.HIT)
     assert miss.features == hit.features
     assert [list(tile.positions) for tile in miss.tiles] == [list(tile.positions) for tile in exact.tiles]
     assert len(miss.features.data) * 4 == len(exact.features.data) + miss.features.rows * 16
-    one, other = unpack(miss.features), unpack(exact.features)
+    one, other = (unpack(f.data, from_wire(f.dtype), f.rows, f.cols) for f in (miss.features, exact.features))
     assert torch.nn.functional.cosine_similarity(one, other, dim=1).min() > 0.999

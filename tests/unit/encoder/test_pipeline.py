@@ -14,6 +14,7 @@ import torch
 
 from heroserve.v1.encoder_pb2 import VisualTokens
 from scripts.redis_server import RedisServer, free_port
+from services.common.budget import Budget, MaxVisualTokens, Retention
 from services.common.checkpoint import Checkpoint
 from services.common.errors import InvalidArgument, NotFound
 from services.encoder.cache.memory import MemoryStore
@@ -30,13 +31,14 @@ from services.encoder.hero import (
     tile_importance,
     token_budget,
 )
-from services.encoder.image import ImageLimits
+from services.encoder.images.decode import ImageLimits
+from services.encoder.job import EncodeJob
+from services.encoder.parts import open_tower
 from services.encoder.pipeline import EncodePipeline
-from services.encoder.relevance import QuestionEmbedder
-from services.encoder.request import EncodeJob
+from services.encoder.relevance.questions import QuestionEmbedder
 from services.encoder.settings import EncoderSettings
-from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
+from services.families.llava_next.tiles import AnyresTiler
 from tests.reference import Reference
 from tests.support.encoder_parts import InProcessTower, counted
 from tests.support.pictures import encoded, picture
@@ -45,14 +47,14 @@ N = 64
 SIZES = ((300, 200), (150, 333), (500, 100), (112, 112))
 DATA = encoded(picture(*SIZES[0]))
 QUESTIONS = ("What number is on the sign?", "read the text")
-BUDGETS: tuple[dict[str, Any], ...] = (
-    {"retention": 0.2},
-    {"retention": 0.29},
-    {"retention": 0.005},
-    {"retention": 1.0},
-    {"max_tokens": 1},
-    {"max_tokens": 77},
-    {"max_tokens": 10**6},
+BUDGETS: tuple[Budget, ...] = (
+    Retention(0.2),
+    Retention(0.29),
+    Retention(0.005),
+    Retention(1.0),
+    MaxVisualTokens(1),
+    MaxVisualTokens(77),
+    MaxVisualTokens(10**6),
 )
 Make = Callable[..., EncodePipeline]
 
@@ -68,7 +70,7 @@ def within(tower: VisionTower) -> InProcessTower:
 
 
 @pytest.fixture
-def make(tower: VisionTower, tiler: Tiler, embedder: QuestionEmbedder, within: InProcessTower) -> Make:
+def make(tower: VisionTower, tiler: AnyresTiler, embedder: QuestionEmbedder, within: InProcessTower) -> Make:
     def make(store: Store | None = None, *, depth: float = 1.0, **changes: Any) -> EncodePipeline:
         parts: dict[str, Any] = {
             "encoder_id": tower.encoder_id,
@@ -91,11 +93,10 @@ def job(
     *,
     digest: str = "",
     explain: bool = False,
-    **budget: Any,
+    budget: Budget = BUDGETS[0],
 ) -> EncodeJob:
-    budget = budget or {"retention": 0.2}
     digest = digest or hashlib.sha256(data or b"").hexdigest()
-    return EncodeJob(digest, data, question, budget.get("retention"), budget.get("max_tokens"), explain)
+    return EncodeJob(digest, data, question, budget, explain)
 
 
 def substance(tokens: VisualTokens) -> bytes:
@@ -109,21 +110,22 @@ def substance(tokens: VisualTokens) -> bytes:
 
 def by_hand(
     tower: VisionTower,
-    tiler: Tiler,
+    tiler: AnyresTiler,
     question: np.ndarray | None,
     size: tuple[int, int],
     hero: HeroConfig,
-    budget: dict[str, Any],
+    budget: Budget,
 ) -> tuple[list[list[int]], torch.Tensor]:
     """Kept positions of each tile and importance, by the hero functions one after the other."""
-    plan = tiler.plan(*size)
+    plan = tiler.grid(*size)
     masks = torch.from_numpy(plan.valid())
-    output = tower.encode(tiler.cut(picture(*size), plan))
+    output = tower.run(tiler.cut(picture(*size), plan))
     order = [rank(scores, mask) for scores, mask in zip(patch_scores(output.cls_attention, hero), masks, strict=True)]
     valid = masks.sum(dim=1)
     cosines = None if question is None else output.embedding[1:] @ torch.from_numpy(question)
     importance = tile_importance(saliency_cosines(output.cls), cosines, valid[1:], N, hero)
-    tokens = token_budget(valid.tolist(), N, hero, **budget)
+    asked = {"retention": budget.share} if isinstance(budget, Retention) else {"max_tokens": budget.count}
+    tokens = token_budget(valid.tolist(), N, hero, **asked)
     counts = [tokens.thumbnail, *allocate(importance, valid[1:], tokens.local, hero).tolist()]
     kept = [sorted(positions[:count].tolist()) for positions, count in zip(order, counts, strict=True)]
     return kept, importance
@@ -134,13 +136,13 @@ def by_hand(
 async def test_kept_tokens(
     make: Make,
     tower: VisionTower,
-    tiler: Tiler,
+    tiler: AnyresTiler,
     embedder: QuestionEmbedder,
     reference: Reference,
     size: tuple[int, int],
-    budget: dict[str, Any],
+    budget: Budget,
 ) -> None:
-    tokens = await make().encode(job(encoded(picture(*size)), **budget))
+    tokens = await make().visual_tokens(job(encoded(picture(*size)), budget=budget))
     question = embedder.embed(QUESTIONS[0])
     kept, importance = by_hand(tower, tiler, question, size, tower.hero, budget)
 
@@ -149,7 +151,7 @@ async def test_kept_tokens(
     assert [tile.importance for tile in tokens.tiles] == pytest.approx([0, *importance.tolist()], abs=1e-5)
     assert all(list(tile.positions) == sorted(set(tile.positions)) for tile in tokens.tiles)
 
-    plan, grid = tiler.plan(*size), tokens.grid
+    plan, grid = tiler.grid(*size), tokens.grid
     assert (grid.rows, grid.cols, grid.patches_per_side) == (plan.rows, plan.cols, plan.side)
     assert (grid.image_width, grid.image_height) == size
     window = grid.window
@@ -170,9 +172,9 @@ async def test_kept_tokens(
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("retention", [0.005, 0.1, 0.2, 0.29, 0.58, 0.999, 1.0])
-async def test_budget_by_retention(make: Make, tiler: Tiler, size: tuple[int, int], retention: float) -> None:
-    tokens = await make().encode(job(encoded(picture(*size)), retention=retention))
-    valid = tiler.plan(*size).valid()
+async def test_budget_by_retention(make: Make, tiler: AnyresTiler, size: tuple[int, int], retention: float) -> None:
+    tokens = await make().visual_tokens(job(encoded(picture(*size)), budget=Retention(retention)))
+    valid = tiler.grid(*size).valid()
     kept = [len(tile.positions) for tile in tokens.tiles]
     assert kept[0] == max(1, math.floor(round(N * retention, 6)))
     assert sum(kept[1:]) == math.floor(round(int(valid[1:].sum()) * retention, 6))
@@ -180,31 +182,31 @@ async def test_budget_by_retention(make: Make, tiler: Tiler, size: tuple[int, in
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 77, 200, 10**6])
 async def test_budget_by_tokens_is_spent_exactly(make: Make, max_tokens: int) -> None:
-    tokens = await make().encode(job(max_tokens=max_tokens))
+    tokens = await make().visual_tokens(job(budget=MaxVisualTokens(max_tokens)))
     assert tokens.savings.kept == min(max_tokens, tokens.savings.total)
     assert len(tokens.tiles[0].positions) >= 1
 
 
-async def test_all_of_it(make: Make, tiler: Tiler) -> None:
+async def test_all_of_it(make: Make, tiler: AnyresTiler) -> None:
     for size in SIZES:
-        tokens = await make().encode(job(encoded(picture(*size)), retention=1.0))
-        expected = [np.flatnonzero(mask).tolist() for mask in tiler.plan(*size).valid()]
+        tokens = await make().visual_tokens(job(encoded(picture(*size)), budget=Retention(1.0)))
+        expected = [np.flatnonzero(mask).tolist() for mask in tiler.grid(*size).valid()]
         assert [list(tile.positions) for tile in tokens.tiles] == expected
         assert tokens.savings.dropped == 0
 
 
 @pytest.mark.parametrize("retention", [0.2, 0.001, 1.0])
 async def test_the_authors_rules(
-    untrained: str, make: Make, tiler: Tiler, embedder: QuestionEmbedder, retention: float
+    untrained: str, make: Make, tiler: AnyresTiler, embedder: QuestionEmbedder, retention: float
 ) -> None:
     """Down to an image of which nothing is kept."""
-    tower = VisionTower(EncoderSettings(model=untrained, hero="reference"))
+    tower = open_tower(EncoderSettings(model=untrained, hero="reference"))
     within = InProcessTower(tower)
     cache = RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id)
     pipeline = make(encoder_id=tower.encoder_id, hero=tower.hero, tower=within, cache=cache)
-    kept, _ = by_hand(tower, tiler, embedder.embed(QUESTIONS[0]), SIZES[0], tower.hero, {"retention": retention})
+    kept, _ = by_hand(tower, tiler, embedder.embed(QUESTIONS[0]), SIZES[0], tower.hero, Retention(retention))
     for expected in (VisualTokens.MISS, VisualTokens.HIT):
-        tokens = await pipeline.encode(job(retention=retention))
+        tokens = await pipeline.visual_tokens(job(budget=Retention(retention)))
         assert tokens.cache == expected
         assert [list(tile.positions) for tile in tokens.tiles] == kept
         assert len(kept[0]) == int(N * retention)
@@ -218,20 +220,20 @@ async def test_a_hit_is_the_miss_again(
     fresh = {}
     for question in QUESTIONS:
         for budget in BUDGETS:
-            tokens = await make().encode(job(question=question, **budget))
+            tokens = await make().visual_tokens(job(question=question, budget=budget))
             assert tokens.cache == VisualTokens.MISS
             fresh[question, str(budget)] = tokens
     assert len({substance(tokens) for tokens in fresh.values()}) > len(BUDGETS)
 
     store = MemoryStore(1 << 26, 60) if kind == "memory" else RedisStore(redis_server.url, 60, 5.0)
     pipeline = make(store)
-    await pipeline.encode(job(question="something else", retention=0.01))
+    await pipeline.visual_tokens(job(question="something else", budget=Retention(0.01)))
     calls = within.calls
     for question in QUESTIONS:
         for budget in BUDGETS:
             for data in (DATA, None):
                 digest = hashlib.sha256(DATA).hexdigest()
-                tokens = await pipeline.encode(job(data, question, digest=digest, **budget))
+                tokens = await pipeline.visual_tokens(job(data, question, digest=digest, budget=budget))
                 assert tokens.cache == VisualTokens.HIT
                 assert substance(tokens) == substance(fresh[question, str(budget)])
     assert within.calls == calls
@@ -239,34 +241,34 @@ async def test_a_hit_is_the_miss_again(
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-async def test_rows_travel_in_the_towers_dtype(untrained: str, make: Make, tiler: Tiler, dtype: str) -> None:
-    tower = VisionTower(EncoderSettings(model=untrained, dtype=dtype))
+async def test_rows_travel_in_the_towers_dtype(untrained: str, make: Make, tiler: AnyresTiler, dtype: str) -> None:
+    tower = open_tower(EncoderSettings(model=untrained, dtype=dtype))
     cache = RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id)
     pipeline = make(encoder_id=tower.encoder_id, tower=InProcessTower(tower), cache=cache)
-    miss, hit = [await pipeline.encode(job(retention=0.5)) for _ in range(2)]
+    miss, hit = [await pipeline.visual_tokens(job(budget=Retention(0.5))) for _ in range(2)]
     assert (miss.cache, hit.cache) == (VisualTokens.MISS, VisualTokens.HIT)
     assert substance(miss) == substance(hit)
     sent = miss.features
     assert sent.dtype == {"bfloat16": sent.BFLOAT16, "float16": sent.FLOAT16}[dtype]
     assert len(sent.data) == sent.rows * sent.cols * 2
     rows = torch.frombuffer(bytearray(sent.data), dtype=getattr(torch, dtype)).view(sent.rows, sent.cols)
-    features = tower.encode(tiler.cut(picture(*SIZES[0]), tiler.plan(*SIZES[0]))).features
+    features = tower.run(tiler.cut(picture(*SIZES[0]), tiler.grid(*SIZES[0]))).features
     assert torch.equal(rows, torch.cat([features[t.index, list(t.positions)] for t in miss.tiles]))
 
 
 async def test_questions_move_tokens_between_tiles(make: Make) -> None:
     pipeline = make()
-    answers = [await pipeline.encode(job(question=question, retention=0.3)) for question in QUESTIONS]
+    answers = [await pipeline.visual_tokens(job(question=question, budget=Retention(0.3))) for question in QUESTIONS]
     counts = [[len(tile.positions) for tile in tokens.tiles] for tokens in answers]
     assert counts[0] != counts[1]
     assert counts[0][0] == counts[1][0]
     assert sum(counts[0]) == sum(counts[1])
 
 
-async def test_explanation(make: Make, tower: VisionTower, tiler: Tiler, embedder: QuestionEmbedder) -> None:
-    tokens = await make().encode(job(explain=True))
-    plan = tiler.plan(*SIZES[0])
-    output = tower.encode(tiler.cut(picture(*SIZES[0]), plan))
+async def test_explanation(make: Make, tower: VisionTower, tiler: AnyresTiler, embedder: QuestionEmbedder) -> None:
+    tokens = await make().visual_tokens(job(explain=True))
+    plan = tiler.grid(*SIZES[0])
+    output = tower.run(tiler.cut(picture(*SIZES[0]), plan))
     cosines = output.embedding[1:] @ torch.from_numpy(embedder.embed(QUESTIONS[0]))
     valid = torch.from_numpy(plan.valid()[1:].sum(axis=1))
     terms = importance_terms(saliency_cosines(output.cls), cosines, valid, N, tower.hero)
@@ -276,17 +278,17 @@ async def test_explanation(make: Make, tower: VisionTower, tiler: Tiler, embedde
         assert sum(told) == pytest.approx(1, abs=1e-4)
     assert not tokens.tiles[0].HasField("explanation")
     assert tokens.tiles[0].importance == 0
-    silent = await make().encode(job())
+    silent = await make().visual_tokens(job())
     assert not any(tile.HasField("explanation") for tile in silent.tiles)
 
 
-async def test_without_a_relevance_model(untrained: str, make: Make, tiler: Tiler) -> None:
-    tower = VisionTower(EncoderSettings(model=untrained, relevance_model="none"))
+async def test_without_a_relevance_model(untrained: str, make: Make, tiler: AnyresTiler) -> None:
+    tower = open_tower(EncoderSettings(model=untrained, relevance_model="none"))
     cache = RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id)
     pipeline = make(encoder_id=tower.encoder_id, tower=InProcessTower(tower), cache=cache, embedder=None)
-    kept, importance = by_hand(tower, tiler, None, SIZES[0], tower.hero, {"retention": 0.2})
+    kept, importance = by_hand(tower, tiler, None, SIZES[0], tower.hero, Retention(0.2))
     for question in QUESTIONS:
-        tokens = await pipeline.encode(job(question=question, explain=True))
+        tokens = await pipeline.visual_tokens(job(question=question, explain=True))
         assert [list(tile.positions) for tile in tokens.tiles] == kept
         assert [tile.importance for tile in tokens.tiles[1:]] == pytest.approx(importance.tolist(), abs=1e-5)
         assert {tile.explanation.relevance for tile in tokens.tiles[1:]} == {0}
@@ -295,69 +297,71 @@ async def test_without_a_relevance_model(untrained: str, make: Make, tiler: Tile
 class TestDigests:
     async def test_unknown(self, make: Make, within: InProcessTower) -> None:
         with pytest.raises(NotFound, match=r"image\.digest: .*send image\.data"):
-            await make().encode(job(None, digest="0" * 64))
+            await make().visual_tokens(job(None, digest="0" * 64))
         assert within.calls == 0
 
     async def test_another_image(self, make: Make) -> None:
         pipeline = make()
-        await pipeline.encode(job())
+        await pipeline.visual_tokens(job())
         with pytest.raises(NotFound):
-            await pipeline.encode(job(None, digest="0" * 64))
+            await pipeline.visual_tokens(job(None, digest="0" * 64))
 
     async def test_forgotten(self, make: Make) -> None:
         store = MemoryStore(1 << 26, 60)
         pipeline = make(store)
-        tokens = await pipeline.encode(job())
+        tokens = await pipeline.visual_tokens(job())
         await store.close()
         with pytest.raises(NotFound):
-            await pipeline.encode(job(None, digest=tokens.image_digest))
+            await pipeline.visual_tokens(job(None, digest=tokens.image_digest))
 
     async def test_store_out_of_reach(self, make: Make) -> None:
         store = RedisStore(f"redis://127.0.0.1:{free_port()}", 60, 0.3)
         with pytest.raises(NotFound):
-            await make(store).encode(job(None, digest="0" * 64))
+            await make(store).visual_tokens(job(None, digest="0" * 64))
 
 
 class TestDepth:
     async def test_within_and_beyond(self, make: Make, within: InProcessTower) -> None:
         full, pipeline = make(), make(depth=0.5)
-        first = await pipeline.encode(job(max_tokens=20))
+        first = await pipeline.visual_tokens(job(budget=MaxVisualTokens(20)))
         assert first.cache == VisualTokens.MISS
         within.calls = 0
 
-        again = await pipeline.encode(job(max_tokens=20))
+        again = await pipeline.visual_tokens(job(budget=MaxVisualTokens(20)))
         assert again.cache == VisualTokens.HIT
         assert substance(again) == substance(first)
 
-        whole = await pipeline.encode(job(retention=1.0))
+        whole = await pipeline.visual_tokens(job(budget=Retention(1.0)))
         assert whole.cache == VisualTokens.MISS
         assert within.calls == 1
-        assert substance(whole) == substance(await full.encode(job(retention=1.0)))
+        assert substance(whole) == substance(await full.visual_tokens(job(budget=Retention(1.0))))
         assert whole.savings.dropped == 0
 
     async def test_a_digest_alone_beyond(self, make: Make) -> None:
         pipeline = make(depth=0.5)
-        digest = (await pipeline.encode(job(max_tokens=20))).image_digest
-        assert (await pipeline.encode(job(None, digest=digest, max_tokens=20))).cache == VisualTokens.HIT
+        digest = (await pipeline.visual_tokens(job(budget=MaxVisualTokens(20)))).image_digest
+        assert (
+            await pipeline.visual_tokens(job(None, digest=digest, budget=MaxVisualTokens(20)))
+        ).cache == VisualTokens.HIT
         with pytest.raises(NotFound, match="at the depth this budget needs"):
-            await pipeline.encode(job(None, digest=digest, retention=1.0))
+            await pipeline.visual_tokens(job(None, digest=digest, budget=Retention(1.0)))
 
     async def test_only_that_much_is_stored(self, make: Make) -> None:
         stores = [MemoryStore(1 << 26, 60) for _ in range(2)]
         for store, depth in zip(stores, (1.0, 0.25), strict=True):
-            await make(store, depth=depth).encode(job())
+            await make(store, depth=depth).visual_tokens(job())
         rows = [len(next(iter(store._entries.values()))[2]) for store in stores]
         assert rows[1] == pytest.approx(rows[0] / 4, rel=0.05)
 
 
 class TestStore:
     async def test_dead(self, make: Make, redis_server: RedisServer, within: InProcessTower) -> None:
-        expected = substance(await make().encode(job()))
+        expected = substance(await make().visual_tokens(job()))
         store = RedisStore(redis_server.url, 60, 0.3)
         pipeline = make(store)
         redis_server.kill()
         for _ in range(2):
-            tokens = await pipeline.encode(job())
+            tokens = await pipeline.visual_tokens(job())
             assert tokens.cache == VisualTokens.BYPASS
             assert substance(tokens) == expected
         await store.close()
@@ -366,7 +370,7 @@ class TestStore:
         store = RedisStore(redis_server.url, 60, 0.3)
         pipeline = make(store)
         redis_server.freeze()
-        tokens = await pipeline.encode(job())
+        tokens = await pipeline.visual_tokens(job())
         redis_server.thaw()
         assert tokens.cache == VisualTokens.BYPASS
         # One time-out, not one a command.
@@ -374,7 +378,7 @@ class TestStore:
         await store.close()
 
     async def test_too_small(self, make: Make) -> None:
-        tokens = await make(MemoryStore(1000, 60)).encode(job())
+        tokens = await make(MemoryStore(1000, 60)).visual_tokens(job())
         assert tokens.cache == VisualTokens.BYPASS
 
     async def test_corrupted_rows_are_encoded_again(
@@ -382,14 +386,14 @@ class TestStore:
     ) -> None:
         store = RedisStore(redis_server.url, 60, 5.0)
         pipeline = make(store)
-        first = await pipeline.encode(job())
+        first = await pipeline.visual_tokens(job())
         direct = redis.Redis.from_url(redis_server.url)
         key = next(key for key in direct.scan_iter() if key.endswith(b":rows"))
         direct.setrange(key, 5, b"\xaa\xbb")
-        again = await pipeline.encode(job())
+        again = await pipeline.visual_tokens(job())
         assert (again.cache, within.calls) == (VisualTokens.MISS, 2)
         assert substance(again) == substance(first)
-        assert (await pipeline.encode(job())).cache == VisualTokens.HIT
+        assert (await pipeline.visual_tokens(job())).cache == VisualTokens.HIT
         await store.close()
 
 
@@ -397,15 +401,15 @@ async def test_refused_images_do_not_reach_the_tower(make: Make, within: InProce
     pipeline = make()
     for data in (b"no image", encoded(picture(400, 10))):
         with pytest.raises(InvalidArgument, match=r"^image\.data: "):
-            await pipeline.encode(job(data))
+            await pipeline.visual_tokens(job(data))
     with pytest.raises(InvalidArgument, match="the limit is 100"):
-        await make(limits=ImageLimits(10**7, 100)).encode(job())
+        await make(limits=ImageLimits(10**7, 100)).visual_tokens(job())
     assert within.calls == 0
 
 
 async def test_timings(make: Make) -> None:
     pipeline = make()
-    miss, hit = [await pipeline.encode(job()) for _ in range(2)]
+    miss, hit = [await pipeline.visual_tokens(job()) for _ in range(2)]
     assert set(miss.timings.stages) == {"decode", "tile", "tower", "rank", "cache_read", "cache_write", "plan"}
     assert set(hit.timings.stages) == {"cache_read", "plan"}
     for tokens in (miss, hit):
@@ -420,7 +424,7 @@ async def test_metrics(make: Make) -> None:
     before, ratios = tokens_counted(), counted("heroserve_retention_ratio_count")
     decoded = counted("heroserve_encoder_stage_seconds_count", stage="decode")
     pipeline = make()
-    answers = [await pipeline.encode(job(retention=0.2)) for _ in range(2)]
+    answers = [await pipeline.visual_tokens(job(budget=Retention(0.2))) for _ in range(2)]
     thumbnail = len(answers[0].tiles[0].positions)
     local = answers[0].savings.kept - thumbnail
     since = {kind: value - before[kind] for kind, value in tokens_counted().items()}

@@ -13,8 +13,8 @@ from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
-from services.encoder import relevance
-from services.encoder.relevance import QuestionEmbedder
+from services.encoder.relevance import questions
+from services.encoder.relevance.questions import QuestionEmbedder
 from tests.support.encoder_parts import edit_weights
 
 QUESTIONS = (
@@ -83,7 +83,7 @@ def test_asked_again(embedder: QuestionEmbedder, passes: list[Any]) -> None:
 def test_the_least_recently_asked_is_forgotten(
     embedder: QuestionEmbedder, passes: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relevance, "_CACHED_QUESTIONS", 2)
+    monkeypatch.setattr(questions, "_CACHED_QUESTIONS", 2)
     for question in ("a", "b", "a", "c"):
         embedder.embed(question)
     assert len(passes) == 3

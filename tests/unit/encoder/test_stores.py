@@ -14,9 +14,9 @@ import redis
 from scripts.redis_server import RedisServer, free_port
 from services.common.settings import SettingError
 from services.encoder.cache.memory import MemoryStore
-from services.encoder.cache.rank_once import open_store
 from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store, StoreError
+from services.encoder.parts import open_store
 from services.encoder.settings import EncoderSettings
 from tests.support.encoder_parts import Clock
 

@@ -15,10 +15,11 @@ from transformers.models.llava_next.image_processing_pil_llava_next import Llava
 from transformers.models.llava_next.modeling_llava_next import LlavaNextModel, unpad_image
 
 from services.common.checkpoint import Checkpoint
-from services.common.errors import InvalidArgument
 from services.common.settings import SettingError
-from services.encoder.tiling import TilePlan, Tiler
 from services.encoder.tower import VisionTower
+from services.families.family import CutError
+from services.families.grid import Grid
+from services.families.llava_next.tiles import AnyresTiler
 from tests.support.encoder_parts import edit_json
 from tests.support.pictures import picture
 
@@ -40,19 +41,19 @@ SIZES = (
 )
 
 
-def tiler_of(grids: str, tile: int = SIDE) -> Tiler:
+def tiler_of(grids: str, tile: int = SIDE) -> AnyresTiler:
     pinpoints = tuple((rows * tile, cols * tile) for rows, cols in GRIDS[grids])
-    return Tiler(tile_size=tile, patch_size=PATCH, pinpoints=pinpoints, resample=Image.Resampling.BICUBIC)
+    return AnyresTiler(tile_size=tile, patch_size=PATCH, pinpoints=pinpoints, resample=Image.Resampling.BICUBIC)
 
 
-def packed(tiler: Tiler, plan: TilePlan) -> list[int]:
+def packed(tiler: AnyresTiler, plan: Grid) -> list[int]:
     """What Hugging Face hands to the language model: tile * N + patch of every token, -1 for a newline."""
     vision = SimpleNamespace(image_size=tiler.tile_size, patch_size=tiler.patch_size)
     model = SimpleNamespace(config=SimpleNamespace(vision_config=vision, image_grid_pinpoints=list(tiler.pinpoints)))
     tiles = 1 + plan.rows * plan.cols
     tokens, lengths = LlavaNextModel.pack_image_features(
         model,
-        [torch.arange(tiles * plan.patches).view(tiles, plan.patches, 1)],
+        [torch.arange(tiles * plan.tile_tokens).view(tiles, plan.tile_tokens, 1)],
         torch.tensor([[plan.height, plan.width]]),
         "default",
         image_newline=torch.tensor([-1]),
@@ -61,9 +62,9 @@ def packed(tiler: Tiler, plan: TilePlan) -> list[int]:
     return tokens[0].flatten().tolist()
 
 
-def raster(plan: TilePlan) -> list[int]:
+def raster(plan: Grid) -> list[int]:
     """The same out of our masks: thumbnail, then the mosaic's rows with a newline after each that has image."""
-    ids = np.arange((1 + plan.rows * plan.cols) * plan.patches).reshape(-1, plan.patches)
+    ids = np.arange((1 + plan.rows * plan.cols) * plan.tile_tokens).reshape(-1, plan.tile_tokens)
     valid = plan.valid()
     shape = (plan.rows, plan.cols, plan.side, plan.side)
 
@@ -89,7 +90,7 @@ def test_pixels_and_tokens_are_hugging_faces(tower: VisionTower, grids: str, wid
     image = picture(width, height)
     expected = processor(image, return_tensors="pt")["pixel_values"][0]
 
-    plan = tiler.plan(width, height)
+    plan = tiler.grid(width, height)
     tiles = tiler.cut(image, plan)
 
     assert tiles.dtype == np.uint8
@@ -107,8 +108,8 @@ def test_published_tile_size(tower: VisionTower) -> None:
         crop_size={"height": 336, "width": 336},
         image_grid_pinpoints=[list(pinpoint) for pinpoint in tiler.pinpoints],
     )
-    plan = tiler.plan(803, 599)
-    assert plan.patches == 576
+    plan = tiler.grid(803, 599)
+    assert plan.tile_tokens == 576
     pixels = tower._normalise(torch.from_numpy(tiler.cut(image, plan)))
     assert torch.equal(pixels, processor(image, return_tensors="pt")["pixel_values"][0])
     assert raster(plan) == packed(tiler, plan)
@@ -122,13 +123,13 @@ edge = st.one_of(st.integers(1, 40), st.integers(1, 4000))
 def test_masks_of_any_size(width: int, height: int, grids: str) -> None:
     tiler = tiler_of(grids)
     try:
-        plan = tiler.plan(width, height)
-    except InvalidArgument:
+        plan = tiler.grid(width, height)
+    except CutError:
         plan = None
     if plan is None:
         # Refused exactly where Hugging Face would cut everything off.
         rows, cols = _grid(tiler, width, height)
-        mosaic = torch.zeros(1, rows * tiler.patches_per_side, cols * tiler.patches_per_side)
+        mosaic = torch.zeros(1, rows * tiler.tokens_per_side, cols * tiler.tokens_per_side)
         assert unpad_image(mosaic, (height, width)).numel() == 0
     else:
         assert raster(plan) == packed(tiler, plan)
@@ -136,25 +137,25 @@ def test_masks_of_any_size(width: int, height: int, grids: str) -> None:
         assert plan.valid()[0].all()
 
 
-def _grid(tiler: Tiler, width: int, height: int) -> tuple[int, int]:
+def _grid(tiler: AnyresTiler, width: int, height: int) -> tuple[int, int]:
     from transformers.image_processing_utils import select_best_resolution
 
     best = select_best_resolution((height, width), [list(pinpoint) for pinpoint in tiler.pinpoints])
     return best[0] // tiler.tile_size, best[1] // tiler.tile_size
 
 
-def test_reads_a_checkpoint(tiler: Tiler) -> None:
+def test_reads_a_checkpoint(tiler: AnyresTiler) -> None:
     assert tiler == tiler_of("untrained")
     assert tiler.max_tiles == 10
-    assert tiler.patches_per_side == 8
+    assert tiler.tokens_per_side == 8
 
 
-def test_newer_checkpoints_nest_the_preprocessing(folder: Path, tiler: Tiler) -> None:
+def test_newer_checkpoints_nest_the_preprocessing(folder: Path, tiler: AnyresTiler) -> None:
     own = folder / "preprocessor_config.json"
     edit_json(own, lambda config: config.update(resample=2))
     (folder / "processor_config.json").write_text(f'{{"image_processor": {own.read_text()}}}')
     own.unlink()
-    read = Tiler.of(Checkpoint(str(folder), "HEROSERVE_MODEL"))
+    read = AnyresTiler.of(Checkpoint(str(folder), "HEROSERVE_MODEL"))
     assert read.resample == Image.Resampling.BILINEAR
     assert read.pinpoints == tiler.pinpoints
 
@@ -172,5 +173,5 @@ def test_newer_checkpoints_nest_the_preprocessing(folder: Path, tiler: Tiler) ->
 def test_preprocessing_that_does_not_fit(folder: Path, change: dict[str, object], told: str) -> None:
     edit_json(folder / "preprocessor_config.json", lambda config: config.update(change))
     with pytest.raises(SettingError, match="HEROSERVE_MODEL") as caught:
-        Tiler.of(Checkpoint(str(folder), "HEROSERVE_MODEL"))
+        AnyresTiler.of(Checkpoint(str(folder), "HEROSERVE_MODEL"))
     assert told in str(caught.value)

@@ -15,11 +15,12 @@ from transformers import CLIPConfig, CLIPModel, LlavaNextForConditionalGeneratio
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from services.encoder.hero import HeroConfig
-from services.encoder.ranking import rank_images
+from services.encoder.parts import open_tower
+from services.encoder.ranking.rank_images import rank_images
+from services.encoder.relevance.tiles import SharedRelevance
 from services.encoder.settings import EncoderSettings
-from services.encoder.tile_relevance import SharedRelevance
-from services.encoder.tiling import Tiler
 from services.encoder.tower import VisionTower
+from services.families.llava_next.tiles import AnyresTiler
 from tests.reference import Reference
 from tests.support.encoder_parts import edit_json, edit_weights, shaken
 from tests.support.pictures import picture
@@ -29,8 +30,8 @@ TOLERANCE = {"rtol": 0, "atol": 1e-4}
 SIZES = ((300, 200), (150, 333))
 
 
-def tiles_of(tiler: Tiler, *sizes: tuple[int, int]) -> list[np.ndarray]:
-    return [tiler.cut(picture(*size), tiler.plan(*size)) for size in sizes]
+def tiles_of(tiler: AnyresTiler, *sizes: tuple[int, int]) -> list[np.ndarray]:
+    return [tiler.cut(picture(*size), tiler.grid(*size)) for size in sizes]
 
 
 def image_features(clip: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -44,7 +45,7 @@ def unit(features: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def tiles(tiler: Tiler) -> np.ndarray:
+def tiles(tiler: AnyresTiler) -> np.ndarray:
     return np.concatenate(tiles_of(tiler, *SIZES))
 
 
@@ -60,20 +61,20 @@ def hidden(reference: Reference, pixels: torch.Tensor) -> tuple[torch.Tensor, ..
 
 
 def test_features_are_of_the_layer_the_model_reads(tower: VisionTower, tiles: np.ndarray, hidden: Any) -> None:
-    output = tower.encode(tiles)
+    output = tower.run(tiles)
     assert output.features.shape == (len(tiles), 64, 64)
-    assert output.features.shape[-1] == tower.width
+    assert output.features.shape[-1] == tower.feature_width
     torch.testing.assert_close(output.features, hidden[-2][:, 1:], **TOLERANCE)
 
 
 def test_cls_is_the_last_state_before_the_norm(tower: VisionTower, tiles: np.ndarray, hidden: Any) -> None:
-    torch.testing.assert_close(tower.encode(tiles).cls, hidden[-1][:, 0], **TOLERANCE)
+    torch.testing.assert_close(tower.run(tiles).cls, hidden[-1][:, 0], **TOLERANCE)
 
 
-def test_the_models_own_features(tower: VisionTower, tiler: Tiler, reference: Reference) -> None:
+def test_the_models_own_features(tower: VisionTower, tiler: AnyresTiler, reference: Reference) -> None:
     """From pixels to features by the whole of Hugging Face's code."""
     image = picture(301, 199)
-    output = tower.encode(tiler.cut(image, tiler.plan(301, 199)))
+    output = tower.run(tiler.cut(image, tiler.grid(301, 199)))
     torch.testing.assert_close(output.features, reference.tile_features(image), **TOLERANCE)
 
 
@@ -92,7 +93,7 @@ def test_cls_rows_are_those_of_eager_attention(
     with torch.inference_mode():
         attentions = eager.model.vision_tower(pixels, output_attentions=True).attentions
     expected = torch.stack([attentions[layer][:, :, 0, 1:] for layer in tower.hero.layers])
-    recorded = tower.encode(tiles).cls_attention
+    recorded = tower.run(tiles).cls_attention
     assert recorded.dtype == torch.float32
     assert recorded.shape == (len(tower.hero.layers), len(tiles), 4, 64)
     torch.testing.assert_close(recorded, expected, rtol=1e-3, atol=1e-5)
@@ -102,19 +103,19 @@ def test_a_tower_reads_the_layers_of_its_depth(untrained: str, tower: VisionTowe
     # A fresh CLIP's temperature, which is learned with the rest.
     assert tower.hero.relevance_temperature == pytest.approx(0.07, rel=1e-3)
     assert replace(tower.hero, relevance_temperature=0.01) == HeroConfig().for_depth(4)
-    authors = VisionTower(EncoderSettings(model=untrained, hero="reference"))
+    authors = open_tower(EncoderSettings(model=untrained, hero="reference"))
     assert authors.hero == HeroConfig.reference().for_depth(4)
 
 
-def test_a_batch_is_as_good_as_one_by_one(tower: VisionTower, tiler: Tiler) -> None:
+def test_a_batch_is_as_good_as_one_by_one(tower: VisionTower, tiler: AnyresTiler) -> None:
     parts = tiles_of(tiler, *SIZES)
-    together = tower.encode(np.concatenate(parts))
-    alone = [tower.encode(part) for part in parts]
+    together = tower.run(np.concatenate(parts))
+    alone = [tower.run(part) for part in parts]
     for name, dim in (("features", 0), ("cls", 0), ("embedding", 0), ("cls_attention", 1)):
         expected = torch.cat([getattr(output, name) for output in alone], dim=dim)
         torch.testing.assert_close(getattr(together, name), expected, **TOLERANCE)
 
-    masks = [tiler.plan(*size).valid() for size in SIZES]
+    masks = [tiler.grid(*size).valid() for size in SIZES]
     split = rank_images(together, masks, tower.hero)
     for image, output, mask in zip(split, alone, masks, strict=True):
         (lone,) = rank_images(output, [mask], tower.hero)
@@ -127,24 +128,24 @@ def test_a_batch_is_as_good_as_one_by_one(tower: VisionTower, tiler: Tiler) -> N
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.1), ("float16", 0.03)])
 def test_half_precision(untrained: str, tiles: np.ndarray, hidden: Any, dtype: str, tolerance: float) -> None:
-    tower = VisionTower(EncoderSettings(model=untrained, dtype=dtype))
-    output = tower.encode(tiles)
+    tower = open_tower(EncoderSettings(model=untrained, dtype=dtype))
+    output = tower.run(tiles)
     assert output.features.dtype == getattr(torch, dtype)
     # Scores and relevance are in float32 whatever the tower's dtype.
     assert output.cls_attention.dtype == output.embedding.dtype == torch.float32
     torch.testing.assert_close(output.features.float(), hidden[-2][:, 1:], rtol=tolerance, atol=tolerance)
     (image,) = rank_images(output, [np.ones((len(tiles), 64), bool)], tower.hero)
-    assert (image.dtype, image.width, image.rows.shape[1]) == (dtype, 64, 128)
+    assert (image.dtype, image.feature_width, image.rows.shape[1]) == (dtype, 64, 128)
 
 
 @pytest.mark.parametrize("states", [[-2], [-2, -4], [1, -1, 0], 2, -1, 0])
 def test_vision_feature_layer(folder: Path, tiles: np.ndarray, hidden: Any, states: list[int] | int) -> None:
     edit_json(folder / "config.json", lambda config: config.update(vision_feature_layer=states))
-    tower = VisionTower(EncoderSettings(model=str(folder)))
+    tower = open_tower(EncoderSettings(model=str(folder)))
     wanted = states if isinstance(states, list) else [states]
     expected = torch.cat([hidden[state][:, 1:] for state in wanted], dim=-1)
-    assert tower.width == 64 * len(wanted)
-    torch.testing.assert_close(tower.encode(tiles).features, expected, **TOLERANCE)
+    assert tower.feature_width == 64 * len(wanted)
+    torch.testing.assert_close(tower.run(tiles).features, expected, **TOLERANCE)
 
 
 class TestRelevance:
@@ -164,7 +165,7 @@ class TestRelevance:
     def test_shared_with_the_tower(
         self, tower: VisionTower, tiles: np.ndarray, pixels: torch.Tensor, clip: Any, blocks_run: list[int]
     ) -> None:
-        output = tower.encode(tiles)
+        output = tower.run(tiles)
         assert blocks_run == [len(tiles)] * 4
         assert isinstance(tower._relevance, SharedRelevance)
         assert output.embedding.shape == (len(tiles), 32)
@@ -174,12 +175,12 @@ class TestRelevance:
         self, folder: Path, tower: VisionTower, tiles: np.ndarray, pixels: torch.Tensor, blocks_run: list[int]
     ) -> None:
         edit_weights(folder / "clip", lambda tensors: shaken(tensors, "vision_model."))
-        separate = VisionTower(EncoderSettings(model=str(folder)))
-        output = separate.encode(tiles)
+        separate = open_tower(EncoderSettings(model=str(folder)))
+        output = separate.run(tiles)
         assert blocks_run == [len(tiles)] * 8
         own = CLIPModel.from_pretrained(folder / "clip").eval()
         torch.testing.assert_close(output.embedding, unit(image_features(own, pixels)), **TOLERANCE)
-        shared = tower.encode(tiles)
+        shared = tower.run(tiles)
         assert (output.embedding - shared.embedding).abs().max() > 0.01
         torch.testing.assert_close(output.features, shared.features, **TOLERANCE)
 
@@ -187,7 +188,7 @@ class TestRelevance:
         edit_weights(folder / "clip", lambda tensors: shaken(tensors, "vision_model."))
         own = {"image_mean": [0.3, 0.4, 0.5], "image_std": [0.2, 0.3, 0.4]}
         edit_json(folder / "clip" / "preprocessor_config.json", lambda config: config.update(own))
-        output = VisionTower(EncoderSettings(model=str(folder))).encode(tiles)
+        output = open_tower(EncoderSettings(model=str(folder))).run(tiles)
         clip = CLIPModel.from_pretrained(folder / "clip").eval()
         mean, std = (torch.tensor(own[name]).view(1, 3, 1, 1) for name in ("image_mean", "image_std"))
         pixels = (torch.from_numpy(tiles).float() / 255 - mean) / std
@@ -202,7 +203,7 @@ class TestRelevance:
         own.save_pretrained(folder)
         edit_json(folder / "config.json", lambda saved: saved.pop("heroserve", None))
 
-        output = VisionTower(EncoderSettings(model=untrained, relevance_model=str(folder))).encode(tiles)
+        output = open_tower(EncoderSettings(model=untrained, relevance_model=str(folder))).run(tiles)
 
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
         small = [Image.fromarray(tile.transpose(1, 2, 0)).resize((56, 56), Image.Resampling.BICUBIC) for tile in tiles]
@@ -213,7 +214,7 @@ class TestRelevance:
         assert (output.embedding - expected).abs().max() < 0.1 * spread
 
     def test_switched_off(self, untrained: str, tiles: np.ndarray, blocks_run: list[int]) -> None:
-        output = VisionTower(EncoderSettings(model=untrained, relevance_model="none")).encode(tiles)
+        output = open_tower(EncoderSettings(model=untrained, relevance_model="none")).run(tiles)
         assert output.embedding.shape == (len(tiles), 0)
         assert blocks_run == [len(tiles)] * 4
 

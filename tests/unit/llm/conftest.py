@@ -12,12 +12,12 @@ from transformers import AutoTokenizer, LlavaNextForConditionalGeneration, Llava
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from models.tokenizer import CHAT_TEMPLATE
-from services.common.checkpoint import Checkpoint
+from services.llm import parts
 from services.llm.engines.transformers import TransformersEngine
-from services.llm.model import LanguageModel
 from services.llm.prompt import PromptBuilder
 from services.llm.settings import LlmSettings
-from tests.support.llm_parts import InProcessEncoder, Seen, picture, see
+from services.llm.splicer import Splicer
+from tests.support.llm_parts import InProcessEncoder, Language, Seen, picture, see
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,18 +53,23 @@ def look(hf: Any, processor: Any) -> Callable[[tuple[int, int]], Seen]:
 
 
 @pytest.fixture(scope="session")
-def model(untrained: str) -> LanguageModel:
-    return LanguageModel(LlmSettings(model=untrained))
+def language(untrained: str) -> Language:
+    return Language(untrained)
+
+
+@pytest.fixture(scope="session")
+def splicer(language: Language) -> Splicer:
+    return language.splicer
 
 
 @pytest.fixture(scope="session")
 def prompts(untrained: str) -> PromptBuilder:
-    return PromptBuilder(Checkpoint(untrained, "HEROSERVE_MODEL"))
+    return parts.open_prompts(LlmSettings(model=untrained))
 
 
 @pytest.fixture(scope="session")
-def engine(model: LanguageModel) -> TransformersEngine:
-    return TransformersEngine(model, threads=2)
+def engine(language: Language) -> TransformersEngine:
+    return language.engine
 
 
 @pytest.fixture
@@ -90,11 +95,11 @@ class Forwards:
 
 
 @pytest.fixture
-def forwards(model: LanguageModel) -> Iterator[Forwards]:
+def forwards(engine: TransformersEngine) -> Iterator[Forwards]:
     seen = Forwards()
     handles = [
-        model.causal_lm.register_forward_pre_hook(seen.enter, with_kwargs=True),
-        model.causal_lm.register_forward_hook(seen.leave),
+        engine.model.register_forward_pre_hook(seen.enter, with_kwargs=True),
+        engine.model.register_forward_hook(seen.leave),
     ]
     yield seen
     for handle in handles:

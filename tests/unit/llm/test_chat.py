@@ -12,23 +12,24 @@ from prometheus_client import REGISTRY
 
 from heroserve.v1.chat_pb2 import GenerateResponse
 from heroserve.v1.tokens_pb2 import Savings
-from services.common.errors import Internal, InvalidArgument, Unavailable
-from services.llm.chat import ChatPipeline
-from services.llm.cost import PromptCost
+from services.common.budget import Retention
+from services.common.errors import InvalidArgument, Unavailable
+from services.llm import parts
+from services.llm.doors import grpc as door
 from services.llm.engines.transformers import TransformersEngine
-from services.llm.model import LanguageModel
+from services.llm.refusal import Role
 from services.llm.settings import LlmSettings
-from tests.support.llm_parts import SIZES, collect, edit, job, picture, png
+from tests.support.llm_parts import SIZES, Language, collect, edit, job, picture, png
 
 QUESTION = "what is in the picture?"
 
 
 @pytest.fixture
-def chat(encoder, prompts, model, engine):
+def chat(untrained, encoder, prompts, splicer, engine):
     """Makes pipelines with these settings."""
 
     def make(**settings):
-        return ChatPipeline(LlmSettings(**settings), encoder, prompts, model, engine)
+        return parts.open_chat(LlmSettings(model=untrained, **settings), encoder, prompts, splicer, engine)
 
     return make
 
@@ -38,8 +39,8 @@ def metric(name: str, **labels: str) -> float:
 
 
 async def answer(pipeline, question) -> tuple[str, GenerateResponse]:
-    """The text and the last response, which alone has the bill."""
-    *deltas, last = await collect(pipeline.generate(question))
+    """The text and the last response, which alone has the bill, as a caller over gRPC gets them."""
+    *deltas, last = await collect(door.responses(pipeline.generate(question)))
     assert all(response.delta and not response.finish_reason for response in deltas)
     assert not any(response.HasField("usage") or response.HasField("timings") for response in deltas)
     assert last.finish_reason
@@ -74,7 +75,7 @@ async def test_two_images(hf, processor, chat, encoder):
     assert text != reference(hf, processor, images[::-1], QUESTION, 12)[0]
     # A thumbnail each; then what is not padding.
     assert last.savings.total == last.savings.kept == last.usage.prompt_visual_tokens
-    assert [part.field for part, _, _ in encoder.calls] == ["messages[0].parts[0].image", "messages[0].parts[1].image"]
+    assert [call[0] for call in encoder.calls] == [Role("image", 0, 0), Role("image", 0, 1)]
 
 
 async def test_no_image(hf, processor, chat, encoder):
@@ -102,7 +103,7 @@ async def test_the_bill_at_retention_1(chat, look, processor, size):
 
 
 @pytest.mark.parametrize("newlines", ["every_row", "kept_rows"])
-async def test_the_bill_after_dropping(chat, look, model, forwards, newlines):
+async def test_the_bill_after_dropping(chat, look, engine, forwards, newlines):
     seen = look((333, 101))
     total = int((seen.ids >= 0).sum())
     names = ["heroserve_prefill_flops_saved_total", "heroserve_kv_cache_bytes_saved_total"]
@@ -120,7 +121,7 @@ async def test_the_bill_after_dropping(chat, look, model, forwards, newlines):
     prompt = usage.prompt_text_tokens + usage.prompt_visual_tokens + usage.prompt_newline_tokens
     assert forwards.lengths[0] == prompt
     # What no newline was needed for is saved as well.
-    cost, saved = PromptCost.of(model), total - 9 + rows - usage.prompt_newline_tokens
+    cost, saved = engine.cost, total - 9 + rows - usage.prompt_newline_tokens
     flops, kv = [metric(name) - then for name, then in zip(names, before, strict=True)]
     assert flops == pytest.approx(cost.flops(prompt + saved) - cost.flops(prompt))
     assert kv == saved * cost.kv_bytes
@@ -136,13 +137,13 @@ async def test_nothing_is_saved_at_retention_1(chat):
 
 
 async def test_timings_and_counts(chat, encoder, forwards):
-    encode = encoder.encode
+    encode = encoder.fetch
 
     async def slow(*args):
         await asyncio.sleep(0.05)
         return await encode(*args)
 
-    encoder.encode = slow
+    encoder.fetch = slow
     forwards.before = lambda count: time.sleep(0.01)
     generated = metric("heroserve_generated_tokens_total")
     firsts = metric("heroserve_time_to_first_token_seconds_count")
@@ -159,7 +160,7 @@ async def test_timings_and_counts(chat, encoder, forwards):
 
 
 async def test_two_images_are_encoded_at_the_same_time(chat, encoder):
-    encode, inside, both = encoder.encode, [], asyncio.Event()
+    encode, inside, both = encoder.fetch, [], asyncio.Event()
 
     async def wait(*args):
         inside.append(args)
@@ -168,16 +169,16 @@ async def test_two_images_are_encoded_at_the_same_time(chat, encoder):
         await asyncio.wait_for(both.wait(), 5)
         return await encode(*args)
 
-    encoder.encode = wait
+    encoder.fetch = wait
     await answer(chat(max_images=2), job(QUESTION, png(picture(91, 37)), png(picture(50, 40)), max_tokens=1))
 
 
 async def test_the_encoder_gets_the_last_question_and_the_budget(chat, encoder):
     question = job("  what is it?\n", png(picture(91, 37)), retention=0.5, max_tokens=1)
     await answer(chat(), question)
-    ((part, text, budget),) = encoder.calls
-    assert (text, budget.retention) == ("what is it?", 0.5)
-    assert part == question.images[0]
+    ((place, image, text, budget),) = encoder.calls
+    assert (text, budget) == ("what is it?", Retention(0.5))
+    assert (place, image) == question.images[0]
 
 
 async def test_a_stop_string_ends_the_answer(chat, hf, processor, forwards):
@@ -200,8 +201,8 @@ async def test_the_end_of_sequence_ends_the_answer(folder, encoder, prompts, hf,
     _, ids = reference(hf, processor, [image], QUESTION, 24)
     at = next(i for i in range(3, 24) if ids.index(ids[i]) == i)
     edit(folder, generation={"eos_token_id": [2, ids[at]]})
-    model = LanguageModel(LlmSettings(model=str(folder)))
-    pipeline = ChatPipeline(LlmSettings(), encoder, prompts, model, TransformersEngine(model, 1))
+    other = Language(folder)
+    pipeline = parts.open_chat(LlmSettings(model=str(folder)), encoder, prompts, other.splicer, other.engine)
     for limit in (24, at + 1):
         _, last = await answer(pipeline, job(QUESTION, png(image), retention=1, max_tokens=limit))
         assert last.finish_reason == GenerateResponse.STOP
@@ -227,9 +228,13 @@ async def test_max_tokens_by_default(chat):
 def narrow(folder, prompts, encoder):
     """Makes pipelines over a model with a context of 300 tokens."""
     edit(folder, text_config={"max_position_embeddings": 300})
-    model = LanguageModel(LlmSettings(model=str(folder)))
-    engine = TransformersEngine(model, 1)
-    return lambda **settings: ChatPipeline(LlmSettings(**settings), encoder, prompts, model, engine)
+    other = Language(folder)
+
+    def make(**settings):
+        read = LlmSettings(model=str(folder), **settings)
+        return parts.open_chat(read, encoder, prompts, other.splicer, other.engine)
+
+    return make
 
 
 async def test_a_prompt_beyond_the_context_is_refused(narrow):
@@ -265,7 +270,7 @@ async def test_what_the_encoder_refuses_ends_the_request(chat, encoder, forwards
     async def fail(*args):
         raise Unavailable("encoder at nowhere: gone")
 
-    encoder.encode = fail
+    encoder.fetch = fail
     with pytest.raises(Unavailable, match="gone"):
         await answer(chat(), job(QUESTION, png(picture(91, 37))))
     assert forwards.lengths == []
@@ -274,8 +279,8 @@ async def test_what_the_encoder_refuses_ends_the_request(chat, encoder, forwards
 async def test_when_one_image_fails_the_others_are_given_up(chat, encoder):
     given_up = asyncio.Event()
 
-    async def encode(part, question, budget):
-        if part.field.endswith("[0].image"):
+    async def encode(place, image, question, budget):
+        if place.item == 0:
             raise Unavailable("gone")
         try:
             await asyncio.sleep(2)
@@ -283,25 +288,12 @@ async def test_when_one_image_fails_the_others_are_given_up(chat, encoder):
             given_up.set()
             raise
 
-    encoder.encode = encode
+    encoder.fetch = encode
     image = png(picture(91, 37))
     with pytest.raises(Unavailable):
         await answer(chat(max_images=2), job(QUESTION, image, image))
     await asyncio.sleep(0.02)
     assert given_up.is_set()
-
-
-async def test_an_encoder_of_another_model_is_told(chat, encoder):
-    encode = encoder.encode
-
-    async def wider(part, question, budget):
-        tokens = await encode(part, question, budget)
-        tokens.features.cols *= 2
-        return tokens
-
-    encoder.encode = wider
-    with pytest.raises(Internal, match=r"serves another model: its features are 128 wide, .* takes 64"):
-        await answer(chat(), job(QUESTION, png(picture(91, 37))))
 
 
 async def test_a_broken_image_is_named(chat):
@@ -317,7 +309,7 @@ async def test_a_placeholder_is_refused_before_anything_is_encoded(chat, encoder
 
 async def test_leaving_early_stops_the_model(chat, forwards):
     forwards.before = lambda count: time.sleep(0.005)
-    responses = chat().generate(job(QUESTION, max_tokens=3000))
+    responses = door.responses(chat().generate(job(QUESTION, max_tokens=3000)))
     async for response in responses:
         assert response.delta
         break
@@ -328,12 +320,15 @@ async def test_leaving_early_stops_the_model(chat, forwards):
 
 
 @pytest.mark.parametrize("stop", [[], ["e", "a", " "]])
-async def test_the_engine_is_closed_when_the_answer_ends(encoder, prompts, model, stop):
+async def test_the_engine_is_closed_when_the_answer_ends(untrained, encoder, prompts, splicer, engine, stop):
     """At once: whoever waits in line is next."""
     open_streams = []
 
-    class Endless:
-        async def generate(self, prompt, sampling, max_tokens):
+    class Endless(TransformersEngine):
+        def __init__(self):
+            super().__init__(engine.model, engine.end_tokens, 1)
+
+        async def generate(self, prompt, sampling, max_tokens, request_id=""):
             open_streams.append(self)
             try:
                 for token in prompts.tokenizer("read " * 1000).input_ids:
@@ -347,7 +342,8 @@ async def test_the_engine_is_closed_when_the_answer_ends(encoder, prompts, model
             self.stream = super().generate(*args)
             return self.stream
 
-    responses = ChatPipeline(LlmSettings(), encoder, prompts, model, Held()).generate(job(QUESTION, stop=stop))
+    chat = parts.open_chat(LlmSettings(model=untrained), encoder, prompts, splicer, Held())
+    responses = door.responses(chat.generate(job(QUESTION, stop=stop)))
     if stop:
         assert (await collect(responses))[-1].finish_reason == GenerateResponse.STOP
     else:

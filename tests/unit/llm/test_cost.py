@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -10,15 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache
 
 from services.llm.cost import PromptCost
-from services.llm.model import LanguageModel
-from services.llm.settings import LlmSettings
-from tests.support.llm_parts import edit
+from tests.support.llm_parts import Language, edit
 
 
 @torch.inference_mode()
-def counted(model: LanguageModel, tokens: int) -> tuple[int, int]:
+def counted(model: Any, tokens: int) -> tuple[int, int]:
     """FLOPs of one prefill without the head: in projections, and in attention where every token sees every other."""
-    body = copy.deepcopy(model.causal_lm.model)
+    body = copy.deepcopy(model.model)
     body.set_attn_implementation("eager")
     with FlopCounterMode(display=False) as counter:
         body(inputs_embeds=torch.zeros(1, tokens, body.config.hidden_size), use_cache=False)
@@ -28,9 +27,9 @@ def counted(model: LanguageModel, tokens: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("tokens", [256, 1024])
-def test_flops_are_those_of_a_prefill(model, tokens):
-    projections, attention = counted(model, tokens)
-    cost = PromptCost.of(model)
+def test_flops_are_those_of_a_prefill(engine, tokens):
+    projections, attention = counted(engine.model, tokens)
+    cost = engine.cost
     # Norms count as weights here and not there.
     assert 2 * cost.matmul_parameters * tokens == pytest.approx(projections, rel=0.01)
     # Causal attention is half of the square. Rotary embeddings are among what was counted.
@@ -39,10 +38,10 @@ def test_flops_are_those_of_a_prefill(model, tokens):
     assert by_attention == pytest.approx(attention / 2, rel=0.05)
 
 
-def test_a_model_by_hand(model):
+def test_a_model_by_hand(engine):
     # 64 wide; 4 heads and 2 for keys and values, of 16; 192 between; 2 layers; a norm before each half, one at last.
     layer = 64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 192 + 2 * 64
-    cost = PromptCost.of(model)
+    cost = engine.cost
     assert cost == PromptCost(2 * layer + 64, 2, 64, 2 * 2 * 2 * 16 * 4)
     assert cost.flops(100) == 2 * (2 * layer + 64) * 100 + 2 * 2 * 64 * 100**2
     assert cost.flops(0) == 0
@@ -50,15 +49,15 @@ def test_a_model_by_hand(model):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_kv_bytes_are_those_of_the_cache(untrained, dtype):
-    model = LanguageModel(LlmSettings(model=untrained, dtype=dtype))
-    cache = DynamicCache(config=model.config)
+    engine = Language(untrained, dtype=dtype).engine
+    cache = DynamicCache(config=engine.model.config)
     with torch.inference_mode():
-        model.causal_lm(inputs_embeds=model.embed(torch.arange(50, 67))[None], past_key_values=cache, use_cache=True)
+        engine.model(input_ids=torch.arange(50, 67)[None], past_key_values=cache, use_cache=True)
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-    assert held == 17 * PromptCost.of(model).kv_bytes
+    assert held == 17 * engine.cost.kv_bytes
 
 
-def test_a_tied_head_is_not_subtracted_twice(folder, model):
+def test_a_tied_head_is_not_subtracted_twice(folder, engine):
     tied = {"tie_word_embeddings": True}
     edit(folder, config=tied, text_config=tied, rename=lambda name: None if "lm_head" in name else name)
-    assert PromptCost.of(LanguageModel(LlmSettings(model=str(folder)))) == PromptCost.of(model)
+    assert Language(folder).engine.cost == engine.cost

@@ -6,19 +6,24 @@ import socket
 
 import grpc
 import pytest
+import torch
 
 import heroserve
 from heroserve.errors import EXCEPTIONS, from_status
 from heroserve.v1 import encoder_pb2_grpc
-from heroserve.v1.encoder_pb2 import EncoderDescription, EncodeRequest, VisualTokens
-from heroserve.v1.tokens_pb2 import Budget, Image
+from heroserve.v1.encoder_pb2 import EncoderDescription, EncodeRequest, Features, Grid, Tile, VisualTokens
+from heroserve.v1.tokens_pb2 import Budget, Image, Savings
 from services.common import errors
-from services.encoder.request import MAX_QUESTION_CHARS
+from services.common.budget import MaxVisualTokens, Retention
+from services.common.wire import MAX_QUESTION_CHARS
+from services.llm.doors import grpc as door
 from services.llm.encoder_client import EncoderClient
-from services.llm.request import ImagePart
-from services.llm.settings import LlmSettings
+from services.llm.job import ImagePart
+from services.llm.refusal import Refusal, Role
 
 FIELD = "messages[2].parts[1].image"
+PLACE = Role("image", 2, 1)
+IMAGE = ImagePart(data=b"png")
 SAME = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
     grpc.StatusCode.OUT_OF_RANGE: errors.InvalidArgument,
@@ -29,14 +34,24 @@ SAME = {
 }
 
 
+def connect(target: str, api_key: str = "") -> EncoderClient:
+    return EncoderClient(target, api_key=api_key, timeout_s=120, feature_width=2)
+
+
+def told(client: EncoderClient, error: heroserve.HeroserveError) -> errors.ServiceError:
+    """What a caller over gRPC gets of an encoder's error."""
+    translated = client._translate(error, PLACE)
+    return door.refused(translated) if isinstance(translated, Refusal) else translated
+
+
 @pytest.fixture
 def client():
-    return EncoderClient(LlmSettings(encoder_target="encoder.example:9000"))
+    return connect("encoder.example:9000")
 
 
 @pytest.mark.parametrize("code", list(EXCEPTIONS), ids=lambda code: code.name)
 def test_every_status_has_one_of_ours(client, code):
-    error = client._translate(from_status(code, "image.data: is not an image"), FIELD)
+    error = told(client, from_status(code, "image.data: is not an image"))
     wanted = SAME.get(code, errors.Internal)
     assert type(error) is wanted
     if wanted is errors.InvalidArgument:
@@ -52,7 +67,7 @@ def test_every_status_has_one_of_ours(client, code):
 
 @pytest.mark.parametrize("kind", sorted(set(EXCEPTIONS.values()) | {heroserve.ImageError}, key=lambda k: k.__name__))
 def test_an_exception_without_a_status_has_that_of_its_class(client, kind):
-    error = client._translate(kind("image: oh"), FIELD)
+    error = told(client, kind("image: oh"))
     assert type(error) is SAME.get(kind.default_code, errors.Internal)
 
 
@@ -66,12 +81,12 @@ def test_an_exception_without_a_status_has_that_of_its_class(client, kind):
     ],
 )
 def test_fields_are_those_of_the_chat_request(client, details, field, problem):
-    error = client._translate(heroserve.InvalidArgument(details), FIELD)
+    error = told(client, heroserve.InvalidArgument(details))
     assert (error.field, error.problem) == (field, problem)
 
 
 def test_a_question_too_long_for_the_encoder_is_told_in_the_chats_words(client):
-    error = client._translate(heroserve.InvalidArgument("question: is 40000 characters; the limit is 32768"), FIELD)
+    error = told(client, heroserve.InvalidArgument("question: is 40000 characters; the limit is 32768"))
     assert error.field.startswith("messages")
 
 
@@ -82,13 +97,19 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
         self.requests: list[EncodeRequest] = []
         self.metadata: dict[str, str] = {}
         self.fail: tuple[grpc.StatusCode, str] | None = None
+        self.cols = 2
 
     async def Encode(self, request, context):
         self.metadata = dict(context.invocation_metadata())
         if self.fail:
             await context.abort(*self.fail)
         self.requests.append(request)
-        return VisualTokens(image_digest="abc")
+        return VisualTokens(
+            grid=Grid(rows=1, cols=1, patches_per_side=2),
+            tiles=[Tile(positions=[1, 3]), Tile(index=1, positions=[2])],
+            features=Features(dtype=Features.FLOAT16, rows=3, cols=self.cols, data=bytes(6 * self.cols)),
+            savings=Savings(total=8, kept=3, dropped=5),
+        )
 
     async def Describe(self, request, context):
         return EncoderDescription(model="scripted")
@@ -105,20 +126,45 @@ async def peer():
     await server.stop(None)
 
 
-@pytest.mark.parametrize("budget", [Budget(), Budget(retention=0.25), Budget(max_visual_tokens=9)], ids=str)
-async def test_what_is_asked_for_arrives(peer, budget):
-    client = EncoderClient(LlmSettings(encoder_target=peer.target, encoder_api_key="s3cret"))
-    tokens = await client.encode(ImagePart(FIELD, Image(data=b"png")), "What?", budget)
+@pytest.mark.parametrize(
+    ("budget", "sent"),
+    [
+        (None, Budget()),
+        (Retention(0.25), Budget(retention=0.25)),
+        (MaxVisualTokens(9), Budget(max_visual_tokens=9)),
+    ],
+    ids=str,
+)
+async def test_what_is_asked_for_arrives(peer, budget, sent):
+    client = connect(peer.target, "s3cret")
+    image = await client.fetch(PLACE, IMAGE, "What?", budget)
     await client.close()
-    assert tokens.image_digest == "abc"
+    assert [kept.tolist() for kept in image.kept] == [[1, 3], [2]]
+    assert (image.grid.rows, image.grid.cols, image.grid.side, image.total) == (1, 1, 2, 8)
+    assert (image.features.dtype, image.features.shape) == (torch.float16, (3, 2))
     (request,) = peer.requests
-    assert (request.image, request.question, request.budget) == (Image(data=b"png"), "What?", budget)
+    assert (request.image, request.question, request.budget) == (Image(data=b"png"), "What?", sent)
     assert peer.metadata["authorization"] == "Bearer s3cret"
 
 
+async def test_a_digest_is_sent_as_one(peer):
+    client = connect(peer.target)
+    await client.fetch(PLACE, ImagePart(digest="ab" * 32), "What?", None)
+    await client.close()
+    assert peer.requests[0].image == Image(digest="ab" * 32)
+
+
+async def test_an_encoder_of_another_model_is_told(peer):
+    client = connect(peer.target)
+    peer.cols = 4
+    with pytest.raises(errors.Internal, match=r"serves another model: its features are 4 wide, .* takes 2"):
+        await client.fetch(PLACE, IMAGE, "What?", None)
+    await client.close()
+
+
 async def test_of_a_long_question_the_beginning_is_sent(peer):
-    client = EncoderClient(LlmSettings(encoder_target=peer.target))
-    await client.encode(ImagePart(FIELD, Image(data=b"png")), "é" * 40_000 + "!", Budget())
+    client = connect(peer.target)
+    await client.fetch(PLACE, IMAGE, "é" * 40_000 + "!", None)
     await client.close()
     question = peer.requests[0].question
     assert set(question) == {"é"}
@@ -127,27 +173,29 @@ async def test_of_a_long_question_the_beginning_is_sent(peer):
 
 
 async def test_a_refusal_over_the_wire(peer):
-    client = EncoderClient(LlmSettings(encoder_target=peer.target))
+    client = connect(peer.target)
     peer.fail = (grpc.StatusCode.INVALID_ARGUMENT, "image.data: is not an image")
-    with pytest.raises(errors.InvalidArgument, match=r"^messages\[2\]\.parts\[1\]\.image\.data: is not an image"):
-        await client.encode(ImagePart(FIELD, Image(data=b"png")), "What?", Budget())
+    with pytest.raises(Refusal, match=r"^image_data: is not an image") as refused:
+        await client.fetch(PLACE, IMAGE, "What?", None)
+    assert (refused.value.role, refused.value.missing) == (Role("image_data", 2, 1), False)
     peer.fail = (grpc.StatusCode.NOT_FOUND, "image.digest: not in the cache")
-    with pytest.raises(errors.NotFound, match=r"^messages\[2\]\.parts\[1\]\.image\.digest: not in the cache"):
-        await client.encode(ImagePart(FIELD, Image(digest="ab" * 32)), "What?", Budget())
+    with pytest.raises(Refusal, match=r"^image_digest: not in the cache") as refused:
+        await client.fetch(PLACE, ImagePart(digest="ab" * 32), "What?", None)
+    assert (refused.value.role, refused.value.missing) == (Role("image_digest", 2, 1), True)
     await client.close()
 
 
 async def test_an_empty_image_is_the_callers_mistake(client):
-    with pytest.raises(errors.InvalidArgument, match=r"^messages\[2\]\.parts\[1\]\.image\.data: .*empty"):
-        await client.encode(ImagePart(FIELD, Image(data=b"")), "What?", Budget())
+    with pytest.raises(Refusal, match=r"^image_data: .*empty"):
+        await client.fetch(PLACE, ImagePart(data=b""), "What?", None)
 
 
 async def test_describe_is_none_where_nobody_answers(peer):
-    client = EncoderClient(LlmSettings(encoder_target=peer.target))
+    client = connect(peer.target)
     assert (await client.describe()).model == "scripted"
     await client.close()
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        client = EncoderClient(LlmSettings(encoder_target=f"127.0.0.1:{nobody.getsockname()[1]}"))
+        client = connect(f"127.0.0.1:{nobody.getsockname()[1]}")
         assert await client.describe() is None
         await client.close()

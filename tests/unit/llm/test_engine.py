@@ -13,10 +13,8 @@ import torch
 
 from services.llm.assemble import assemble
 from services.llm.engines.transformers import TransformersEngine
-from services.llm.model import LanguageModel
-from services.llm.request import Sampling
-from services.llm.settings import LlmSettings
-from tests.support.llm_parts import GREEDY, collect, edit
+from services.llm.job import Sampling
+from tests.support.llm_parts import GREEDY, Language, collect, edit
 
 IMAGE = 3
 # Far above what float32 leaves open in logits of about 1 (tests/unit/models), far below what a mistake does.
@@ -24,8 +22,8 @@ NOISE = 1e-4
 QUESTIONS = ["what is this", "how many red circles? Ünïcode \N{RED APPLE}"]
 
 
-def text_prompt(model, ids=(1, 5, 90, 91, 92, 6)):
-    return assemble(model, list(ids), IMAGE, [], original_positions=False)
+def text_prompt(splicer, ids=(1, 5, 90, 91, 92, 6)):
+    return assemble(splicer, list(ids), IMAGE, [], original_positions=False)
 
 
 def whole_prompt(processor, seen, question):
@@ -48,11 +46,11 @@ async def until(condition, timeout_s=5.0):
 
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("size", [(224, 224), (91, 37), (1000, 90), (97, 401)])
-async def test_greedy_tokens_are_hugging_faces(hf, processor, look, model, engine, forwards, size, question):
+async def test_greedy_tokens_are_hugging_faces(hf, processor, look, splicer, engine, forwards, size, question):
     seen = look(size)
     inputs, ids = whole_prompt(processor, seen, question)
     answer = hf.generate(**inputs, do_sample=False, max_new_tokens=16, output_logits=True, return_dict_in_generate=True)
-    prompt = assemble(model, ids, IMAGE, [seen.laid_out(seen.keep_all())], original_positions=False)
+    prompt = assemble(splicer, ids, IMAGE, [seen.spliced(seen.keep_all())], original_positions=False)
     tokens = await collect(engine.generate(prompt, GREEDY, 16))
     assert tokens == answer.sequences[0, inputs["input_ids"].shape[1] :].tolist()
     torch.testing.assert_close(torch.stack(forwards.logits), torch.cat(answer.logits), atol=NOISE, rtol=0)
@@ -61,11 +59,11 @@ async def test_greedy_tokens_are_hugging_faces(hf, processor, look, model, engin
 
 
 @pytest.mark.parametrize("original", [False, True])
-async def test_after_dropping_every_token_has_its_position(hf, look, model, engine, forwards, original):
+async def test_after_dropping_every_token_has_its_position(hf, look, splicer, engine, forwards, original):
     """Against a model that reads everything anew for each token, at the positions of the whole sequence."""
     seen = look((333, 101))
     keep = seen.keep_some(3)
-    prompt = assemble(model, [1, 5, IMAGE, 90, 6], IMAGE, [seen.laid_out(keep)], original_positions=original)
+    prompt = assemble(splicer, [1, 5, IMAGE, 90, 6], IMAGE, [seen.spliced(keep)], original_positions=original)
     got = await collect(engine.generate(prompt, GREEDY, 8))
 
     embed = hf.get_input_embeddings()
@@ -94,38 +92,38 @@ async def test_after_dropping_every_token_has_its_position(hf, look, model, engi
     assert got == expected
 
 
-async def test_the_two_numberings_are_not_the_same(look, model, engine, forwards):
+async def test_the_two_numberings_are_not_the_same(look, splicer, engine, forwards):
     seen = look((333, 101))
     for original in (False, True):
-        laid = seen.laid_out(seen.keep_some(3, 0.1))
-        prompt = assemble(model, [1, IMAGE, 90, 6], IMAGE, [laid], original_positions=original)
+        laid = seen.spliced(seen.keep_some(3, 0.1))
+        prompt = assemble(splicer, [1, IMAGE, 90, 6], IMAGE, [laid], original_positions=original)
         await collect(engine.generate(prompt, GREEDY, 1))
     one, other = forwards.logits
     assert (one - other).abs().max() > 1000 * NOISE
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-async def test_max_tokens(model, engine, forwards, count):
-    assert len(await collect(engine.generate(text_prompt(model), GREEDY, count))) == count
+async def test_max_tokens(splicer, engine, forwards, count):
+    assert len(await collect(engine.generate(text_prompt(splicer), GREEDY, count))) == count
     # Nothing is computed for a token that nobody gets.
     assert len(forwards.lengths) == count
 
 
 @pytest.mark.parametrize("several", [False, True])
-async def test_the_end_of_sequence_stops_and_is_the_last(folder, model, engine, several):
-    whole = await collect(engine.generate(text_prompt(model), GREEDY, 12))
+async def test_the_end_of_sequence_stops_and_is_the_last(folder, splicer, engine, several):
+    whole = await collect(engine.generate(text_prompt(splicer), GREEDY, 12))
     last = whole[5]
     eos = [last, 2] if several else last
     edit(folder, generation={"eos_token_id": eos})
-    other = LanguageModel(LlmSettings(model=str(folder)))
-    assert other.eos_token_ids == ({last, 2} if several else {last})
-    tokens = await collect(TransformersEngine(other, 1).generate(text_prompt(other), GREEDY, 12))
+    other = Language(folder)
+    assert other.engine.end_tokens == ({last, 2} if several else {last})
+    tokens = await collect(other.engine.generate(text_prompt(other.splicer), GREEDY, 12))
     assert tokens == whole[: whole.index(last) + 1]
 
 
-async def test_closing_the_generator_stops_the_thread(model, engine, forwards):
+async def test_closing_the_generator_stops_the_thread(splicer, engine, forwards):
     forwards.before = lambda count: time.sleep(0.005)
-    async with aclosing(engine.generate(text_prompt(model), GREEDY, 4000)) as tokens:
+    async with aclosing(engine.generate(text_prompt(splicer), GREEDY, 4000)) as tokens:
         got = [token async for token, _ in zip_first(tokens, 3)]
     assert len(got) == 3
     at_close = len(forwards.lengths)
@@ -143,10 +141,10 @@ async def zip_first(tokens, count):
             return
 
 
-async def test_a_cancelled_task_stops_the_thread(model, forwards):
-    engine = TransformersEngine(model, 1)
+async def test_a_cancelled_task_stops_the_thread(splicer, language, forwards):
+    engine = TransformersEngine(language.engine.model, language.engine.end_tokens, 1)
     forwards.before = lambda count: time.sleep(0.005)
-    task = asyncio.create_task(collect(engine.generate(text_prompt(model), GREEDY, 4000)))
+    task = asyncio.create_task(collect(engine.generate(text_prompt(splicer), GREEDY, 4000)))
     await until(lambda: len(forwards.lengths) > 3)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -155,32 +153,32 @@ async def test_a_cancelled_task_stops_the_thread(model, forwards):
     await asyncio.sleep(0.1)
     assert len(forwards.lengths) <= at_close + 1
     # The thread is free again.
-    assert len(await asyncio.wait_for(collect(engine.generate(text_prompt(model), GREEDY, 2)), 5)) == 2
+    assert len(await asyncio.wait_for(collect(engine.generate(text_prompt(splicer), GREEDY, 2)), 5)) == 2
 
 
-async def test_who_gives_up_in_line_never_runs(model, forwards):
-    engine = TransformersEngine(model, 1)
+async def test_who_gives_up_in_line_never_runs(splicer, language, forwards):
+    engine = TransformersEngine(language.engine.model, language.engine.end_tokens, 1)
     forwards.before = lambda count: time.sleep(0.005)
-    first = asyncio.create_task(collect(engine.generate(text_prompt(model, range(20, 30)), GREEDY, 40)))
+    first = asyncio.create_task(collect(engine.generate(text_prompt(splicer, range(20, 30)), GREEDY, 40)))
     await until(lambda: forwards.lengths)
-    waiting = asyncio.create_task(collect(engine.generate(text_prompt(model, range(20, 37)), GREEDY, 4000)))
+    waiting = asyncio.create_task(collect(engine.generate(text_prompt(splicer, range(20, 37)), GREEDY, 4000)))
     await asyncio.sleep(0.02)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    third = asyncio.create_task(collect(engine.generate(text_prompt(model, range(20, 23)), GREEDY, 2)))
+    third = asyncio.create_task(collect(engine.generate(text_prompt(splicer, range(20, 23)), GREEDY, 2)))
     assert [len(await first), len(await third)] == [40, 2]
     assert [length for length in forwards.lengths if length > 1] == [10, 3]
 
 
-async def test_a_generator_that_nobody_reads_does_nothing(model, engine, forwards):
-    await engine.generate(text_prompt(model), GREEDY, 10).aclose()
+async def test_a_generator_that_nobody_reads_does_nothing(splicer, engine, forwards):
+    await engine.generate(text_prompt(splicer), GREEDY, 10).aclose()
     await asyncio.sleep(0.02)
     assert forwards.lengths == []
 
 
-async def test_more_requests_than_threads_all_finish(model, forwards):
-    engine = TransformersEngine(model, 2)
+async def test_more_requests_than_threads_all_finish(splicer, language, forwards):
+    engine = TransformersEngine(language.engine.model, language.engine.end_tokens, 2)
     busy, most, lock = set(), [], threading.Lock()
 
     def enter(count):
@@ -191,18 +189,18 @@ async def test_more_requests_than_threads_all_finish(model, forwards):
 
     forwards.before = enter
     lengths = range(4, 14)
-    alone = [await collect(engine.generate(text_prompt(model, range(20, 20 + n)), GREEDY, 6)) for n in lengths]
+    alone = [await collect(engine.generate(text_prompt(splicer, range(20, 20 + n)), GREEDY, 6)) for n in lengths]
     together = await asyncio.gather(
-        *(collect(engine.generate(text_prompt(model, range(20, 20 + n)), GREEDY, 6)) for n in lengths)
+        *(collect(engine.generate(text_prompt(splicer, range(20, 20 + n)), GREEDY, 6)) for n in lengths)
     )
     assert together == alone
     assert len({tuple(tokens) for tokens in alone}) > 1
     assert max(most) == 2
 
 
-async def test_the_loop_goes_on_while_the_model_works(model, engine, forwards):
+async def test_the_loop_goes_on_while_the_model_works(splicer, engine, forwards):
     forwards.before = lambda count: time.sleep(0.05)
-    task = asyncio.create_task(collect(engine.generate(text_prompt(model), GREEDY, 3)))
+    task = asyncio.create_task(collect(engine.generate(text_prompt(splicer), GREEDY, 3)))
     turns = 0
     while not task.done():
         await asyncio.sleep(0.005)
@@ -210,41 +208,41 @@ async def test_the_loop_goes_on_while_the_model_works(model, engine, forwards):
     assert turns > 5
 
 
-async def test_what_fails_in_the_model_reaches_who_reads(model, engine, forwards):
+async def test_what_fails_in_the_model_reaches_who_reads(splicer, engine, forwards):
     def fail(count):
         if count == 3:
             raise RuntimeError("out of memory")
 
     forwards.before = fail
-    tokens = engine.generate(text_prompt(model), GREEDY, 10)
+    tokens = engine.generate(text_prompt(splicer), GREEDY, 10)
     await anext(tokens)
     await anext(tokens)
     with pytest.raises(RuntimeError, match="out of memory"):
         await anext(tokens)
-    assert len(await collect(engine.generate(text_prompt(model), GREEDY, 3))) == 3
+    assert len(await collect(engine.generate(text_prompt(splicer), GREEDY, 3))) == 3
 
 
-def drawn(engine, model, **sampling):
-    return collect(engine.generate(text_prompt(model), Sampling(**sampling), 12))
+def drawn(engine, splicer, **sampling):
+    return collect(engine.generate(text_prompt(splicer), Sampling(**sampling), 12))
 
 
-async def test_a_seed_gives_the_same_answer_whatever_else_runs(model):
-    engine = TransformersEngine(model, 4)
-    alone = [await drawn(engine, model, temperature=1.5, seed=seed) for seed in range(4)]
+async def test_a_seed_gives_the_same_answer_whatever_else_runs(splicer, language):
+    engine = TransformersEngine(language.engine.model, language.engine.end_tokens, 4)
+    alone = [await drawn(engine, splicer, temperature=1.5, seed=seed) for seed in range(4)]
     assert len({tuple(tokens) for tokens in alone}) == 4
     seeds = [0, 1, 2, 3] * 3
-    together = await asyncio.gather(*(drawn(engine, model, temperature=1.5, seed=seed) for seed in seeds))
+    together = await asyncio.gather(*(drawn(engine, splicer, temperature=1.5, seed=seed) for seed in seeds))
     assert together == alone * 3
 
 
-async def test_without_a_seed_answers_differ(model, engine):
-    answers = [await drawn(engine, model, temperature=2.0) for _ in range(4)]
+async def test_without_a_seed_answers_differ(splicer, engine):
+    answers = [await drawn(engine, splicer, temperature=2.0) for _ in range(4)]
     assert len({tuple(tokens) for tokens in answers}) > 1
 
 
 @pytest.mark.parametrize("seed", [2**63 - 1, 2**63, 2**64 - 1])
-async def test_every_64_bit_seed_is_taken(model, engine, seed):
-    one, other = [await drawn(engine, model, temperature=1.0, seed=seed) for _ in range(2)]
+async def test_every_64_bit_seed_is_taken(splicer, engine, seed):
+    one, other = [await drawn(engine, splicer, temperature=1.0, seed=seed) for _ in range(2)]
     assert one == other
 
 
@@ -258,29 +256,29 @@ async def test_every_64_bit_seed_is_taken(model, engine, seed):
     ],
     ids=str,
 )
-async def test_the_narrowest_choice_is_greedy(model, engine, sampling):
-    greedy = await collect(engine.generate(text_prompt(model), GREEDY, 12))
+async def test_the_narrowest_choice_is_greedy(splicer, engine, sampling):
+    greedy = await collect(engine.generate(text_prompt(splicer), GREEDY, 12))
     for seed in range(5):
-        assert await drawn(engine, model, seed=seed, **sampling) == greedy
+        assert await drawn(engine, splicer, seed=seed, **sampling) == greedy
 
 
 @pytest.mark.parametrize("temperature", [1e-38, 1e-40, 1e-300, 5e-324])
-async def test_temperatures_next_to_0_are_greedy(model, engine, temperature):
-    greedy = await collect(engine.generate(text_prompt(model), GREEDY, 12))
-    assert await drawn(engine, model, temperature=temperature, seed=1) == greedy
+async def test_temperatures_next_to_0_are_greedy(splicer, engine, temperature):
+    greedy = await collect(engine.generate(text_prompt(splicer), GREEDY, 12))
+    assert await drawn(engine, splicer, temperature=temperature, seed=1) == greedy
 
 
-async def firsts(engine, model, count=400, **sampling):
+async def firsts(engine, splicer, count=400, **sampling):
     """The first token of many answers."""
     return [
-        (await collect(engine.generate(text_prompt(model), Sampling(seed=seed, **sampling), 1)))[0]
+        (await collect(engine.generate(text_prompt(splicer), Sampling(seed=seed, **sampling), 1)))[0]
         for seed in range(count)
     ]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-async def test_temperature_is_that_of_the_softmax(model, engine, forwards, temperature):
-    tokens = await firsts(engine, model, temperature=temperature)
+async def test_temperature_is_that_of_the_softmax(splicer, engine, forwards, temperature):
+    tokens = await firsts(engine, splicer, temperature=temperature)
     chances = (forwards.logits[0] / temperature).softmax(-1)
     best = int(chances.argmax())
     expected = float(chances[best])
@@ -288,8 +286,8 @@ async def test_temperature_is_that_of_the_softmax(model, engine, forwards, tempe
     assert tokens.count(best) / len(tokens) == pytest.approx(expected, abs=4 * deviation)
 
 
-async def test_top_p_draws_from_the_nucleus(model, engine, forwards):
-    tokens = await firsts(engine, model, temperature=1.0, top_p=0.5)
+async def test_top_p_draws_from_the_nucleus(splicer, engine, forwards):
+    tokens = await firsts(engine, splicer, temperature=1.0, top_p=0.5)
     chances = forwards.logits[0].softmax(-1).sort(descending=True)
     # The fewest that reach 0.5 together.
     size = int((chances.values.cumsum(-1) < 0.5).sum()) + 1
@@ -302,8 +300,8 @@ async def test_top_p_draws_from_the_nucleus(model, engine, forwards):
     assert tokens.count(nucleus[0]) / len(tokens) == pytest.approx(expected, abs=4 * deviation)
 
 
-async def test_temperature_0_ignores_the_seed(model, engine):
-    answers = [await drawn(engine, model, temperature=0.0, top_p=0.3, seed=seed) for seed in range(3)]
+async def test_temperature_0_ignores_the_seed(splicer, engine):
+    answers = [await drawn(engine, splicer, temperature=0.0, top_p=0.3, seed=seed) for seed in range(3)]
     assert answers[0] == answers[1] == answers[2]
 
 
@@ -312,10 +310,10 @@ def test_health_passes_on_a_cpu(engine):
 
 
 async def test_bfloat16_generates(untrained):
-    small = LanguageModel(LlmSettings(model=untrained, dtype="bfloat16"))
-    prompt = text_prompt(small)
+    small = Language(untrained, dtype="bfloat16")
+    prompt = text_prompt(small.splicer)
     assert prompt.embeddings.dtype == torch.bfloat16
-    engine = TransformersEngine(small, 1)
+    engine = small.engine
     tokens = await collect(engine.generate(prompt, GREEDY, 5))
     assert len(tokens) == 5
     assert tokens == await collect(engine.generate(prompt, GREEDY, 5))

@@ -11,13 +11,15 @@ from transformers import LlavaNextProcessor
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.tokens_pb2 import Image
 from models.tokenizer import CHAT_TEMPLATE
-from services.common.checkpoint import Checkpoint
 from services.common.errors import InvalidArgument
 from services.common.settings import SettingError
+from services.llm import parts
 from services.llm.assemble import assemble
+from services.llm.doors import grpc as door
 from services.llm.prompt import PromptBuilder
-from services.llm.request import parse_request
-from tests.support.llm_parts import edit, job, picture
+from services.llm.refusal import Refusal
+from services.llm.settings import LlmSettings
+from tests.support.llm_parts import checked, edit, job, picture
 
 IMAGE = 3
 ROLES = {"system": Message.SYSTEM, "user": Message.USER, "assistant": Message.ASSISTANT}
@@ -53,7 +55,11 @@ def request(turns) -> GenerateRequest:
 
 
 def build(prompts: PromptBuilder, turns) -> list[int]:
-    return prompts.build(parse_request(request(turns), max_images=8))
+    """Token ids, or the refusal that a caller over gRPC would read."""
+    try:
+        return prompts.build(checked(request(turns), max_images=8))
+    except Refusal as refusal:
+        raise door.refused(refusal) from refusal
 
 
 def reference(processor, turns) -> list[int]:
@@ -103,7 +109,7 @@ def test_there_is_one_beginning_of_sequence(folder, processor, template):
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
     )
-    prompts = PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL"))
+    prompts = parts.open_prompts(LlmSettings(model=str(folder)))
     for turns in CONVERSATIONS.values():
         ids = build(prompts, turns)
         assert (ids[0], ids.count(1)) == (1, 1)
@@ -124,7 +130,7 @@ def test_where_templates_are_kept(folder, prompts, where):
     if where == "tokenizer":
         file = folder / "tokenizer_config.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": template}))
-    built = build(PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL")), CONVERSATIONS["one image"])
+    built = build(parts.open_prompts(LlmSettings(model=str(folder))), CONVERSATIONS["one image"])
     assert prompts.tokenizer.decode(built).startswith("<s>OTHER <|user|>")
     assert built.count(IMAGE) == 1
 
@@ -132,7 +138,7 @@ def test_where_templates_are_kept(folder, prompts, where):
 def test_no_template_names_the_variable(folder):
     edit(folder, absent=("chat_template.jinja",))
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*': it has no chat template"):
-        PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL"))
+        parts.open_prompts(LlmSettings(model=str(folder)))
 
 
 @pytest.mark.parametrize(
@@ -156,9 +162,9 @@ def test_what_only_looks_like_a_placeholder_is_text(prompts, text):
 
 
 @pytest.mark.parametrize("turns", [[("user", ["<ima", "ge>"])], [("user", ["what", "<", "image>"])]], ids=str)
-def test_a_placeholder_made_of_two_parts_is_refused(prompts, model, turns):
+def test_a_placeholder_made_of_two_parts_is_refused(prompts, splicer, turns):
     with pytest.raises(InvalidArgument, match=r"^messages\[0\]\.parts"):
-        assemble(model, build(prompts, turns), prompts.image_token_id, [], original_positions=False)
+        assemble(splicer, build(prompts, turns), prompts.image_token_id, [], original_positions=False)
 
 
 def test_a_question_of_a_service_without_images(prompts):
@@ -167,7 +173,7 @@ def test_a_question_of_a_service_without_images(prompts):
 
 def test_a_placeholder_made_by_a_template_that_trims_is_refused(folder):
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE.replace("part.text", "part.text | trim"))
-    prompts = PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL"))
+    prompts = parts.open_prompts(LlmSettings(model=str(folder)))
     with pytest.raises(InvalidArgument, match=r"^messages"):
         build(prompts, [("user", ["<ima ", " ge>"])])
 
@@ -175,7 +181,7 @@ def test_a_placeholder_made_by_a_template_that_trims_is_refused(folder):
 def test_what_the_template_refuses_is_the_callers_mistake(folder):
     refusing = "{% if messages|length > 1 %}{{ raise_exception('roles must alternate') }}{% endif %}" + CHAT_TEMPLATE
     (folder / "chat_template.jinja").write_text(refusing)
-    prompts = PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL"))
+    prompts = parts.open_prompts(LlmSettings(model=str(folder)))
     with pytest.raises(InvalidArgument, match=r"^messages: .*roles must alternate"):
         build(prompts, [("user", ["what?"]), ("user", ["what?"])])
 

@@ -15,10 +15,9 @@ from models.training.language import Reader
 from models.training.recipe import parse, train
 from models.world.render import render
 from models.world.scene import sample_scene
-from models.world.tiles import cut_scene, plan_scene
-from services.llm.model import LanguageModel
-from services.llm.settings import LlmSettings
+from models.world.tiles import cut_scene, scene_grid
 from tests.reference import Reference
+from tests.support.llm_parts import Language
 
 STEPS = ["--clip", "2", "--language", "2", "--lists", "1", "--alignment", "1", "--answers", "1", "--together", "1"]
 
@@ -33,8 +32,8 @@ def reader() -> Reader:
 def test_packed_questions_answer_as_if_asked_alone(reader: Reader) -> None:
     """Neither the other questions of the pack nor its padding change a loss."""
     scenes = sample_scenes(np.random.default_rng(3), 3)
-    sizes = [1 + plan.rows * plan.cols for plan in scenes.plans]
-    images = [reader.flatten(torch.randn(size, 64, 128), plan) for size, plan in zip(sizes, scenes.plans, strict=True)]
+    sizes = [1 + grid.rows * grid.cols for grid in scenes.grids]
+    images = [reader.flatten(torch.randn(size, 64, 128), grid) for size, grid in zip(sizes, scenes.grids, strict=True)]
     questions = [each[:4] for each in scenes.questions]
     packed = reader.loss(images, questions)[0]
     total, tokens = 0.0, 0
@@ -61,10 +60,10 @@ def test_training_shows_what_serving_shows(trained: Path) -> None:
         module.eval()
     inputs = reference.inputs(Image.fromarray(render(scene)), question.text)
     expected = reference.model(**inputs).logits[0, -1]
-    plan = plan_scene(scene)
-    features = features_of(clip, torch.from_numpy(cut_scene(scene, plan)))
+    grid = scene_grid(scene)
+    features = features_of(clip, torch.from_numpy(cut_scene(scene, grid)))
     packed = pack(
-        [reader.prefix(reader.flatten(projector(features), plan))],
+        [reader.prefix(reader.flatten(projector(features), grid))],
         [tokenize([question], reader.tokenizer)],
         reader.embedding,
     )
@@ -85,8 +84,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_result_says_that_it_is_trained_and_its_size_is_kept(trained: Path) -> None:
-    model = LanguageModel(LlmSettings.from_env({"HEROSERVE_MODEL": str(trained)}))
-    assert model.feature_width == 128
+    assert Language(trained).splicer.feature_width == 128
     assert sum(file.stat().st_size for file in trained.rglob("*") if file.is_file()) < 40e6
 
 

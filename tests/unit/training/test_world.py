@@ -10,7 +10,7 @@ from models.world.labels import UNSURE, label_crowd, label_tiles, tile_of
 from models.world.questions import KINDS, Question, ask
 from models.world.render import render
 from models.world.scene import CHARACTERS, COLORS, SHAPES, Scene, Thing, sample_crowd, sample_scene
-from models.world.tiles import cut_scene, plan_scene
+from models.world.tiles import cut_scene, scene_grid
 
 
 def test_the_same_index_is_the_same_picture_and_another_split_another() -> None:
@@ -36,11 +36,11 @@ def test_objects_are_whole_apart_and_of_distinct_names(index: int) -> None:
 def test_scenes_fill_whole_tiles_without_scaling(index: int) -> None:
     """What the labels rely on: the anyres grid only pads a scene."""
     scene = sample_scene("train", index)
-    plan = plan_scene(scene)
-    tiles = cut_scene(scene, plan)
-    mosaic = tiles[1:].reshape(plan.rows, plan.cols, 3, 112, 112).transpose(0, 3, 1, 4, 2)
-    mosaic = mosaic.reshape(plan.rows * 112, plan.cols * 112, 3)
-    top, left = (plan.rows * 112 - scene.height) // 2, (plan.cols * 112 - scene.width) // 2
+    grid = scene_grid(scene)
+    tiles = cut_scene(scene, grid)
+    mosaic = tiles[1:].reshape(grid.rows, grid.cols, 3, 112, 112).transpose(0, 3, 1, 4, 2)
+    mosaic = mosaic.reshape(grid.rows * 112, grid.cols * 112, 3)
+    top, left = (grid.rows * 112 - scene.height) // 2, (grid.cols * 112 - scene.width) // 2
     np.testing.assert_array_equal(mosaic[top : top + scene.height, left : left + scene.width], render(scene))
 
 
@@ -66,7 +66,7 @@ def test_answers_are_right(kind: str) -> None:
     for index in range(150):
         scene = sample_scene("validation", index)
         rng = np.random.default_rng(index)
-        question = ask(kind, scene, plan_scene(scene), rng)
+        question = ask(kind, scene, scene_grid(scene), rng)
         if question is None:
             continue
         assert question.answer == _answer(question, scene), question
@@ -79,11 +79,11 @@ def test_answers_are_right(kind: str) -> None:
 def test_pairs_lie_in_two_tiles() -> None:
     for index in range(60):
         scene = sample_scene("train", index)
-        plan = plan_scene(scene)
-        question = ask("pair", scene, plan, np.random.default_rng(index))
+        grid = scene_grid(scene)
+        question = ask("pair", scene, grid, np.random.default_rng(index))
         if question is not None:
             one, other = question.targets
-            assert tile_of(scene, plan, one) != tile_of(scene, plan, other)
+            assert tile_of(scene, grid, one) != tile_of(scene, grid, other)
 
 
 def test_labels_name_what_the_pixels_show() -> None:
@@ -92,8 +92,8 @@ def test_labels_name_what_the_pixels_show() -> None:
     checked = 0
     for index in range(20):
         scene = sample_scene("train", index)
-        plan = plan_scene(scene)
-        tiles, labels = cut_scene(scene, plan), label_tiles(scene, plan)
+        grid = scene_grid(scene)
+        tiles, labels = cut_scene(scene, grid), label_tiles(scene, grid)
         for name, color in rgb.items():
             tile, patch = np.nonzero(labels.center * (labels.color == COLORS.index(name) + 1))
             for t, p in zip(tile, patch, strict=True):

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.chat_pb2 import Sampling as SamplingMessage
 from heroserve.v1.tokens_pb2 import Budget, Image
+from services.common.budget import MaxVisualTokens
 from services.common.errors import InvalidArgument
-from services.llm.request import MAX_TEXT_CHARS, ChatJob, ImagePart, Sampling, parse_request
+from services.llm.job import MAX_TEXT_CHARS, ChatJob, ImagePart, Sampling
+from services.llm.refusal import Role
+from tests.support.llm_parts import checked
 
 IMAGE = Part(image=Image(data=b"png"))
 ASK = Part(text="What?")
@@ -86,7 +89,7 @@ REFUSED = {
 def test_refusals_name_the_field_and_the_limit(name):
     request, field, limit = REFUSED[name]
     with pytest.raises(InvalidArgument) as refused:
-        parse_request(request, max_images=4)
+        checked(request, max_images=4)
     assert refused.value.field == field
     assert refused.value.message.startswith(f"{field}: ")
     assert limit in refused.value.problem
@@ -98,8 +101,8 @@ def test_refusals_name_the_field_and_the_limit(name):
 )
 def test_too_many_images(messages, limit):
     with pytest.raises(InvalidArgument, match=f"^messages: have 3 images; the limit is {limit}$"):
-        parse_request(ask(*messages), max_images=limit)
-    assert len(parse_request(ask(*messages), max_images=3).images) == 3
+        checked(ask(*messages), max_images=limit)
+    assert len(checked(ask(*messages), max_images=3).images) == 3
 
 
 TAKEN = {
@@ -118,11 +121,11 @@ TAKEN = {
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_what_is_within_the_limits_is_taken(name):
-    assert isinstance(parse_request(TAKEN[name], max_images=1), ChatJob)
+    assert isinstance(checked(TAKEN[name], max_images=1), ChatJob)
 
 
 def test_unset_sampling_is_the_services_default():
-    assert parse_request(ask(), 1).sampling == Sampling(None, 0.0, 1.0, None, ())
+    assert checked(ask(), 1).sampling == Sampling(None, 0.0, 1.0, None, ())
 
 
 def test_everything_asked_for_arrives():
@@ -136,19 +139,19 @@ def test_everything_asked_for_arrives():
         seed=0,
         stop=["\n", "USER:"],
     )
-    job = parse_request(request, 1)
+    job = checked(request, 1)
     assert job.sampling == Sampling(5, 0.5, 0.25, 0, ("\n", "USER:"))
-    assert job.budget == Budget(max_visual_tokens=77)
+    assert job.budget == MaxVisualTokens(77)
     assert job.question == "What is  this?"
     assert [turn.role for turn in job.turns] == ["system", "user"]
-    assert job.turns[1].parts == (" What ", ImagePart("messages[1].parts[1].image", IMAGE.image), "is  this?\n")
-    assert job.images == [ImagePart("messages[1].parts[1].image", IMAGE.image)]
+    assert job.turns[1].parts == (" What ", ImagePart(data=IMAGE.image.data), "is  this?\n")
+    assert job.images == [(Role("image", 1, 1), ImagePart(data=IMAGE.image.data))]
 
 
 def test_the_question_is_the_last_turns():
-    job = parse_request(ask(user(IMAGE, Part(text="first")), assistant(Part(text="a")), user(Part(text="second"))), 1)
+    job = checked(ask(user(IMAGE, Part(text="first")), assistant(Part(text="a")), user(Part(text="second"))), 1)
     assert job.question == "second"
-    assert [image.field for image in job.images] == ["messages[0].parts[0].image"]
+    assert [place for place, _ in job.images] == [Role("image", 0, 0)]
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -178,7 +181,7 @@ def test_any_request_is_taken_or_refused_by_name(request, max_images):
     # As it comes off the wire.
     request = GenerateRequest.FromString(request.SerializeToString())
     try:
-        job = parse_request(request, max_images)
+        job = checked(request, max_images)
     except InvalidArgument as error:
         top = error.field.replace("[", ".").split(".")[0]
         known = bool(error.problem) and top in GenerateRequest.DESCRIPTOR.fields_by_name

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from services.common.rows import RowDtype, pack, row_dtype
 from services.encoder.hero import HeroConfig, patch_scores, rank, saliency_cosines
-from services.encoder.quantize import int8_rows
-from services.encoder.ranked import RankedImage
+from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.tower import TowerOutput
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def rank_images(
-    output: TowerOutput, masks: Sequence[Mask], config: HeroConfig, *, int8: bool = False
+    output: TowerOutput, masks: Sequence[Mask], config: HeroConfig, dtype: RowDtype | None = None
 ) -> list[RankedImage]:
     """Split a batch's output into its images and sort each tile's rows by score.
 
@@ -25,28 +25,31 @@ def rank_images(
         output: the tower's, over the tiles of all images one after the other.
         masks: for each image bool [1 + K, N], False for padding.
         config: which layers score which tile.
-        int8: rows in a byte a value, in place of the tower's dtype.
+        dtype: of the rows; by default the tower's.
     """
     images = []
     start = 0
     for mask in masks:
         tiles = slice(start, start + len(mask))
         start = tiles.stop
-        images.append(_rank_image(output, tiles, torch.tensor(mask, device=output.features.device), config, int8))
+        images.append(_rank_image(output, tiles, torch.tensor(mask, device=output.features.device), config, dtype))
     return images
 
 
-def _rank_image(output: TowerOutput, tiles: slice, valid: torch.Tensor, config: HeroConfig, int8: bool) -> RankedImage:
+def _rank_image(
+    output: TowerOutput, tiles: slice, valid: torch.Tensor, config: HeroConfig, dtype: RowDtype | None
+) -> RankedImage:
     scores = patch_scores(output.cls_attention[:, tiles], config)
     order = [rank(score, mask) for score, mask in zip(scores, valid, strict=True)]
     features = output.features[tiles]
     rows = torch.cat([features[tile, positions] for tile, positions in enumerate(order)]).cpu()
+    dtype = dtype or row_dtype(rows.dtype)
     return RankedImage(
         valid=valid.sum(dim=1).cpu().numpy(),
         positions=torch.cat(order).cpu().numpy().astype(np.uint16),
-        rows=int8_rows(rows) if int8 else rows.contiguous().view(torch.uint8).numpy(),
-        dtype="int8" if int8 else str(rows.dtype).removeprefix("torch."),
-        width=rows.shape[1],
+        rows=pack(rows, dtype),
+        dtype=dtype,
+        feature_width=rows.shape[1],
         saliency_cos=saliency_cosines(output.cls[tiles]).cpu().numpy(),
         relevance=output.embedding[tiles][1:].cpu().numpy(),
     )

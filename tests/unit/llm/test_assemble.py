@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from heroserve.v1.encoder_pb2 import Features
-from services.llm.assemble import assemble, unpack
-from services.llm.layout import NEWLINE, lay_out
+from services.families.family import NEWLINE
+from services.families.llava_next.splice import splice
+from services.llm.assemble import assemble
 from tests.support.llm_parts import SIZES, Seen
 
 IMAGE = 3
 NEWLINES = ["every_row", "kept_rows"]
 
 
-def embedded(model, seen: Seen, keep, newlines="every_row", *, original=False):
-    return assemble(model, [IMAGE], IMAGE, [seen.laid_out(keep, newlines)], original_positions=original)
+def embedded(splicer, seen: Seen, keep, newlines="every_row", *, original=False):
+    return assemble(splicer, [IMAGE], IMAGE, [seen.spliced(keep, newlines)], original_positions=original)
 
 
 @pytest.mark.parametrize("newlines", NEWLINES)
 @pytest.mark.parametrize("size", SIZES)
-def test_everything_kept_is_hugging_faces_sequence(model, look, size, newlines):
+def test_everything_kept_is_hugging_faces_sequence(splicer, look, size, newlines):
     seen = look(size)
-    prompt = embedded(model, seen, seen.keep_all(), newlines)
+    prompt = embedded(splicer, seen, seen.keep_all(), newlines)
     assert prompt.embeddings.shape == seen.full.shape
     torch.testing.assert_close(prompt.embeddings, seen.full, atol=1e-4, rtol=0)
     assert prompt.position_ids.tolist() == list(range(len(seen.full)))
@@ -32,27 +32,27 @@ def test_everything_kept_is_hugging_faces_sequence(model, look, size, newlines):
 
 @pytest.mark.parametrize("newlines", NEWLINES)
 @pytest.mark.parametrize("size", SIZES)
-def test_dropped_tokens_leave_the_others_where_they_were(model, look, size, newlines):
+def test_dropped_tokens_leave_the_others_where_they_were(splicer, look, size, newlines):
     seen = look(size)
     for seed, share in enumerate((0.02, 0.3, 0.9)):
         keep = seen.keep_some(seed, share)
         left = seen.survivors(keep, newlines)
-        tokens, layout = seen.laid_out(keep, newlines)
-        assert layout.position.tolist() == left.tolist()
-        assert layout.full_length == len(seen.full)
-        assert layout.newlines == (seen.ids[left] == -1).sum()
-        prompt = embedded(model, seen, keep, newlines)
+        features, splice = seen.spliced(keep, newlines)
+        assert splice.position.tolist() == left.tolist()
+        assert splice.full_length == len(seen.full)
+        assert splice.newlines == (seen.ids[left] == -1).sum()
+        prompt = embedded(splicer, seen, keep, newlines)
         torch.testing.assert_close(prompt.embeddings, seen.full[left], atol=1e-4, rtol=0)
         # Every feature is read once, by the index it came with.
-        assert sorted(layout.source[layout.source != NEWLINE]) == list(range(tokens.features.rows))
+        assert sorted(splice.source[splice.source != NEWLINE]) == list(range(len(features)))
 
 
 def test_a_row_that_keeps_nothing_keeps_its_newline_only_when_every_row_does(look):
     seen = look((224, 224))
     keep = np.zeros_like(seen.keep_all())
     keep[1, 8 * 2 + 5] = keep[4, 8 * 7] = True
-    assert lay_out(seen.tokens(keep), "every_row").newlines == 16
-    few = lay_out(seen.tokens(keep), "kept_rows")
+    assert seen.spliced(keep, "every_row")[1].newlines == 16
+    _, few = seen.spliced(keep, "kept_rows")
     assert few.source.tolist() == [0, NEWLINE, 1, NEWLINE]
     # 64 of the thumbnail, rows of 16 and a newline.
     assert few.position.tolist() == [64 + 2 * 17 + 5, 64 + 2 * 17 + 16, 64 + 15 * 17 + 8, 64 + 15 * 17 + 16]
@@ -63,42 +63,42 @@ def test_a_row_across_two_tiles_gets_one_newline(look, newlines):
     seen = look((224, 112))
     keep = np.zeros_like(seen.keep_all())
     keep[1, 8:16] = keep[2, 8:16] = True
-    layout = lay_out(seen.tokens(keep), newlines)
-    assert layout.position.tolist() == seen.survivors(keep, newlines).tolist()
-    row = layout.source[layout.position >= 64 + 17]
+    _, splice = seen.spliced(keep, newlines)
+    assert splice.position.tolist() == seen.survivors(keep, newlines).tolist()
+    row = splice.source[splice.position >= 64 + 17]
     assert row[:17].tolist() == [*range(16), NEWLINE]
 
 
 @pytest.mark.parametrize("newlines", NEWLINES)
 @pytest.mark.parametrize("size", [(333, 101), (40, 50)])
-def test_only_the_thumbnail_is_kept(model, look, size, newlines):
+def test_only_the_thumbnail_is_kept(splicer, look, size, newlines):
     seen = look(size)
     keep = seen.keep_all()
     keep[1:] = False
     left = seen.survivors(keep, newlines)
-    prompt = embedded(model, seen, keep, newlines, original=True)
+    prompt = embedded(splicer, seen, keep, newlines, original=True)
     torch.testing.assert_close(prompt.embeddings, seen.full[left], atol=1e-4, rtol=0)
     assert prompt.position_ids.tolist() == left.tolist()
     assert (len(left) == 64) == (newlines == "kept_rows")
 
 
 @pytest.mark.parametrize("newlines", NEWLINES)
-def test_nothing_of_the_thumbnail_is_kept(model, look, newlines):
+def test_nothing_of_the_thumbnail_is_kept(splicer, look, newlines):
     seen = look((97, 401))
     keep = seen.keep_all()
     keep[0] = False
-    prompt = embedded(model, seen, keep, newlines, original=True)
+    prompt = embedded(splicer, seen, keep, newlines, original=True)
     torch.testing.assert_close(prompt.embeddings, seen.full[64:], atol=1e-4, rtol=0)
     assert prompt.position_ids.tolist() == list(range(64, len(seen.full)))
 
 
 @pytest.mark.parametrize("original", [False, True])
 @pytest.mark.parametrize("ids", [[1, 5, 3, 90, 91, 3, 92, 6], [3, 3], [3, 7, 3], [1, 3, 3, 4]])
-def test_two_images_stand_where_their_placeholders_do(model, hf, look, ids, original):
+def test_two_images_stand_where_their_placeholders_do(splicer, hf, look, ids, original):
     images = [look((333, 101)), look((91, 37))]
     keeps = [seen.keep_some(seed) for seed, seen in enumerate(images)]
-    laid = [seen.laid_out(keep) for seen, keep in zip(images, keeps, strict=True)]
-    prompt = assemble(model, ids, IMAGE, laid, original_positions=original)
+    laid = [seen.spliced(keep) for seen, keep in zip(images, keeps, strict=True)]
+    prompt = assemble(splicer, ids, IMAGE, laid, original_positions=original)
 
     whole, stays, queue = [], [], list(zip(images, keeps, strict=True))
     for token in ids:
@@ -122,55 +122,33 @@ def test_two_images_stand_where_their_placeholders_do(model, hf, look, ids, orig
 
 
 @pytest.mark.parametrize("original", [False, True])
-def test_a_prompt_without_images(model, hf, original):
-    prompt = assemble(model, [1, 5, 90, 6], IMAGE, [], original_positions=original)
+def test_a_prompt_without_images(splicer, hf, original):
+    prompt = assemble(splicer, [1, 5, 90, 6], IMAGE, [], original_positions=original)
     assert torch.equal(prompt.embeddings, hf.get_input_embeddings()(torch.tensor([1, 5, 90, 6])))
     assert (prompt.position_ids.tolist(), prompt.next_position) == ([0, 1, 2, 3], 4)
 
 
 @pytest.mark.parametrize("ids", [[1, 3, 3], [1, 5]])
-def test_placeholders_and_images_must_match(model, look, ids):
+def test_placeholders_and_images_must_match(splicer, look, ids):
     seen = look((112, 112))
     with pytest.raises(ValueError, match="argument"):
-        assemble(model, ids, IMAGE, [seen.laid_out(seen.keep_all())], original_positions=False)
+        assemble(splicer, ids, IMAGE, [seen.spliced(seen.keep_all())], original_positions=False)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_features_come_off_the_wire_in_their_own_dtype(model, look, dtype):
+def test_features_come_off_the_wire_in_their_own_dtype(splicer, look, dtype):
     seen = look((91, 37))
     keep = seen.keep_some(1)
-    tokens = seen.tokens(keep, dtype)
-    rows = unpack(tokens.features)
+    image = seen.encoded(keep, dtype)
+    rows = image.features
     assert rows.dtype == dtype
     assert torch.equal(rows, seen.features[torch.from_numpy(keep)].to(dtype))
-    prompt = assemble(model, [IMAGE], IMAGE, [(tokens, lay_out(tokens, "every_row"))], original_positions=False)
+    prompt = assemble(
+        splicer, [IMAGE], IMAGE, [(rows, splice(image.grid, image.kept, "every_row"))], original_positions=False
+    )
     assert prompt.embeddings.dtype == torch.float32
     # bfloat16 keeps 8 bits.
     tolerance = {torch.float32: 1e-5, torch.float16: 0.02, torch.bfloat16: 0.15}[dtype]
     torch.testing.assert_close(
         prompt.embeddings, seen.full[seen.survivors(keep, "every_row")], atol=tolerance, rtol=tolerance
     )
-
-
-@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: data[:-4]])
-def test_another_number_of_bytes_is_refused(change):
-    good = Features(dtype=Features.FLOAT32, rows=2, cols=3, data=bytes(24))
-    assert unpack(good).shape == (2, 3)
-    good.data = change(good.data)
-    with pytest.raises(ValueError, match=rf"{len(good.data)} bytes in place of 24"):
-        unpack(good)
-    # The same bytes in another dtype are another number of values.
-    with pytest.raises(ValueError, match="in place of 12"):
-        unpack(Features(dtype=Features.FLOAT16, rows=2, cols=3, data=bytes(24)))
-
-
-@pytest.mark.parametrize("dtype", [Features.DTYPE_UNSPECIFIED, 99])
-def test_an_unknown_dtype_is_refused(dtype):
-    with pytest.raises(ValueError, match=f"unknown dtype {dtype}"):
-        unpack(Features(dtype=dtype, rows=1, cols=1, data=bytes(4)))
-
-
-@pytest.mark.parametrize("dtype", [Features.FLOAT32, Features.FLOAT16, Features.INT8])
-def test_no_row_at_all(dtype):
-    """HeroConfig.reference() may keep none."""
-    assert unpack(Features(dtype=dtype, rows=0, cols=64)).shape == (0, 64)

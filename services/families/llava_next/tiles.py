@@ -1,4 +1,4 @@
-"""LLaVA-NeXT "anyres" tiling: which tiles an image becomes, and which of their patches are image.
+"""LLaVA-NeXT "anyres" tiling: which tiles an image becomes, and which of their tokens are image.
 
 Pixels, grids and paddings are those of Hugging Face's LlavaNextImageProcessor and ``unpad_image``.
 """
@@ -14,13 +14,14 @@ from PIL import Image
 from transformers.image_processing_utils import select_best_resolution
 
 from services.common.checkpoint import Checkpoint
-from services.common.errors import InvalidArgument
-from services.encoder.image import FIELD
+from services.families.family import CutError
+from services.families.grid import Grid
+from services.families.llava_next.facts import checked_config
 
 
 @dataclass(frozen=True)
-class Tiler:
-    """How a checkpoint wants its images cut.
+class AnyresTiler:
+    """How a checkpoint wants its images cut. A token is a patch here.
 
     Args:
         tile_size: side of a tile in pixels.
@@ -35,30 +36,34 @@ class Tiler:
     resample: int
 
     @property
-    def patches_per_side(self) -> int:
+    def tokens_per_side(self) -> int:
         return self.tile_size // self.patch_size
 
     @property
     def max_tiles(self) -> int:
         return 1 + max(h * w for h, w in self.pinpoints) // self.tile_size**2
 
+    @property
+    def identity(self) -> list[Any]:
+        return [self.tile_size, self.patch_size, self.pinpoints, self.resample]
+
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> Tiler:
+    def of(cls, source: Checkpoint) -> AnyresTiler:
         """Read from the model's config and preprocessor config.
 
         Raises:
             SettingError: the two do not agree, or a resolution is not made of whole tiles.
         """
-        config = checkpoint.llava_next()
-        processor = preprocessor_config(checkpoint)
+        config = checked_config(source)
+        processor = source.preprocessor_config()
         size = config.vision_config.image_size
         crop = processor.get("crop_size", {}).get("height", size)
         edge = processor.get("size", {}).get("shortest_edge", size)
         pinpoints = processor.get("image_grid_pinpoints", config.image_grid_pinpoints)
         if not size == crop == edge:
-            raise checkpoint.unusable(f"tiles of {size}, crops of {crop} and edges of {edge} pixels do not agree")
+            raise source.unusable(f"tiles of {size}, crops of {crop} and edges of {edge} pixels do not agree")
         if not pinpoints or any(h % size or w % size or not h or not w for h, w in pinpoints):
-            raise checkpoint.unusable(f"image_grid_pinpoints must be multiples of {size}: {pinpoints}")
+            raise source.unusable(f"image_grid_pinpoints must be multiples of {size}: {pinpoints}")
         return cls(
             tile_size=size,
             patch_size=config.vision_config.patch_size,
@@ -66,15 +71,15 @@ class Tiler:
             resample=processor.get("resample", Image.Resampling.BICUBIC),
         )
 
-    def plan(self, width: int, height: int) -> TilePlan:
+    def grid(self, width: int, height: int) -> Grid:
         """The grid an image of this size becomes.
 
         Raises:
-            InvalidArgument: so long and thin that not one row of patches of it would be left.
+            CutError: so long and thin that not one row of patches of it would be left.
         """
         best_height, best_width = select_best_resolution((height, width), list(self.pinpoints))
         rows, cols = best_height // self.tile_size, best_width // self.tile_size
-        side = self.patches_per_side
+        side = self.tokens_per_side
         high, wide = rows * side, cols * side
         top = left = 0
         limit = wide
@@ -88,17 +93,16 @@ class Tiler:
             limit = high
         if filled < 1:
             aspect = max(width / height, height / width)
-            raise InvalidArgument(
-                FIELD,
-                f"is {width}x{height} pixels, an aspect ratio of {round(aspect, 1):g}:1; the limit is {limit}:1",
+            raise CutError(
+                f"is {width}x{height} pixels, an aspect ratio of {round(aspect, 1):g}:1; the limit is {limit}:1"
             )
-        return TilePlan(width, height, rows, cols, side, top, high - top, left, wide - left)
+        return Grid(width, height, rows, cols, side, top, high - top, left, wide - left)
 
-    def cut(self, image: Image.Image, plan: TilePlan) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def cut(self, image: Image.Image, grid: Grid) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """The thumbnail and the local tiles in raster order, uint8 [1 + K, 3, tile_size, tile_size]."""
         size = self.tile_size
         resample = Image.Resampling(self.resample)
-        high, wide = plan.rows * size, plan.cols * size
+        high, wide = grid.rows * size, grid.cols * size
         scale_w, scale_h = wide / image.width, high / image.height
         if scale_w < scale_h:
             fit = (wide, min(math.ceil(image.height * scale_w), high))
@@ -107,42 +111,6 @@ class Tiler:
         mosaic = np.zeros((high, wide, 3), np.uint8)
         y, x = (high - fit[1]) // 2, (wide - fit[0]) // 2
         mosaic[y : y + fit[1], x : x + fit[0]] = np.asarray(image.resize(fit, resample))
-        tiles = mosaic.reshape(plan.rows, size, plan.cols, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
+        tiles = mosaic.reshape(grid.rows, size, grid.cols, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
         thumbnail = np.asarray(image.resize((size, size), resample))
         return np.ascontiguousarray(np.concatenate([thumbnail[None], tiles]).transpose(0, 3, 1, 2))
-
-
-@dataclass(frozen=True)
-class TilePlan:
-    """An image's grid of rows x cols local tiles, ``side`` patches each way.
-
-    ``top`` .. ``right`` bound, half-open and in patches of the whole mosaic, what is image and not padding.
-    """
-
-    width: int
-    height: int
-    rows: int
-    cols: int
-    side: int
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def patches(self) -> int:
-        """N."""
-        return self.side**2
-
-    def valid(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which patches are image: bool [1 + K, N], all of the thumbnail's."""
-        mosaic = np.zeros((self.rows * self.side, self.cols * self.side), bool)
-        mosaic[self.top : self.bottom, self.left : self.right] = True
-        tiles = mosaic.reshape(self.rows, self.side, self.cols, self.side).swapaxes(1, 2)
-        return np.concatenate([np.ones((1, self.patches), bool), tiles.reshape(-1, self.patches)])
-
-
-def preprocessor_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """A checkpoint's image preprocessing; newer checkpoints keep it inside processor_config.json."""
-    own = checkpoint.json("preprocessor_config.json")
-    return own or checkpoint.json("processor_config.json").get("image_processor", {})

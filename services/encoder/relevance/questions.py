@@ -12,6 +12,7 @@ from transformers import CLIPTextModelWithProjection
 
 from services.common import checkpoint as checkpoints
 from services.common.checkpoint import Checkpoint
+from services.encoder.relevance.clip import clip_config
 
 _CACHED_QUESTIONS = 1024
 
@@ -47,28 +48,6 @@ class QuestionEmbedder:
             if len(self._known) > _CACHED_QUESTIONS:
                 self._known.popitem(last=False)
             return unit
-
-
-def clip_config(source: Checkpoint) -> Any:
-    """The config of a whole CLIP model.
-
-    Raises:
-        SettingError: it is something else.
-    """
-    if source.config.model_type != "clip":
-        raise source.unusable(f"expected a CLIP checkpoint, this is {source.config.model_type!r}")
-    return source.config
-
-
-def learned_temperature(source: Checkpoint) -> float:
-    """1 / exp(``logit_scale``): what a CLIP's contrastive loss divides its cosines by.
-
-    Raises:
-        SettingError: it is no CLIP, or has no such weight.
-    """
-    clip_config(source)
-    scale = source.tensors(lambda name: name if name == "logit_scale" else None)["logit_scale"]
-    return float(torch.exp(-scale.double()))
 
 
 def _with_projection(config: Any, dim: int) -> Any:

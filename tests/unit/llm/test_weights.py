@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,16 +9,14 @@ from transformers import LlavaNextForConditionalGeneration
 
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
-from services.llm.model import LanguageModel
-from services.llm.prompt import PromptBuilder
+from services.llm import parts
 from services.llm.settings import LlmSettings
-from tests.support.llm_parts import edit
+from tests.support.llm_parts import Language, edit
 
 VISION = "vision_tower"
 
 
-def load(folder: Path | str, **settings) -> LanguageModel:
-    return LanguageModel(LlmSettings(model=str(folder), **settings))
+load = Language
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +47,11 @@ def old_style(name: str) -> str:
 
 
 @torch.inference_mode()
-def logits(model: LanguageModel) -> torch.Tensor:
-    embedded = torch.cat([model.embed(torch.tensor([1, 5, 90])), model.image_newline[None]])
-    visual = model.project(torch.linspace(-1, 1, 128).view(2, 64))
-    return model.causal_lm(inputs_embeds=torch.cat([embedded, visual])[None]).logits
+def logits(language: Language) -> torch.Tensor:
+    splicer = language.splicer
+    embedded = torch.cat([splicer.embed(torch.tensor([1, 5, 90])), splicer.newline[None]])
+    visual = splicer.project(torch.linspace(-1, 1, 128).view(2, 64))
+    return language.engine.model(inputs_embeds=torch.cat([embedded, visual])[None]).logits
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
@@ -62,18 +59,35 @@ def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
-def test_no_vision_tower_is_in_memory(model, hf):
-    parts = {
-        **{f"causal_lm.{name}": p for name, p in model.causal_lm.named_parameters()},
-        **{f"projector.{name}": p for name, p in model._projector.named_parameters()},
+def held(language: Language) -> dict[str, torch.Tensor]:
+    """Every weight that an LLM service holds, by a name of its own."""
+    splicer = language.splicer
+    return {
+        **{f"engine.{name}": p for name, p in language.engine.model.named_parameters()},
+        **{f"projector.{name}": p for name, p in splicer._projector._module.named_parameters()},
+        "newline": splicer.newline,
+        "table": splicer._table,
     }
+
+
+def test_no_vision_tower_is_in_memory(language, hf):
+    parts = held(language)
     assert not [name for name in parts if "vision" in name]
     outside = sum(p.numel() for p in hf.model.vision_tower.parameters())
-    assert sum(p.numel() for p in parts.values()) + model.image_newline.numel() == (
+    # The embedding table twice: engine and splicer each have their own.
+    assert sum(p.numel() for p in parts.values()) - parts["table"].numel() == (
         sum(p.numel() for p in hf.parameters()) - outside
     )
-    held = [value for value in vars(model).values() if isinstance(value, torch.nn.Module)]
-    assert {id(value) for value in held} == {id(model.causal_lm), id(model._projector)}
+    splicer = language.splicer
+    modules = [value for value in [*vars(language.engine).values(), *vars(splicer).values()] if is_module(value)]
+    assert [id(value) for value in modules] == [id(language.engine.model)]
+    assert [id(value) for value in vars(splicer._projector).values() if is_module(value)] == [
+        id(splicer._projector._module)
+    ]
+
+
+def is_module(value: object) -> bool:
+    return isinstance(value, torch.nn.Module)
 
 
 def test_no_vision_tensor_is_even_read(untrained, monkeypatch):
@@ -87,26 +101,27 @@ def test_no_vision_tensor_is_even_read(untrained, monkeypatch):
         return got
 
     monkeypatch.setattr(Checkpoint, "tensors", spy)
-    model = load(untrained)
-    held = [*model.causal_lm.parameters(), *model._projector.parameters(), model.image_newline]
-    assert sum(t.numel() for t in read) == sum(t.numel() for t in held)
+    assert sum(t.numel() for t in held(load(untrained)).values()) == sum(t.numel() for t in read)
 
 
-def test_weights_are_hugging_faces(model, hf):
+def test_weights_are_hugging_faces(language, hf):
+    splicer, model = language.splicer, language.engine.model
     with torch.inference_mode():
-        ours = model.causal_lm(inputs_embeds=model.embed(torch.tensor([[1, 5, 90, 91]]))).logits
+        ours = model(inputs_embeds=splicer.embed(torch.tensor([[1, 5, 90, 91]]))).logits
         theirs = hf(input_ids=torch.tensor([[1, 5, 90, 91]])).logits
         rows = torch.randn(7, 64)
-        close(model.project(rows), hf.model.multi_modal_projector(rows))
-    close(ours, theirs)
-    assert torch.equal(model.image_newline, hf.model.image_newline)
-    assert not model.causal_lm.training
-    assert not model._projector.training
+        projected = hf.model.multi_modal_projector(rows)
+        torch.testing.assert_close(splicer.project(rows), projected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert torch.equal(splicer.newline, hf.model.image_newline)
+    assert torch.equal(splicer._table, model.get_input_embeddings().weight)
+    assert not model.training
+    assert not splicer._projector._module.training
 
 
 @pytest.mark.parametrize("style", [old_style, new_style])
 @pytest.mark.parametrize("sharded", [False, True])
-def test_every_way_of_naming_and_sharding(folder, names, model, style, sharded):
+def test_every_way_of_naming_and_sharding(folder, names, language, style, sharded):
     def shard(name):
         if VISION in name:
             return "model-00003-of-00003.safetensors"
@@ -118,12 +133,12 @@ def test_every_way_of_naming_and_sharding(folder, names, model, style, sharded):
     # The shard with the tower is not even there.
     absent = ("model-00003-of-00003.safetensors",) if sharded else ()
     edit(folder, rename=style, shards=shard if sharded else None, absent=absent)
-    close(logits(load(folder)), logits(model))
+    close(logits(load(folder)), logits(language))
 
 
-def test_no_tower_in_the_file_is_no_problem(folder, model):
+def test_no_tower_in_the_file_is_no_problem(folder, language):
     edit(folder, rename=lambda name: None if VISION in name else name)
-    close(logits(load(folder)), logits(model))
+    close(logits(load(folder)), logits(language))
 
 
 @pytest.mark.parametrize(
@@ -194,14 +209,14 @@ def test_a_broken_index_names_the_variable(folder):
 def test_no_tokenizer_names_the_variable(folder):
     edit(folder, absent=("tokenizer.json", "tokenizer_config.json"))
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL="):
-        PromptBuilder(Checkpoint(str(folder), "HEROSERVE_MODEL"))
+        parts.open_prompts(LlmSettings(model=str(folder)))
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
         ({"vision_feature_select_strategy": "full"}, "vision_feature_select_strategy"),
-        ({"model_type": "llama"}, "expected a LLaVA-NeXT checkpoint, this is 'llama'"),
+        ({"model_type": "llama"}, "it is a 'llama' checkpoint; served are llava_next"),
     ],
 )
 def test_another_kind_of_model_is_told_at_once(folder, change, problem):
@@ -222,26 +237,24 @@ def test_a_head_tied_to_the_embeddings(folder, everywhere):
     )
     theirs, report = LlavaNextForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
     assert not report["missing_keys"]
-    ours = load(folder)
-    assert torch.equal(ours.causal_lm.get_output_embeddings().weight, theirs.lm_head.weight)
-    assert torch.equal(ours.causal_lm.get_input_embeddings().weight, theirs.lm_head.weight)
+    ours = load(folder).engine.model
+    assert torch.equal(ours.get_output_embeddings().weight, theirs.lm_head.weight)
+    assert torch.equal(ours.get_input_embeddings().weight, theirs.lm_head.weight)
 
 
 def test_a_head_of_its_own_is_not_tied(folder):
     """What Hugging Face makes of a config whose text_config says "tied" and whose top does not."""
     edit(folder, text_config={"tie_word_embeddings": True})
     theirs = LlavaNextForConditionalGeneration.from_pretrained(folder)
-    ours = load(folder)
-    assert torch.equal(ours.causal_lm.get_output_embeddings().weight, theirs.lm_head.weight)
+    ours = load(folder).engine.model
+    assert torch.equal(ours.get_output_embeddings().weight, theirs.lm_head.weight)
 
 
 @pytest.mark.parametrize(("dtype", "wanted"), [("auto", torch.float32), ("bfloat16", torch.bfloat16)])
 def test_everything_is_in_the_dtype_asked_for(untrained, dtype, wanted):
-    model = load(untrained, dtype=dtype, device="cpu")
-    tensors = [*model.causal_lm.parameters(), *model._projector.parameters(), model.image_newline]
-    assert {tensor.dtype for tensor in tensors} == {wanted}
-    assert model.dtype == wanted
-    assert model.project(torch.zeros(2, 64, dtype=torch.float16)).dtype == wanted
+    language = load(untrained, dtype=dtype, device="cpu")
+    assert {tensor.dtype for tensor in held(language).values()} == {wanted}
+    assert language.splicer.project(torch.zeros(2, 64, dtype=torch.float16)).dtype == wanted
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that is not there")
@@ -263,11 +276,10 @@ def test_cuda_where_there_is_none_names_the_variable(untrained):
 )
 def test_what_ends_an_answer(folder, generation, text_config, wanted):
     edit(folder, generation=generation, text_config=text_config)
-    model = load(folder)
-    assert model.eos_token_ids == wanted
+    assert load(folder).engine.end_tokens == wanted
 
 
-def test_the_context_is_the_language_models(folder, model):
-    assert model.context_length == 4096
+def test_the_context_is_the_language_models(folder, engine):
+    assert engine.context_length == 4096
     edit(folder, text_config={"max_position_embeddings": 77})
-    assert load(folder).context_length == 77
+    assert load(folder).engine.context_length == 77

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-Bytes2D = np.ndarray[Any, np.dtype[np.uint8]]
+if TYPE_CHECKING:
+    # Its types alone: who reads entries needs no torch.
+    from services.common.rows import Bytes2D, RowDtype
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class RankedImage:
         rows: uint8 [n, row_bytes], the feature of each position: little-endian values of ``dtype``; for "int8" a
             float32 scale before them.
         dtype: "float32", "float16", "bfloat16" or "int8".
-        width: H, values a row.
+        feature_width: H, values a row.
         saliency_cos: float32 [K], each local tile's CLS against the thumbnail's.
         relevance: float32 [K, D], each local tile's unit CLIP embedding; D = 0 without a relevance model.
     """
@@ -28,7 +30,7 @@ class RankedImage:
     valid: np.ndarray[Any, np.dtype[np.int64]]
     positions: np.ndarray[Any, np.dtype[np.uint16]]
     rows: Bytes2D
-    dtype: str
-    width: int
+    dtype: RowDtype
+    feature_width: int
     saliency_cos: np.ndarray[Any, np.dtype[np.float32]]
     relevance: np.ndarray[Any, np.dtype[np.float32]]

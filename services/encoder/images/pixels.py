@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from services.common.checkpoint import Checkpoint
-from services.encoder.tiling import preprocessor_config
 
 
 def pixel_table(source: Checkpoint) -> torch.Tensor:
@@ -17,7 +16,7 @@ def pixel_table(source: Checkpoint) -> torch.Tensor:
     Raises:
         SettingError: the checkpoint does not say how its images are normalised.
     """
-    processor = preprocessor_config(source)
+    processor = source.preprocessor_config()
     if "image_mean" not in processor or "image_std" not in processor:
         raise source.unusable("its preprocessor config has no image_mean and image_std")
     scaled = (np.arange(256).astype(np.float64) * processor.get("rescale_factor", 1 / 255)).astype(np.float32)

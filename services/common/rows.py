@@ -1,0 +1,111 @@
+"""What a row is: the feature of one visual token in bytes, the same in the cache and on the wire.
+
+Its dtype's values one after the other, little-endian; an int8 row is a float32 scale and then its values, which times
+the scale are the feature.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import torch
+
+from heroserve.v1.encoder_pb2 import Features
+
+RowDtype = Literal["float32", "float16", "bfloat16", "int8"]
+Bytes2D = np.ndarray[Any, np.dtype[np.uint8]]
+
+_WIRE: dict[RowDtype, Features.DType] = {
+    "float32": Features.FLOAT32,
+    "float16": Features.FLOAT16,
+    "bfloat16": Features.BFLOAT16,
+    "int8": Features.INT8,
+}
+_SCALE_BYTES = 4
+
+
+def row_dtype(dtype: torch.dtype) -> RowDtype:
+    """What rows of a tensor are called.
+
+    Raises:
+        ValueError: rows are not kept in it.
+    """
+    name = str(dtype).removeprefix("torch.")
+    if name not in get_args(RowDtype):
+        raise ValueError(f"rows are one of {', '.join(get_args(RowDtype))}, not {name}")
+    return cast("RowDtype", name)
+
+
+def to_wire(dtype: RowDtype) -> Features.DType:
+    return _WIRE[dtype]
+
+
+def from_wire(dtype: Features.DType) -> RowDtype:
+    """Raises:
+    ValueError: no dtype that this version knows.
+    """
+    for name, value in _WIRE.items():
+        if value == dtype:
+            return name
+    raise ValueError(f"features have an unknown dtype {dtype}")
+
+
+def row_bytes(dtype: RowDtype, feature_width: int) -> int:
+    """Bytes of one row of so many values."""
+    if dtype == "int8":
+        return _SCALE_BYTES + feature_width
+    return feature_width * _torch_dtype(dtype).itemsize
+
+
+def pack(features: torch.Tensor, dtype: RowDtype) -> Bytes2D:
+    """[n, H] to uint8 [n, row_bytes]; any floating dtype to int8, else only its own to itself.
+
+    int8 is symmetric with a scale a row: a row's largest value becomes 127, and each is right to within half a scale.
+
+    Raises:
+        ValueError: the features are of another dtype.
+    """
+    if dtype == "int8":
+        return _pack_int8(features)
+    if features.dtype != _torch_dtype(dtype):
+        raise ValueError(f"features are {features.dtype} in place of {dtype}")
+    rows: Bytes2D = features.contiguous().view(torch.uint8).numpy()
+    return rows
+
+
+def unpack(data: bytes, dtype: RowDtype, rows: int, feature_width: int) -> torch.Tensor:
+    """So many rows to [rows, feature_width] in their own dtype; int8 rows to float32.
+
+    Raises:
+        ValueError: another number of bytes than they need.
+    """
+    wanted = rows * row_bytes(dtype, feature_width)
+    if len(data) != wanted:
+        raise ValueError(f"features are {len(data)} bytes in place of {wanted}")
+    if dtype == "int8":
+        return _unpack_int8(data, feature_width)
+    if not rows:
+        return torch.empty(0, feature_width, dtype=_torch_dtype(dtype))
+    return torch.frombuffer(bytearray(data), dtype=_torch_dtype(dtype)).view(rows, feature_width)
+
+
+def _torch_dtype(dtype: RowDtype) -> torch.dtype:
+    found: torch.dtype = getattr(torch, dtype)
+    return found
+
+
+def _pack_int8(features: torch.Tensor) -> Bytes2D:
+    values = features.float()
+    scale = values.abs().amax(dim=1, keepdim=True) / 127
+    # A row of zeros has no largest value; any scale does.
+    scale = torch.where(scale > 0, scale, 1.0)
+    quantized = (values / scale).round().to(torch.int8)
+    parts = [scale.numpy().astype("<f4").view(np.uint8), quantized.numpy().view(np.uint8)]
+    return np.concatenate(parts, axis=1)
+
+
+def _unpack_int8(data: bytes, feature_width: int) -> torch.Tensor:
+    row = np.dtype([("scale", "<f4"), ("values", "i1", (feature_width,))])
+    rows = np.frombuffer(data, row)
+    return torch.from_numpy(rows["values"].astype(np.float32) * rows["scale"][:, None])

@@ -1,0 +1,137 @@
+"""The encoder's parts, made from its settings: nothing below reads them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from services.common import checkpoint as checkpoints
+from services.common.checkpoint import Checkpoint
+from services.common.rows import row_dtype
+from services.common.settings import SettingError
+from services.encoder.cache.memory import MemoryStore
+from services.encoder.cache.redis import RedisStore
+from services.encoder.cache.store import Store
+from services.encoder.hero import HeroConfig
+from services.encoder.identity import SCHEMA, identity
+from services.encoder.images.pixels import pixel_table
+from services.encoder.relevance.clip import clip_config, learned_temperature
+from services.encoder.relevance.questions import QuestionEmbedder
+from services.encoder.relevance.tiles import open_tile_embedder
+from services.encoder.settings import EncoderSettings
+from services.encoder.tower import VisionTower
+from services.families.registry import vision_half
+
+logger = logging.getLogger(__name__)
+
+
+def check(settings: EncoderSettings) -> None:
+    """What can be told before anything is loaded, by a process that serves nothing.
+
+    Raises:
+        SettingError: a setting can't be used.
+    """
+    source = model(settings)
+    _ = vision_half(source).tiler
+    pixel_table(source)
+    source.check_weights()
+    clip = relevance_model(settings)
+    if clip is not None:
+        clip_config(clip)
+        pixel_table(clip)
+        clip.tokenizer()
+        clip.check_weights()
+    open_store(settings)
+    if settings.cache_url == "memory://" and settings.max_replicas > 1:
+        logger.warning("HEROSERVE_CACHE_URL=memory:// is each replica's own; with several of them use redis://")
+
+
+def model(settings: EncoderSettings) -> Checkpoint:
+    return Checkpoint(settings.model, "HEROSERVE_MODEL")
+
+
+def relevance_model(settings: EncoderSettings) -> Checkpoint | None:
+    """The CLIP that compares tiles with questions; None where relevance is switched off."""
+    return None if settings.relevance is None else Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL")
+
+
+def open_tower(settings: EncoderSettings) -> VisionTower:
+    """Load the tower, and the relevance model's where it is another.
+
+    Raises:
+        SettingError: one of them can't be used.
+    """
+    source, relevance = model(settings), relevance_model(settings)
+    half = vision_half(source)
+    device = checkpoints.pick_device(settings.device)
+    dtype = checkpoints.pick_dtype(settings.dtype, device)
+    hero = hero_config(settings, half.layers)
+    rows = "int8" if settings.row_dtype == "int8" else row_dtype(dtype)
+    tower = half.open_tower(device, dtype)
+    pixels = pixel_table(source)
+    embedder, embedder_id = None, ""
+    if relevance is not None:
+        embedder, embedder_id = open_tile_embedder(relevance, tower.clip, device, dtype)
+    encoder_id = identity(
+        {
+            "schema": SCHEMA,
+            **tower.identity,
+            "relevance": embedder_id,
+            "tiler": half.tiler.identity,
+            "pixels": pixels.tolist(),
+            "ranking": [hero.low_layers, hero.high_layers, hero.softmax_again],
+            "dtype": [str(dtype), rows],
+        }
+    )
+    return VisionTower(
+        tower=tower,
+        pixels=pixels,
+        relevance=embedder,
+        hero=hero,
+        row_dtype=rows,
+        device=device,
+        dtype=dtype,
+        max_tiles=half.tiler.max_tiles,
+        encoder_id=encoder_id,
+    )
+
+
+def hero_config(settings: EncoderSettings, layers: int) -> HeroConfig:
+    """The HERO config a service with these settings runs on a tower of ``layers`` blocks.
+
+    The default takes T_clip from the relevance model; OpenAI's have learnt the very 0.01 that ``HeroConfig`` names.
+    """
+    if settings.hero == "reference":
+        return HeroConfig.reference().for_depth(layers)
+    config = HeroConfig().for_depth(layers)
+    relevance = relevance_model(settings)
+    if relevance is None:
+        return config
+    return replace(config, relevance_temperature=learned_temperature(relevance))
+
+
+def open_embedder(settings: EncoderSettings) -> QuestionEmbedder | None:
+    """What embeds questions; None where relevance is switched off."""
+    relevance = relevance_model(settings)
+    return None if relevance is None else QuestionEmbedder(relevance)
+
+
+def open_store(settings: EncoderSettings) -> Store:
+    """The store that HEROSERVE_CACHE_URL names.
+
+    Raises:
+        SettingError: it names none.
+    """
+    url = settings.cache_url
+    if url == "memory://":
+        return MemoryStore(settings.cache_memory_bytes, settings.cache_ttl_s)
+    # The URL may hold a password, so no message repeats any of it.
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingError("HEROSERVE_CACHE_URL: expected memory://, redis://host:port/db, rediss:// or unix://")
+    try:
+        return RedisStore(url, settings.cache_ttl_s, settings.cache_timeout_s)
+    except ValueError:
+        raise SettingError(
+            "HEROSERVE_CACHE_URL: not a usable Redis URL; expected redis://[user:password@]host:port/db, "
+            "with reserved characters percent-encoded"
+        ) from None

@@ -1,0 +1,1 @@
+"""CLIP embeddings of tiles and questions: what makes a tile relevant."""

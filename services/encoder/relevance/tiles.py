@@ -1,0 +1,101 @@
+"""CLIP embeddings of tiles, to be compared with a question's."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from transformers import CLIPVisionModel
+
+from services.common import checkpoint as checkpoints
+from services.common.checkpoint import Checkpoint, prefixed
+from services.encoder.identity import identity
+from services.encoder.images.pixels import pixel_table
+from services.encoder.relevance.clip import clip_config
+from services.families.clip import arithmetic, build_clip, clean
+
+_CLIP_VISION = prefixed("vision_model.")
+_PROJECTION = prefixed("visual_projection.")
+
+
+class TileEmbedder(Protocol):
+    """Embeds T tiles: bytes as float or uint8 [T, 3, s, s], and the tower's last CLS states [T, H].
+
+    Returns float32 [T, D], unit.
+    """
+
+    def __call__(self, raw: torch.Tensor, cls: torch.Tensor) -> torch.Tensor: ...
+
+
+class SharedRelevance:
+    """The relevance model's tower is the tower itself: its CLS is projected, nothing is run twice."""
+
+    def __init__(self, post_layernorm: torch.nn.Module, projection: torch.Tensor) -> None:
+        self._post_layernorm = post_layernorm
+        self._projection = projection
+
+    def __call__(self, raw: torch.Tensor, cls: torch.Tensor) -> torch.Tensor:
+        return _unit(self._post_layernorm(cls) @ self._projection.T)
+
+
+class SeparateRelevance:
+    """The original CLIP beside a fine-tuned tower; tiles are resized to what it was trained on."""
+
+    def __init__(self, tower: CLIPVisionModel, projection: torch.Tensor, pixels: torch.Tensor) -> None:
+        self._tower = tower
+        self._projection = projection
+        # Value 0 and the step to 1, a channel: resized tiles are no longer whole numbers.
+        self._offset = pixels[:, :1, None]
+        self._step = ((pixels[:, -1:] - pixels[:, :1]) / 255)[..., None]
+
+    def __call__(self, raw: torch.Tensor, cls: torch.Tensor) -> torch.Tensor:
+        size = self._tower.config.image_size
+        tiles = raw.float()
+        if tiles.shape[-1] != size:
+            tiles = torch.nn.functional.interpolate(tiles, size=(size, size), mode="bicubic", antialias=True)
+            tiles = tiles.round().clamp(0, 255)
+        pixels = (tiles * self._step + self._offset).to(self._projection.dtype)
+        return _unit(self._tower(pixels).pooler_output @ self._projection.T)
+
+
+def open_tile_embedder(
+    source: Checkpoint, clip: CLIPVisionModel | None, device: torch.device, dtype: torch.dtype
+) -> tuple[TileEmbedder, str]:
+    """What embeds tiles by a CLIP checkpoint, and the identity of its embeddings.
+
+    Args:
+        source: the relevance model.
+        clip: the tower of the model itself, where that is a CLIP: if it has the same weights its pass is shared.
+        device, dtype: to run on and in.
+
+    Raises:
+        SettingError: it is no CLIP, or has no such weights.
+    """
+    config = clip_config(source)
+    weights = clean(source.tensors(_CLIP_VISION))
+    projection = source.tensors(_PROJECTION)["weight"].to(device, dtype)
+    pixels = pixel_table(source)
+    embedder_id = identity(
+        {
+            "weights": checkpoints.digest(weights | {"visual_projection": projection.cpu()}),
+            "arithmetic": arithmetic(config.vision_config),
+            "pixels": pixels.tolist(),
+        }
+    )
+    if clip is not None and arithmetic(config.vision_config) == arithmetic(clip.config) and _same(weights, clip):
+        return SharedRelevance(clip.post_layernorm, projection), embedder_id
+    tower = build_clip(config.vision_config, weights, source).to(device, dtype)
+    return SeparateRelevance(tower, projection, pixels.to(device)), embedder_id
+
+
+def _same(weights: dict[str, torch.Tensor], clip: CLIPVisionModel) -> bool:
+    """Whether these stored weights, in the tower's dtype, are the tower's own."""
+    own = clip.state_dict()
+    return weights.keys() == own.keys() and all(
+        weights[name].shape == tensor.shape and torch.equal(weights[name].to(tensor.dtype), tensor.cpu())
+        for name, tensor in own.items()
+    )
+
+
+def _unit(embedding: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(embedding.float(), dim=-1)

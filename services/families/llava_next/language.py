@@ -1,0 +1,48 @@
+"""The language half of LLaVA-NeXT: projector, splicing, and which weights are the language model's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from services.common.checkpoint import Checkpoint, prefixed
+from services.families.family import Newlines, Splice
+from services.families.grid import Grid
+from services.families.llava_next.facts import checked_config
+from services.families.llava_next.projector import LlavaNextProjector
+from services.families.llava_next.splice import splice
+
+# Older checkpoints nest the head in the language model, newer ones nest both in the model.
+_BODY = prefixed("model.language_model.", "language_model.model.")
+_HEAD = prefixed("language_model.lm_head.", "lm_head.")
+
+
+class LlavaNextLanguage:
+    """A ``LanguageHalf``."""
+
+    def __init__(self, source: Checkpoint) -> None:
+        self._source = source
+        self._config = checked_config(source)
+        self.image_token_id: int = self._config.image_token_id
+        self.config: Any = self._config.text_config
+        # In a checkpoint of several models, what ties the head to the embeddings stands at the top.
+        self.config.tie_word_embeddings = self._config.tie_word_embeddings or self.config.tie_word_embeddings
+
+    def language_weight(self, name: str) -> str | None:
+        body = _BODY(name)
+        if body is not None:
+            return f"model.{body}"
+        head = _HEAD(name)
+        return None if head is None else f"lm_head.{head}"
+
+    def open_projector(self, device: torch.device, dtype: torch.dtype) -> LlavaNextProjector:
+        return LlavaNextProjector(self._config, self._source, device, dtype)
+
+    def splice(self, grid: Grid, kept: Sequence[np.ndarray[Any, np.dtype[np.int64]]], newlines: Newlines) -> Splice:
+        return splice(grid, kept, newlines)
+
+
+open_half = LlavaNextLanguage

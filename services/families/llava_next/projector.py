@@ -1,0 +1,41 @@
+"""What makes a LLaVA-NeXT's visual tokens out of feature rows: the projector, and the newline after each row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
+
+from services.common import checkpoint as checkpoints
+from services.common.checkpoint import Checkpoint, prefixed
+
+_PROJECTOR = prefixed("multi_modal_projector.", "model.multi_modal_projector.")
+_NEWLINE = ("image_newline", "model.image_newline")
+
+
+class LlavaNextProjector:
+    """A ``Projector``.
+
+    Args:
+        config: the checkpoint's.
+        source: the checkpoint.
+        device, dtype: to run on and in.
+    """
+
+    def __init__(self, config: Any, source: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        self._device = device
+        self._dtype = dtype
+        self._module = LlavaNextMultiModalProjector(config)
+        checkpoints.load(self._module, source.tensors(_PROJECTOR), source)
+        self._module.to(device, dtype).eval()
+        newline = source.tensors(lambda name: name if name in _NEWLINE else None)
+        self.newline = next(iter(newline.values())).to(device, dtype)
+
+    @property
+    def feature_width(self) -> int:
+        return int(self._module.linear_1.in_features)
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        projected: torch.Tensor = self._module(features.to(self._device, self._dtype))
+        return projected

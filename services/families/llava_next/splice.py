@@ -1,0 +1,38 @@
+"""The inverse of ``tiles``: kept tokens of thumbnail and tiles, in the order LLaVA-NeXT was trained to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from services.families.family import NEWLINE, Newlines, Splice
+from services.families.grid import Grid
+
+
+def splice(grid: Grid, kept: Sequence[np.ndarray[Any, np.dtype[np.int64]]], newlines: Newlines) -> Splice:
+    """Order the tokens as Hugging Face's ``pack_image_features`` does.
+
+    The thumbnail by position, then the local grid in raster order, a newline after each of its rows. See
+    ``LanguageHalf.splice``.
+    """
+    height, width = grid.bottom - grid.top, grid.right - grid.left
+    thumbnail = kept[0]
+    rows, columns = [], []
+    for tile, positions in enumerate(kept[1:]):
+        tile_row, tile_col = divmod(tile, grid.cols)
+        row, column = np.divmod(positions, grid.side)
+        rows.append(tile_row * grid.side + row - grid.top)
+        columns.append(tile_col * grid.side + column - grid.left)
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    ends = np.arange(height) if newlines == "every_row" else np.unique(row)
+    # Each row is its tokens and then its newline, in the column after the last.
+    offset = np.concatenate([row * (width + 1) + column, ends * (width + 1) + width])
+    source = np.concatenate([len(thumbnail) + np.arange(len(row)), np.full(len(ends), NEWLINE)])
+    order = offset.argsort()
+    return Splice(
+        source=np.concatenate([np.arange(len(thumbnail)), source[order]]),
+        position=np.concatenate([thumbnail, grid.tile_tokens + offset[order]]),
+        full_length=grid.tile_tokens + height * (width + 1),
+    )

@@ -1,0 +1,57 @@
+"""The CLIP vision tower of a LLaVA-NeXT checkpoint: one pass that also records the CLS rows HERO reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import CLIPVisionModel
+
+from services.common import checkpoint as checkpoints
+from services.common.checkpoint import Checkpoint, prefixed
+from services.families.clip import arithmetic, build_clip, clean
+from services.families.family import TowerPass
+
+_WEIGHTS = prefixed(
+    "vision_tower.vision_model.", "vision_tower.", "model.vision_tower.vision_model.", "model.vision_tower."
+)
+
+
+class LlavaNextTower:
+    """Features are hidden states ``vision_feature_layer`` of the patches, side by side where there are several.
+
+    Args:
+        config: the checkpoint's.
+        source: the checkpoint.
+        device, dtype: to run on and in.
+    """
+
+    def __init__(self, config: Any, source: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        layers = config.vision_config.num_hidden_layers
+        states = config.vision_feature_layer
+        states = [states] if isinstance(states, int) else list(states)
+        # hidden_states[i] is the input of block i, and the last one the output of the last block.
+        self._states = [state % (layers + 1) for state in states]
+        self.feature_width: int = config.vision_config.hidden_size * len(states)
+        weights = clean(source.tensors(_WEIGHTS))
+        self.clip: CLIPVisionModel | None = build_clip(config.vision_config, weights, source).to(device, dtype)
+        self._tower = self.clip
+        self.identity = {
+            "weights": checkpoints.digest(weights),
+            "arithmetic": arithmetic(config.vision_config),
+            "states": self._states,
+        }
+
+    def __call__(self, pixels: torch.Tensor, layers: Sequence[int]) -> TowerPass:
+        tower = self._tower
+        hidden = tower.pre_layrnorm(tower.embeddings(pixels))
+        kept: dict[int, torch.Tensor] = {}
+        cls_rows: list[torch.Tensor] = []
+        for index, block in enumerate(tower.encoder.layers):
+            if index in self._states:
+                kept[index] = hidden
+            hidden = block(hidden, None, cls_rows=cls_rows if index in layers else None)
+        kept[len(tower.encoder.layers)] = hidden
+        features = torch.cat([kept[state][:, 1:] for state in self._states], dim=-1)
+        return TowerPass(features, torch.stack(cls_rows), hidden[:, 0])

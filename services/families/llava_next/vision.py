@@ -1,0 +1,31 @@
+"""The vision half of LLaVA-NeXT: tiles and tower."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+
+from services.common.checkpoint import Checkpoint
+from services.families.llava_next.facts import checked_config
+from services.families.llava_next.tiles import AnyresTiler
+from services.families.llava_next.tower import LlavaNextTower
+
+
+class LlavaNextVision:
+    """A ``VisionHalf``."""
+
+    def __init__(self, source: Checkpoint) -> None:
+        self._source = source
+        self._config = checked_config(source)
+        self.layers: int = self._config.vision_config.num_hidden_layers
+
+    @cached_property
+    def tiler(self) -> AnyresTiler:
+        return AnyresTiler.of(self._source)
+
+    def open_tower(self, device: torch.device, dtype: torch.dtype) -> LlavaNextTower:
+        return LlavaNextTower(self._config, self._source, device, dtype)
+
+
+open_half = LlavaNextVision

@@ -1,0 +1,57 @@
+"""Which family a checkpoint is of.
+
+To add one: a folder with ``vision.py`` and ``language.py``, each with an ``open_half(source)`` that gives its half, and
+its ``model_type`` below. ``family.py`` says what the halves are asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, cast
+
+from services.common.checkpoint import Checkpoint
+from services.families.family import LanguageHalf, VisionHalf
+
+# A checkpoint's model_type to the folder of its family.
+FAMILIES = {"llava_next": "llava_next"}
+
+
+def vision_half(source: Checkpoint) -> VisionHalf:
+    """What the encoder needs to know of a checkpoint.
+
+    Raises:
+        SettingError: it is of a family, or of a variant, that is not served.
+    """
+    return cast("VisionHalf", _half(source, "vision"))
+
+
+def language_half(source: Checkpoint) -> LanguageHalf:
+    """What the LLM service needs to know of a checkpoint.
+
+    Raises:
+        SettingError: it is of a family, or of a variant, that is not served.
+    """
+    return cast("LanguageHalf", _half(source, "language"))
+
+
+def _half(source: Checkpoint, half: str) -> object:
+    config = source.config
+    folder = FAMILIES.get(config.model_type)
+    if folder is None:
+        raise source.unusable(f"it is a {config.model_type!r} checkpoint; served are {', '.join(FAMILIES)}")
+    _refuse_quantised(source)
+    # By name: the other half's modules stay out of this process.
+    return import_module(f"services.families.{folder}.{half}").open_half(source)
+
+
+def _refuse_quantised(source: Checkpoint) -> None:
+    """Packed weights of this and that method would be read as if they were numbers."""
+    config = source.config
+    for part in (config, getattr(config, "text_config", None), getattr(config, "vision_config", None)):
+        quantised: Any = getattr(part, "quantization_config", None)
+        if quantised:
+            method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised.quant_method
+            raise source.unusable(
+                f"it is quantised ({method or 'by an unnamed method'}: its config has a quantization_config); "
+                "served are weights in float32, float16 or bfloat16"
+            )

@@ -1,0 +1,57 @@
+"""What a job yields: text as it comes, and last the bill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# "stop": the model ended its answer, or a stop string did; "length": max_tokens was reached.
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Delta:
+    """More of the answer's text; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens that the language model read and wrote."""
+
+    prompt_text_tokens: int
+    prompt_visual_tokens: int
+    prompt_newline_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Savings:
+    """Visual tokens of all images, newline tokens not counted."""
+
+    total: int
+    kept: int
+
+    @property
+    def dropped(self) -> int:
+        return self.total - self.kept
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds since the job was taken up; ``encode`` is 0 where there was no image."""
+
+    encode: float
+    time_to_first_token: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Bill:
+    """The end of an answer."""
+
+    finish_reason: FinishReason
+    usage: Usage
+    savings: Savings
+    timings: Timings

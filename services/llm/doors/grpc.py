@@ -1,0 +1,133 @@
+"""The gRPC door: ``heroserve.v1.VisionChat`` to jobs and back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from heroserve.v1 import tokens_pb2
+from heroserve.v1.chat_pb2 import ChatTimings, GenerateRequest, GenerateResponse, Message, Part
+from heroserve.v1.chat_pb2 import Sampling as SamplingMessage
+from heroserve.v1.chat_pb2 import Usage as UsageMessage
+from services.common.errors import InvalidArgument, NotFound, ServiceError
+from services.common.wire import parse_budget
+from services.llm.answer import Bill, Delta, FinishReason
+from services.llm.job import ChatJob, ImagePart, Sampling, Turn, TurnRole
+from services.llm.refusal import Refusal, Role, RoleName
+
+_TURN_ROLES: dict[int, TurnRole] = {Message.SYSTEM: "system", Message.USER: "user", Message.ASSISTANT: "assistant"}
+_FINISH: dict[FinishReason, GenerateResponse.FinishReason] = {
+    "stop": GenerateResponse.STOP,
+    "length": GenerateResponse.LENGTH,
+}
+# As the proto calls it, within the message or part it belongs to.
+_FIELDS: dict[RoleName, str] = {
+    "messages": "messages",
+    "message_role": "messages[{turn}].role",
+    "parts": "messages[{turn}].parts",
+    "text": "messages[{turn}].parts[{item}].text",
+    "image": "messages[{turn}].parts[{item}].image",
+    "image_data": "messages[{turn}].parts[{item}].image.data",
+    "image_digest": "messages[{turn}].parts[{item}].image.digest",
+    "budget": "budget",
+    "retention": "budget.retention",
+    "max_visual_tokens": "budget.max_visual_tokens",
+    "max_tokens": "sampling.max_tokens",
+    "temperature": "sampling.temperature",
+    "top_p": "sampling.top_p",
+    "seed": "sampling.seed",
+    "stop": "sampling.stop",
+}
+
+
+def parse_request(request: GenerateRequest) -> ChatJob:
+    """A job; what it asks for is checked where it is done.
+
+    Raises:
+        InvalidArgument: a message or a part is none, or the budget is out of range.
+    """
+    return ChatJob(
+        turns=tuple(_parse_message(f"messages[{i}]", message) for i, message in enumerate(request.messages)),
+        budget=parse_budget(request.budget),
+        sampling=_parse_sampling(request.sampling),
+    )
+
+
+def response(piece: Delta | Bill) -> GenerateResponse:
+    """A piece of an answer as it goes over the wire."""
+    if isinstance(piece, Delta):
+        return GenerateResponse(delta=piece.text)
+    usage, savings, timings = piece.usage, piece.savings, piece.timings
+    return GenerateResponse(
+        finish_reason=_FINISH[piece.finish_reason],
+        usage=UsageMessage(
+            prompt_text_tokens=usage.prompt_text_tokens,
+            prompt_visual_tokens=usage.prompt_visual_tokens,
+            prompt_newline_tokens=usage.prompt_newline_tokens,
+            completion_tokens=usage.completion_tokens,
+        ),
+        savings=tokens_pb2.Savings(total=savings.total, kept=savings.kept, dropped=savings.dropped),
+        timings=ChatTimings(
+            encode=timings.encode, time_to_first_token=timings.time_to_first_token, total=timings.total
+        ),
+    )
+
+
+async def responses(pieces: AsyncIterator[Delta | Bill]) -> AsyncIterator[GenerateResponse]:
+    """An answer's pieces as they go over the wire; closing it closes them.
+
+    Raises:
+        ServiceError: a refusal, in the caller's words.
+    """
+    try:
+        async with aclosing(pieces):  # type: ignore[type-var]
+            async for piece in pieces:
+                yield response(piece)
+    except Refusal as refusal:
+        raise refused(refusal) from refusal
+
+
+def refused(refusal: Refusal) -> ServiceError:
+    """A refusal in the proto's words."""
+    field = spell(refusal.role)
+    problem = refusal.problem
+    if refusal.remedy is not None:
+        problem = problem.replace("{remedy}", spell(refusal.remedy))
+    return NotFound(f"{field}: {problem}") if refusal.missing else InvalidArgument(field, problem)
+
+
+def spell(role: Role) -> str:
+    """The field that a role stands for."""
+    field = _FIELDS[role.name].format(turn=role.turn, item=role.item)
+    return f"{field}[{role.item}]" if role.name == "stop" and role.item is not None else field
+
+
+def _parse_message(field: str, message: Message) -> Turn:
+    if message.role not in _TURN_ROLES:
+        raise InvalidArgument(f"{field}.role", "is missing; it must be SYSTEM, USER or ASSISTANT")
+    parts = tuple(_parse_part(f"{field}.parts[{i}]", part) for i, part in enumerate(message.parts))
+    return Turn(_TURN_ROLES[message.role], parts)
+
+
+def _parse_part(field: str, part: Part) -> str | ImagePart:
+    match part.WhichOneof("content"):
+        case "text":
+            return part.text
+        case "image":
+            image = part.image
+            source = image.WhichOneof("source")
+            return ImagePart(
+                data=image.data if source == "data" else None, digest=image.digest if source == "digest" else None
+            )
+        case _:
+            raise InvalidArgument(field, "is empty; it must hold text or an image")
+
+
+def _parse_sampling(message: SamplingMessage) -> Sampling:
+    return Sampling(
+        max_tokens=message.max_tokens if message.HasField("max_tokens") else None,
+        temperature=message.temperature,
+        top_p=message.top_p if message.HasField("top_p") else 1.0,
+        seed=message.seed if message.HasField("seed") else None,
+        stop=tuple(message.stop),
+    )

@@ -1,0 +1,44 @@
+"""What the encoder kept of an image, as the heart takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from services.common.budget import Budget
+from services.families.grid import Grid
+from services.llm.job import ImagePart
+from services.llm.refusal import Role
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """The visual tokens kept of one image.
+
+    Args:
+        grid: how it was cut.
+        kept: for each tile, the thumbnail's first, int64 [<= N], the kept positions within it, ascending.
+        features: [n, H], a row a kept token, tile after tile; int8 rows as float32.
+        total: visual tokens of the whole image.
+    """
+
+    grid: Grid
+    kept: list[np.ndarray[Any, np.dtype[np.int64]]]
+    features: torch.Tensor
+    total: int
+
+
+class ImageEncoder(Protocol):
+    """Where visual tokens come from."""
+
+    async def fetch(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> EncodedImage:
+        """The visual tokens of one image worth keeping for a question.
+
+        Raises:
+            Refusal: the image or the budget can't be used; ``place`` is where the image stands.
+            ServiceError: the encoder could not serve it.
+        """
+        ...

@@ -1,0 +1,119 @@
+"""Who may import whom: read from the source, so that an import inside a function counts too."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "services").rglob("*.py")
+}
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """What a module of ours names in its imports, whole."""
+    found: set[str] = set()
+    package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join(
+                    [*package.split(".")[: len(package.split(".")) - node.level + 1], *filter(None, [base])]
+                )
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                found.add(full if full in MODULES else base)
+    return frozenset(found)
+
+
+def reached(module: str) -> set[str]:
+    """Every module that importing this one may bring in, ours followed."""
+    seen: set[str] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in MODULES:
+            todo += imports(name)
+    return seen
+
+
+def within(*packages: str) -> list[str]:
+    return [name for name in MODULES if any(name == p or name.startswith(f"{p}.") for p in packages)]
+
+
+def breaches(modules: list[str], *forbidden: str) -> list[str]:
+    return [
+        f"{module} -> {name}"
+        for module in modules
+        for name in imports(module)
+        if any(name == each or name.startswith(f"{each}.") for each in forbidden)
+    ]
+
+
+def test_the_method_imports_torch_and_nothing_of_ours():
+    for module in within("services.encoder.hero"):
+        outside = {name.split(".")[0] for name in imports(module) if not name.startswith("services.encoder.hero")}
+        assert outside <= {"__future__", "dataclasses", "math", "torch"}, module
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("services.common", ("services.families", "services.encoder", "services.llm")),
+        ("services.families", ("services.encoder", "services.llm", "ray", "heroserve", "grpc")),
+        ("services.encoder", ("services.llm",)),
+        ("services.llm", ("services.encoder",)),
+    ],
+)
+def test_imports_go_one_way(package, forbidden):
+    assert breaches(within(package), *forbidden) == []
+
+
+def test_each_service_takes_its_half_of_a_family():
+    family = [name.rpartition(".")[2] for name in within("services.families.llava_next")]
+    assert {"vision", "tower", "tiles", "language", "projector", "splice"} <= set(family)
+    for module in within("services.encoder", "services.llm"):
+        assert not breaches([module], "services.families.llava_next"), module
+
+
+HEART = ["chat", "job", "answer", "refusal", "encoded", "prompt", "assemble", "splicer", "cost", "detokenize"]
+
+
+@pytest.mark.parametrize("name", HEART)
+def test_the_heart_knows_no_wire_no_door_no_engine_and_no_settings(name):
+    known = reached(f"services.llm.{name}")
+    forbidden = ("heroserve", "google.protobuf", "ray", "services.llm.doors", "services.llm.settings")
+    assert not [each for each in known if each.startswith(forbidden)]
+    assert not [each for each in known if each.startswith("services.llm.engines.") and not each.endswith(".engine")]
+
+
+def test_settings_end_where_the_application_is_composed():
+    """Whatever else a module takes from there (an error, the words of a choice), only composing ones name the class."""
+    readers = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and any(alias.name.endswith("Settings") for alias in node.names)
+    }
+    composing = {"__main__", "app", "parts", "health", "settings"}
+    running = {"services.common.deployment", "services.common.node", "services.llm.engines.registry"}
+    assert {module for module in readers if module.rpartition(".")[2] not in composing} == running
+
+
+def test_entries_are_read_without_torch():
+    code = "import sys, services.encoder.cache.entry; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
