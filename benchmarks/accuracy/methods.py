@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services.common.budget import Retention
 from services.encoder.hero import HeroConfig
 from services.encoder.plan import plan_tokens
-from services.families.family import Newlines
+from services.families.grid import Newlines
 
 from . import baselines
 from .bench import Sight

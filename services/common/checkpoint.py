@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils.hub import cached_file
 
-from services.common.settings import SettingError
+from services.common.settings import Device, Dtype, SettingError
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -194,7 +194,7 @@ def load(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], source: Ch
         raise source.unusable(f"weights do not fit the config: {error}") from error
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: Device) -> torch.device:
     """``auto`` is the accelerator where there is one.
 
     Raises:
@@ -207,7 +207,7 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+def pick_dtype(name: Dtype, device: torch.device) -> torch.dtype:
     """``auto`` is float16 on an accelerator and float32 (exact) on a CPU."""
     if name == "auto":
         name = "float32" if device.type == "cpu" else "float16"

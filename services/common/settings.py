@@ -108,7 +108,7 @@ class Settings:
         "HEROSERVE_LOG_FILE",
         text,
         "",
-        "what all processes of a service append their lines to in place of stderr, which for replicas is a file of Ray's",
+        "what a service's processes append their lines to in place of stderr, which for replicas is a file of Ray's",
         shown="stderr; in the images `/proc/1/fd/2`",
     )
 

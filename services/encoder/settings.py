@@ -9,7 +9,7 @@ from typing import Literal
 from services.common.settings import Settings, own
 from services.common.variable import choice, integer, real, setting, text
 
-RowDtype = Literal["native", "int8"]
+Rows = Literal["native", "int8"]
 Hero = Literal["default", "reference"]
 
 
@@ -23,9 +23,9 @@ class EncoderSettings(Settings):
     http_port: int = own("http_port", 8000)
     metrics_port: int = own("metrics_port", 9100)
     ray_metrics_port: int = own("ray_metrics_port", 9102)
-    row_dtype: RowDtype = setting(
+    row_dtype: Rows = setting(
         "HEROSERVE_ROW_DTYPE",
-        choice(RowDtype),
+        choice(Rows),
         "native",
         "rows stored and sent in the tower's dtype, or in a byte a value with a scale a row: smaller, no longer exact",
     )

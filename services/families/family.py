@@ -12,20 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
-from services.families.grid import Grid
+from services.families.grid import Grid, Newlines
 
 if TYPE_CHECKING:
     # Each is one half's: the other does without.
     from PIL import Image
     from transformers import CLIPVisionModel
 
-# Which newline tokens the language model reads: one a row of the image, or only of rows that kept a token.
-Newlines = Literal["every_row", "kept_rows"]
 # In place of a row's index: the family's newline embedding.
 NEWLINE = -1
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+# Which newline tokens the language model reads: one a row of the image, or only of rows that kept a token.
+Newlines = Literal["every_row", "kept_rows"]
 
 
 @dataclass(frozen=True)

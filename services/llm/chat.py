@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from services.common import context
-from services.families.family import Newlines, Splice
-from services.families.grid import Grid
+from services.families.family import Splice
+from services.families.grid import Grid, Newlines
 from services.llm import metrics
 from services.llm.answer import Bill, Delta, FinishReason, Savings, Timings, Usage
 from services.llm.assemble import Prompt, assemble

@@ -7,9 +7,9 @@ from typing import Literal
 
 from services.common.settings import Settings, own
 from services.common.variable import choice, integer, real, setting, text
+from services.families.grid import Newlines
 
 EngineName = Literal["transformers"]
-Newlines = Literal["every_row", "kept_rows"]
 PositionIds = Literal["compact", "original"]
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from services.common.checkpoint import Checkpoint, prefixed
-from services.families.family import Newlines, Splice
-from services.families.grid import Grid
+from services.families.family import Splice
+from services.families.grid import Grid, Newlines
 from services.families.llava_next.facts import checked_config
 from services.families.llava_next.projector import LlavaNextProjector
 from services.families.llava_next.splice import splice

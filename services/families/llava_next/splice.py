@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from services.families.family import NEWLINE, Newlines, Splice
-from services.families.grid import Grid
+from services.families.family import NEWLINE, Splice
+from services.families.grid import Grid, Newlines
 
 
 def splice(grid: Grid, kept: Sequence[np.ndarray[Any, np.dtype[np.int64]]], newlines: Newlines) -> Splice:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.families.family import NEWLINE, Newlines
-from services.families.grid import Grid
+from services.families.family import NEWLINE
+from services.families.grid import Grid, Newlines
 from services.families.llava_next.splice import splice
 from services.families.llava_next.tiles import AnyresTiler
 
