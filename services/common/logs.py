@@ -107,7 +107,8 @@ def _requests() -> dict[str, Any]:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    # With an underscore come those that Ray gives to every record of its processes.
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD and not name.startswith("_")}
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:

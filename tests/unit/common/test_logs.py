@@ -142,6 +142,13 @@ def test_lines_go_to_another_process_output_where_one_is_named(loggers, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_what_ray_notes_on_a_record_is_not_told(lines, form):
+    read = lines(form)
+    logging.getLogger("services.x").info("hello", extra={"_ray_noted": 1795641107330482646})
+    assert "ray" not in "".join(read())
+
+
 def test_a_file_that_can_not_be_opened_loses_no_line(loggers, capfd, tmp_path):
     logs.configure("INFO", "json", str(tmp_path / "missing/log"))
     logging.getLogger("services.x").info("hello")
