@@ -95,7 +95,9 @@ def test_the_wheel_is_the_sdk_alone(wheel: Path):
 
 
 def test_it_runs_with_what_it_asks_for(python: Path, tmp_path: Path):
-    assert "Usage: heroserve" in run(str(python.parent / "heroserve"), "--help", cwd=tmp_path)
+    for command, name in ((["heroserve"], "heroserve"), (["python", "-m", "heroserve"], "python -m heroserve")):
+        program, *arguments = command
+        assert f"Usage: {name} " in run(str(python.parent / program), *arguments, "--help", cwd=tmp_path)
     asked = "('heroserve', 'services', 'torch', 'ray')"
     script = f"from importlib.util import find_spec; print(*filter(find_spec, {asked}))"
     assert run(str(python), "-c", script, cwd=tmp_path).split() == ["heroserve"]
