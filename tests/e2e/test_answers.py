@@ -14,7 +14,7 @@ import heroserve
 from models.world.questions import KINDS, Question, ask
 from models.world.render import render
 from models.world.scene import sample_scene
-from models.world.tiles import plan_scene
+from models.world.tiles import scene_grid
 from scripts.stack import Ports, Stack
 
 SCENES = 20
@@ -38,7 +38,7 @@ def asked() -> list[Asked]:
         buffer = io.BytesIO()
         Image.fromarray(render(scene)).save(buffer, "PNG")
         for kind in KINDS:
-            question = ask(kind, scene, plan_scene(scene), np.random.default_rng((index, 0)))
+            question = ask(kind, scene, scene_grid(scene), np.random.default_rng((index, 0)))
             if question is not None:
                 found.append(Asked(index, buffer.getvalue(), question))
     return found
