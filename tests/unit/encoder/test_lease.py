@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -23,6 +24,7 @@ from services.families.llava_next.tiles import AnyresTiler
 from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
+Replica = Callable[..., EncodePipeline]
 
 
 class SlowTower:
@@ -43,88 +45,102 @@ class SlowTower:
         return rank_images(self._tower.run(tiles), [mask], self._tower.hero)[0], {}
 
 
-def replica(tower: VisionTower, tiler: AnyresTiler, slow: SlowTower, server: RedisServer, depth: float = 1.0):
-    return EncodePipeline(
-        encoder_id=tower.encoder_id,
-        tiler=tiler,
-        limits=ImageLimits(10**7, 10**8),
-        hero=tower.hero,
-        cache=RankOnceCache(RedisStore(server.url, 60, 1.0), tower.encoder_id),
-        cache_depth=depth,
-        tower=slow,
-        embedder=None,
-    )
+@pytest.fixture
+async def stores(redis_server: RedisServer) -> AsyncIterator[Callable[[], RedisStore]]:
+    """Opens connections of their own to one Redis; closes them."""
+    opened: list[RedisStore] = []
+
+    def connect() -> RedisStore:
+        opened.append(RedisStore(redis_server.url, 60, 10.0))
+        return opened[-1]
+
+    yield connect
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+def replica(tower: VisionTower, tiler: AnyresTiler, stores: Callable[[], RedisStore]) -> Replica:
+    """Makes pipelines that share a tower and nothing else but Redis."""
+
+    def make(slow: SlowTower, depth: float = 1.0) -> EncodePipeline:
+        return EncodePipeline(
+            encoder_id=tower.encoder_id,
+            tiler=tiler,
+            limits=ImageLimits(10**7, 10**8),
+            hero=tower.hero,
+            cache=RankOnceCache(stores(), tower.encoder_id),
+            cache_depth=depth,
+            tower=slow,
+            embedder=None,
+        )
+
+    return make
 
 
 def job(retention: float) -> EncodeJob:
     return EncodeJob(hashlib.sha256(DATA).hexdigest(), DATA, "What?", Retention(retention), False)
 
 
-async def test_one_replica_encodes_for_all(tower: VisionTower, tiler: AnyresTiler, redis_server: RedisServer):
+async def test_one_replica_encodes_for_all(tower: VisionTower, replica: Replica):
     slow = SlowTower(tower)
-    replicas = [replica(tower, tiler, slow, redis_server) for _ in range(4)]
+    replicas = [replica(slow) for _ in range(4)]
     retentions = [0.1, 0.4, 0.7, 1.0]
     answers = await asyncio.gather(*(r.visual_tokens(job(k)) for r, k in zip(replicas, retentions, strict=True)))
     assert slow.calls == 1
     assert [answer.cache for answer in answers] == [VisualTokens.MISS] * 4
-    alone = await replica(tower, tiler, slow, redis_server).visual_tokens(job(0.4))
+    alone = await replica(slow).visual_tokens(job(0.4))
     assert alone.cache == VisualTokens.HIT
     assert alone.features == answers[1].features
 
 
-async def test_a_replica_that_fails_hands_the_lease_on(
-    tower: VisionTower, tiler: AnyresTiler, redis_server: RedisServer
-):
+async def test_a_replica_that_fails_hands_the_lease_on(tower: VisionTower, replica: Replica):
     slow = SlowTower(tower)
     slow.failures = 1
-    replicas = [replica(tower, tiler, slow, redis_server) for _ in range(2)]
+    replicas = [replica(slow) for _ in range(2)]
     outcomes = await asyncio.gather(*(r.visual_tokens(job(0.5)) for r in replicas), return_exceptions=True)
     assert slow.calls == 2
     assert sorted(isinstance(outcome, VisualTokens) for outcome in outcomes) == [False, True]
 
 
-async def test_a_slow_pass_keeps_its_lease(
-    tower: VisionTower, tiler: AnyresTiler, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(lease, "_LEASE_S", 0.3)
+async def test_a_slow_pass_keeps_its_lease(tower: VisionTower, replica: Replica, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lease, "_LEASE_S", 1.0)
     slow = SlowTower(tower)
-    slow.seconds = 1.2
-    replicas = [replica(tower, tiler, slow, redis_server) for _ in range(2)]
+    slow.seconds = 2.5
+    replicas = [replica(slow) for _ in range(2)]
     await asyncio.gather(*(r.visual_tokens(job(0.5)) for r in replicas))
     assert slow.calls == 1
 
 
 async def test_a_replica_that_dies_holds_nobody_up_for_long(
-    tower: VisionTower, tiler: AnyresTiler, redis_server: RedisServer
+    tower: VisionTower, replica: Replica, stores: Callable[[], RedisStore]
 ):
     # Claimed, and never renewed or released.
-    store = RedisStore(redis_server.url, 60, 1.0)
+    store = stores()
     assert await store.claim(f"{tower.encoder_id}:{job(1).digest}", 0.6)
     slow = SlowTower(tower)
-    answer = await asyncio.wait_for(replica(tower, tiler, slow, redis_server).visual_tokens(job(0.5)), 5)
+    answer = await asyncio.wait_for(replica(slow).visual_tokens(job(0.5)), 60)
     assert answer.cache == VisualTokens.MISS
     assert slow.calls == 1
 
 
 async def test_patience_ends(
-    tower: VisionTower, tiler: AnyresTiler, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    tower: VisionTower, replica: Replica, stores: Callable[[], RedisStore], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(lease, "_PATIENCE_S", 0.3)
-    store = RedisStore(redis_server.url, 60, 1.0)
+    store = stores()
     key = f"{tower.encoder_id}:{job(1).digest}"
     assert await store.claim(key, 60)
     slow = SlowTower(tower)
-    answer = await asyncio.wait_for(replica(tower, tiler, slow, redis_server).visual_tokens(job(0.5)), 5)
+    answer = await asyncio.wait_for(replica(slow).visual_tokens(job(0.5)), 60)
     assert (answer.cache, slow.calls) == (VisualTokens.MISS, 1)
     # The lease is its holder's still.
     assert not await store.claim(key, 1)
 
 
-async def test_a_shallow_cache_does_not_starve_a_deep_request(
-    tower: VisionTower, tiler: AnyresTiler, redis_server: RedisServer
-):
+async def test_a_shallow_cache_does_not_starve_a_deep_request(tower: VisionTower, replica: Replica):
     slow = SlowTower(tower)
-    replicas = [replica(tower, tiler, slow, redis_server, depth=0.3) for _ in range(2)]
+    replicas = [replica(slow, depth=0.3) for _ in range(2)]
     answers = await asyncio.gather(replicas[0].visual_tokens(job(0.1)), replicas[1].visual_tokens(job(1.0)))
     assert answers[1].savings.dropped == 0
     assert answers[0].savings.kept < answers[1].savings.kept

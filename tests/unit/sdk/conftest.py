@@ -168,18 +168,18 @@ class BlockingClient:
     """An AsyncClient with Client's face."""
 
     def __init__(self, *args, **kwargs) -> None:
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
         self._client = AsyncClient(*args, **kwargs)
 
     def stream(self, *args, **kwargs):
-        return BlockingStream(self._client.stream(*args, **kwargs), self._loop)
+        return BlockingStream(self._client.stream(*args, **kwargs), self.loop)
 
     def generate(self, *args, **kwargs):
-        return BlockingStream(self._client.generate(*args, **kwargs), self._loop)
+        return BlockingStream(self._client.generate(*args, **kwargs), self.loop)
 
     def __getattr__(self, name):
         method = getattr(self._client, name)
-        return lambda *args, **kwargs: self._loop.run_until_complete(method(*args, **kwargs))
+        return lambda *args, **kwargs: self.loop.run_until_complete(method(*args, **kwargs))
 
 
 @pytest.fixture(params=[Client, BlockingClient], ids=["sync", "async"])
@@ -194,6 +194,8 @@ def connect(request) -> Iterator[Callable[..., Any]]:
     yield make
     for client in clients:
         client.close()
+        if isinstance(client, BlockingClient):
+            client.loop.close()
 
 
 @pytest.fixture
