@@ -6,9 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # So that an assertion that fails in there tells its values too.
 pytest.register_assert_rewrite("tests.support")
+
+
+# The same examples everywhere, and however long a busy machine takes for one.
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

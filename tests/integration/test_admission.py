@@ -75,7 +75,7 @@ def test_too_many_requests_are_refused_and_the_rest_served(narrow: VisionChatStu
     def ask(_: int) -> grpc.StatusCode:
         go.wait()
         try:
-            list(narrow.Generate(long_request(), metadata=metadata, timeout=60))
+            list(narrow.Generate(long_request(), metadata=metadata, timeout=110))
         except grpc.RpcError as error:
             return error.code()
         return grpc.StatusCode.OK

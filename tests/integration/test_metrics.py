@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import heroserve
 from tests.support.pictures import encoded, picture
 from tests.support.services import LLM_REPLICAS, Services
+from tests.support.waiting import until
 
 ENCODER = {
     "heroserve_visual_tokens": {"outcome", "scope"},
@@ -103,6 +104,7 @@ def test_replicas_add_to_one_page(services: Services):
     for _ in range(requests):
         with services.client() as client:
             client.ask(data, "Which one?", max_tokens=1)
-    assert services.sample("llm", "heroserve_chat_requests_total", code="OK") == before + requests
+    # Counted when the service is done with a request, a moment after its caller is.
+    assert until(lambda: services.sample("llm", "heroserve_chat_requests_total", code="OK") == before + requests, 30)
     written = {path.name for path in services.metrics_dirs["llm"].glob("counter_*.db")}
     assert len(written) >= LLM_REPLICAS, "both replicas must have counted for this test to mean anything"

@@ -11,31 +11,34 @@ import pytest
 import heroserve
 from tests.support.pictures import encoded, picture
 from tests.support.services import Services
+from tests.support.waiting import until
 
 DATA = encoded(picture(320, 240, seed=21))
 
 
 def test_pieces_arrive_before_the_end(client: heroserve.Client):
     client.ask(DATA, "What is it?", max_tokens=2)
-    # Drawn hot, so that it does not stop early.
-    stream = client.stream(DATA, "What is it?", max_tokens=400, temperature=2.0, seed=3)
+    stream = client.stream(DATA, "What is it?", max_tokens=1000, temperature=2.0, seed=3)
     started = time.monotonic()
     times = [time.monotonic() - started for _ in stream]
     assert len(times) > 50
-    assert times[0] < times[-1] / 3
+    assert times[0] < times[-1] / 2
     answer = stream.answer
     assert answer.text == stream.text
     assert 0 < answer.timings.encode_s <= answer.timings.time_to_first_token_s < answer.timings.total_s
 
 
 def test_cancelling_stops_the_engine(services: Services, client: heroserve.Client):
-    with client.stream(DATA, "Go on", max_tokens=3000, temperature=2.0, seed=3) as stream:
+    def cancelled() -> float:
+        return services.sample("llm", "heroserve_chat_requests_total", code="CANCELLED")
+
+    before = cancelled()
+    with client.stream(DATA, "Go on", max_tokens=3900, temperature=2.0, seed=3) as stream:
         next(iter(stream))
-    time.sleep(1.5)
-    before = services.sample("llm", "heroserve_generated_tokens_total")
+    assert until(lambda: cancelled() == before + 1, 60, pause_s=0.1)
+    generated = services.sample("llm", "heroserve_generated_tokens_total")
     time.sleep(1.0)
-    assert services.sample("llm", "heroserve_generated_tokens_total") == before
-    assert services.sample("llm", "heroserve_chat_requests_total", code="CANCELLED") >= 1
+    assert services.sample("llm", "heroserve_generated_tokens_total") == generated
 
 
 def test_a_seed_repeats_an_answer(client: heroserve.Client):

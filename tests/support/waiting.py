@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -14,3 +15,13 @@ def until(condition: Callable[[], object], timeout_s: float, pause_s: float = 1.
             return True
         time.sleep(pause_s)
     return False
+
+
+async def until_true(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+    """Wait for what this process itself brings about; the time-out is for what never comes."""
+
+    async def wait() -> None:
+        while not condition():  # noqa: ASYNC110 -- another thread brings it about, and has no loop to tell
+            await asyncio.sleep(0.001)
+
+    await asyncio.wait_for(wait(), timeout_s)

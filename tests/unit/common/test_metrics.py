@@ -61,7 +61,7 @@ def start(tmp_path):
         replica.communicate()
 
 
-def scrape(port: int, timeout_s: float = 10.0) -> str:
+def scrape(port: int, timeout_s: float = 60.0) -> str:
     end = time.monotonic() + timeout_s
     while True:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-import time
 import warnings
 import zlib
 
@@ -87,11 +86,9 @@ class TestBombs:
         monkeypatch.setattr(ImageFile.ImageFile, "load", load)
 
     def refused_at_once(self, data: bytes) -> str:
-        started = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             message = refusal(data)
-        assert time.perf_counter() - started < 0.5
         assert str(LIMITS.max_pixels) in message
         return message
 

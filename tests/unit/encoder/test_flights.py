@@ -57,7 +57,7 @@ def start(pipeline: EncodePipeline, *jobs: EncodeJob) -> list[asyncio.Task[Visua
 async def in_the_tower(gated: InProcessTower, calls: int) -> None:
     """Wait until so many passes have begun, and some more, in case there are too many."""
     for _ in range(calls):
-        await asyncio.wait_for(gated.begun.acquire(), 10)
+        await asyncio.wait_for(gated.begun.acquire(), 60)
     await asyncio.sleep(0.05)
     assert gated.calls == calls
 

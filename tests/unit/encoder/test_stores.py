@@ -20,7 +20,8 @@ from services.encoder.parts import open_store
 from services.encoder.settings import EncoderSettings
 from tests.support.encoder_parts import Clock
 
-TIMEOUT_S = 0.3
+# A busy machine answers within it, and is not late by as much again.
+TIMEOUT_S = 2.0
 KEY = "0123abcd:feed"
 
 
@@ -130,7 +131,7 @@ class TestRedis:
         names = [f"heroserve:{KEY}:meta".encode(), f"heroserve:{KEY}:rows".encode()]
         assert sorted(direct.keys()) == names
         for name in names:
-            assert 58 <= direct.ttl(name) <= 60
+            assert 30 < direct.ttl(name) <= 60
 
     async def test_rows_are_read_in_ranges(self, shared: RedisStore, direct: Any) -> None:
         await shared.put(KEY, b"m", bytes(500_000))
@@ -220,10 +221,10 @@ class TestRedis:
         await store.close()
 
     async def test_a_lease_is_one_holders_for_a_while(self, shared: RedisStore, direct: Any) -> None:
-        assert await shared.claim(KEY, 5) is True
-        assert await shared.claim(KEY, 5) is False
-        assert await shared.claim("another", 5) is True
-        assert 4000 < direct.pttl(f"heroserve:{KEY}:lease") <= 5000
+        assert await shared.claim(KEY, 60) is True
+        assert await shared.claim(KEY, 60) is False
+        assert await shared.claim("another", 60) is True
+        assert 30_000 < direct.pttl(f"heroserve:{KEY}:lease") <= 60_000
         await shared.release(KEY)
         assert await shared.claim(KEY, 0.05) is True
         await asyncio.sleep(0.1)
@@ -267,12 +268,12 @@ class TestRedis:
 
 
 async def fails_in_time(store: Store) -> None:
-    for operation in (store.meta(KEY), store.ranges(KEY, [(0, 1), (2, 3)]), store.put(KEY, b"m", b"r")):
-        started = time.perf_counter()
-        with pytest.raises(StoreError):
-            await operation
-        # Some slack for a busy machine, but no second wait for the same server.
-        assert time.perf_counter() - started < 1.8 * TIMEOUT_S
+    """Each by itself, after one time-out: no second wait for the same server."""
+    operations = (store.meta(KEY), store.ranges(KEY, [(0, 1), (2, 3)]), store.put(KEY, b"m", b"r"))
+    started = time.perf_counter()
+    outcomes = await asyncio.gather(*operations, return_exceptions=True)
+    assert time.perf_counter() - started < 1.9 * TIMEOUT_S
+    assert [type(outcome) for outcome in outcomes] == [StoreError] * 3
 
 
 class TestUrls:

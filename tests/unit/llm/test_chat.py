@@ -166,7 +166,7 @@ async def test_two_images_are_encoded_at_the_same_time(chat, encoder):
         inside.append(args)
         if len(inside) == 2:
             both.set()
-        await asyncio.wait_for(both.wait(), 5)
+        await asyncio.wait_for(both.wait(), 60)
         return await encode(*args)
 
     encoder.fetch = wait
@@ -187,13 +187,13 @@ async def test_a_stop_string_ends_the_answer(chat, hf, processor, forwards):
     visible = [i for i in range(4, len(whole) - 8) if whole[i : i + 4].isascii() and whole.count(whole[i : i + 4]) == 1]
     at = visible[len(visible) // 2]
     stop = whole[at : at + 4]
-    text, last = await answer(chat(), job(QUESTION, png(image), retention=1, max_tokens=24, stop=[stop]))
+    # Of so many that no machine has made them all by the time that the stop is read.
+    text, last = await answer(chat(), job(QUESTION, png(image), retention=1, max_tokens=2000, stop=[stop]))
     assert text == whole[:at]
     assert last.finish_reason == GenerateResponse.STOP
     # What nobody reads is not generated to its end.
     assert last.usage.completion_tokens < 24
-    await asyncio.sleep(0.05)
-    assert len(forwards.lengths) < 24
+    assert len(forwards.lengths) < 2000
 
 
 async def test_the_end_of_sequence_ends_the_answer(folder, encoder, prompts, hf, processor):
@@ -283,7 +283,7 @@ async def test_when_one_image_fails_the_others_are_given_up(chat, encoder):
         if place.item == 0:
             raise Unavailable("gone")
         try:
-            await asyncio.sleep(2)
+            await asyncio.sleep(3600)
         except asyncio.CancelledError:
             given_up.set()
             raise
@@ -292,8 +292,7 @@ async def test_when_one_image_fails_the_others_are_given_up(chat, encoder):
     image = png(picture(91, 37))
     with pytest.raises(Unavailable):
         await answer(chat(max_images=2), job(QUESTION, image, image))
-    await asyncio.sleep(0.02)
-    assert given_up.is_set()
+    await asyncio.wait_for(given_up.wait(), 60)
 
 
 async def test_a_broken_image_is_named(chat):

@@ -15,6 +15,7 @@ from services.llm.assemble import assemble
 from services.llm.engines.transformers import TransformersEngine
 from services.llm.job import Sampling
 from tests.support.llm_parts import GREEDY, Language, collect, edit
+from tests.support.waiting import until_true
 
 IMAGE = 3
 # Far above what float32 leaves open in logits of about 1 (tests/unit/models), far below what a mistake does.
@@ -35,13 +36,6 @@ def whole_prompt(processor, seen, question):
     expanded = text.replace("<image>", "<image>" * len(seen.full))
     ids = processor.tokenizer(expanded, return_tensors="pt").input_ids
     return {"input_ids": ids, **seen.inputs}, processor.tokenizer(text).input_ids
-
-
-async def until(condition, timeout_s=5.0):
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -145,7 +139,7 @@ async def test_a_cancelled_task_stops_the_thread(splicer, language, forwards):
     engine = TransformersEngine(language.engine.model, language.engine.end_tokens, 1)
     forwards.before = lambda count: time.sleep(0.005)
     task = asyncio.create_task(collect(engine.generate(text_prompt(splicer), GREEDY, 4000)))
-    await until(lambda: len(forwards.lengths) > 3)
+    await until_true(lambda: len(forwards.lengths) > 3)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -153,19 +147,21 @@ async def test_a_cancelled_task_stops_the_thread(splicer, language, forwards):
     await asyncio.sleep(0.1)
     assert len(forwards.lengths) <= at_close + 1
     # The thread is free again.
-    assert len(await asyncio.wait_for(collect(engine.generate(text_prompt(splicer), GREEDY, 2)), 5)) == 2
+    assert len(await asyncio.wait_for(collect(engine.generate(text_prompt(splicer), GREEDY, 2)), 60)) == 2
 
 
 async def test_who_gives_up_in_line_never_runs(splicer, language, forwards):
     engine = TransformersEngine(language.engine.model, language.engine.end_tokens, 1)
-    forwards.before = lambda count: time.sleep(0.005)
+    gone = threading.Event()
+    forwards.before = lambda count: gone.wait(60)
     first = asyncio.create_task(collect(engine.generate(text_prompt(splicer, range(20, 30)), GREEDY, 40)))
-    await until(lambda: forwards.lengths)
+    await until_true(lambda: forwards.lengths)
     waiting = asyncio.create_task(collect(engine.generate(text_prompt(splicer, range(20, 37)), GREEDY, 4000)))
     await asyncio.sleep(0.02)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    gone.set()
     third = asyncio.create_task(collect(engine.generate(text_prompt(splicer, range(20, 23)), GREEDY, 2)))
     assert [len(await first), len(await third)] == [40, 2]
     assert [length for length in forwards.lengths if length > 1] == [10, 3]
@@ -199,13 +195,14 @@ async def test_more_requests_than_threads_all_finish(splicer, language, forwards
 
 
 async def test_the_loop_goes_on_while_the_model_works(splicer, engine, forwards):
-    forwards.before = lambda count: time.sleep(0.05)
+    turned, seen = threading.Event(), []
+    forwards.before = lambda count: seen.append(turned.wait(10))
     task = asyncio.create_task(collect(engine.generate(text_prompt(splicer), GREEDY, 3)))
-    turns = 0
-    while not task.done():
-        await asyncio.sleep(0.005)
-        turns += 1
-    assert turns > 5
+    # The model is at work from here on, and goes on when this loop has come round.
+    await until_true(lambda: forwards.lengths)
+    turned.set()
+    await task
+    assert seen == [True] * 3
 
 
 async def test_what_fails_in_the_model_reaches_who_reads(splicer, engine, forwards):
