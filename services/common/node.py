@@ -60,6 +60,8 @@ def _serve(settings: Settings, application: Application) -> None:
     health.unmark(settings)
     # Serve tells of every request and every scaling step; our own modules log what matters.
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    # The same for what it says in this process.
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     address = os.environ.get("RAY_ADDRESS")
     ray.init(
         address=address or "local",
@@ -145,6 +147,8 @@ def set_environment() -> None:
         # Replicas' lines as they wrote them: no coloured prefix before JSON, and none left out for being like another.
         "RAY_DISABLE_WORKER_LOG_PREFIX": "1",
         "RAY_DEDUP_LOGS": "0",
+        # What Ray's own processes have to say keeps its prefix, but not in colours.
+        "RAY_COLOR_PREFIX": "0",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }.items():

@@ -197,3 +197,5 @@ def test_sigterm_cuts_no_answer_short():
         # gRPC's words for a call that had begun when the connection went.
         assert not re.search("socket closed|reset by peer|end of tcp stream", str(asker.failure), re.IGNORECASE)
     assert inspect(container)["State"]["ExitCode"] == 0
+    # Nor does Ray say its farewell in colours.
+    assert "\x1b" not in "".join(written(container))
