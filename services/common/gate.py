@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
@@ -25,23 +25,30 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Call(Protocol):
+class Call(Protocol[T]):
     """One request as its door has it: `GrpcCall` for gRPC's.
 
     Attributes:
         method: ``package.Service/Method``.
         request_id: the caller's, or a new one.
         remaining_s: seconds that the caller still waits, infinite if it did not say.
+        bytes_in, bytes_out: of its messages so far.
     """
 
     method: str
     request_id: str
+    bytes_in: int
+    bytes_out: int
 
     @property
     def remaining_s(self) -> float: ...
 
     def header(self, name: str) -> str:
         """What the caller sent under this name, in lower case; empty if nothing."""
+        ...
+
+    def answered(self, message: T) -> T:
+        """The message, which is on its way to the caller."""
         ...
 
     def refuse(self, error: ServiceError) -> None:
@@ -63,7 +70,7 @@ class Gate:
         self._requests = requests
         self._timeout_s = timeout_s
 
-    async def unary(self, call: Call, answer: Callable[[], Awaitable[T]], empty: T) -> T:
+    async def unary(self, call: Call[T], answer: Callable[[], Awaitable[T]], empty: T) -> T:
         """Answer a unary RPC; what fails ends it with its status.
 
         Serve logs two tracebacks for a handler that raises, whoever is to blame. The status that ``call`` was refused
@@ -71,12 +78,12 @@ class Gate:
         """
         try:
             with self.guard(call):
-                return await answer()
+                return call.answered(await answer())
         except ServiceError:
             return empty
 
     @contextmanager
-    def guard(self, call: Call) -> Iterator[RequestContext]:
+    def guard(self, call: Call[Any]) -> Iterator[RequestContext]:
         """Run the body of a request; what fails ends it with its status. It is counted, and one line tells of it.
 
         Every failure leaves as a ServiceError, which Serve turns into the status set by ``call``. Bugs are logged with
@@ -107,10 +114,11 @@ class Gate:
                 raise failed from None
             finally:
                 self._requests.labels(code=code.name).inc()
+                request.note(bytes={"in": call.bytes_in, "out": call.bytes_out})
                 _tell(request, code, failed, bug)
                 span.end("" if code is grpc.StatusCode.OK else code.name)
 
-    def _authenticate(self, call: Call) -> None:
+    def _authenticate(self, call: Call[Any]) -> None:
         if not self._api_keys:
             return
         scheme, _, key = call.header("authorization").partition(" ")

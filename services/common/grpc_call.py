@@ -6,12 +6,16 @@ import math
 import re
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from google.protobuf.message import Message
 
 from services.common.errors import ServiceError
 
 if TYPE_CHECKING:
     from ray.serve.grpc_util import RayServegRPCContext
+
+M = TypeVar("M", bound=Message)
 
 REQUEST_ID = "request_id"
 # When the caller stops waiting, in seconds of Unix time: Serve's own context does not tell its replicas.
@@ -31,10 +35,13 @@ class GrpcCall:
     Args:
         method: ``package.Service/Method``.
         context: Serve's, of this RPC.
+        request: its message.
     """
 
-    def __init__(self, method: str, context: RayServegRPCContext) -> None:
+    def __init__(self, method: str, context: RayServegRPCContext, request: Message) -> None:
         self.method = method.strip("/")
+        self.bytes_in = request.ByteSize()
+        self.bytes_out = 0
         self._context = context
         # Of a name that comes twice the last one counts, as with Ray.
         self._metadata = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
@@ -52,6 +59,11 @@ class GrpcCall:
     def header(self, name: str) -> str:
         """What the caller sent under this name, in lower case; empty if nothing."""
         return self._metadata.get(name, "")
+
+    def answered(self, message: M) -> M:
+        """The message, which is on its way to the caller."""
+        self.bytes_out += message.ByteSize()
+        return message
 
     def refuse(self, error: ServiceError) -> None:
         """End it with this status."""

@@ -38,6 +38,17 @@ class Stages:
             raise
         running.end()
 
+    @contextmanager
+    def phases(self, first: str) -> Iterator[Phases]:
+        """Time a block by stages that follow one another, each a span; ``next`` ends one and begins another."""
+        phases = Phases(self, first)
+        try:
+            yield phases
+        except BaseException as error:
+            phases.end(type(error).__name__)
+            raise
+        phases.end()
+
     def begin(self, stage: str, *, span: str = "") -> Stage:
         """Time what is no block, until ``end``; ``span`` as in ``time``."""
         return Stage(self, stage, span)
@@ -74,3 +85,20 @@ class Stage:
         self._start = None
         if self._span:
             self._span.end(error)
+
+
+class Phases:
+    """Stages one after the other."""
+
+    def __init__(self, stages: Stages, first: str) -> None:
+        self._stages = stages
+        self._running = stages.begin(first, span=first)
+
+    def next(self, stage: str) -> None:
+        """The one that runs is over, and this one begins."""
+        self._running.end()
+        self._running = self._stages.begin(stage, span=stage)
+
+    def end(self, error: str = "") -> None:
+        """The last one is over; ``error`` says what ended it, if anything did."""
+        self._running.end(error)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import logging
 from importlib.metadata import version
 from typing import Any
 
@@ -18,11 +18,13 @@ from ray.serve.handle import DeploymentHandle
 
 from heroserve import methods
 from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
-from services.common import deployment
+from services.common import context, deployment, tracing
 from services.common.budget import Retention
+from services.common.context import Origin
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
 from services.common.rows import to_wire
+from services.common.stages import Stages
 from services.encoder import metrics, parts
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.images.decode import ImageLimits
@@ -33,7 +35,9 @@ from services.encoder.request import parse_request
 from services.encoder.settings import EncoderSettings
 from services.families.registry import vision_half
 
-Job = tuple[Tiles, Mask]
+logger = logging.getLogger(__name__)
+
+Job = tuple[Tiles, Mask, Origin]
 # The ingress decodes and slices; the tower does the arithmetic.
 _INGRESS_CPUS = 0.5
 
@@ -57,26 +61,32 @@ class VisionTowerDeployment:
             "dtype": tower.row_dtype,
         }
 
-    async def rank(self, tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
-        """One image's ranked rows, and the seconds that its batch spent in the stages here."""
-        ranked: tuple[RankedImage, dict[str, float]] = await self._rank_batch((tiles, mask))
+    async def rank(self, tiles: Tiles, mask: Mask, origin: Origin) -> tuple[RankedImage, dict[str, float]]:
+        """One image's ranked rows, for this request, and the seconds that its batch spent in the stages here."""
+        ranked: tuple[RankedImage, dict[str, float]] = await self._rank_batch((tiles, mask, origin))
         return ranked
 
-    @serve.batch(batch_size_fn=lambda jobs: sum(len(tiles) for tiles, _ in jobs))
+    @serve.batch(batch_size_fn=lambda jobs: sum(len(tiles) for tiles, *_ in jobs))
     async def _rank_batch(self, jobs: list[Job]) -> list[tuple[RankedImage, dict[str, float]]]:
-        # In a thread, so that health checks and new arrivals are served meanwhile.
-        return await asyncio.to_thread(self._rank, jobs)
+        # Serve batches in a task of its own, which would for ever work for the request that it was begun by.
+        with context.serving_all([origin for *_, origin in jobs]):
+            # In a thread, so that health checks and new arrivals are served meanwhile.
+            return await asyncio.to_thread(self._rank, jobs)
 
     def _rank(self, jobs: list[Job]) -> list[tuple[RankedImage, dict[str, float]]]:
-        started = time.perf_counter()
-        tiles = np.concatenate([tiles for tiles, _ in jobs])
+        tiles = np.concatenate([tiles for tiles, *_ in jobs])
         metrics.TOWER_BATCH_TILES.observe(len(tiles))
-        output = self._tower.run(tiles)
-        self._tower.synchronize()
-        encoded = time.perf_counter()
-        images = rank_images(output, [mask for _, mask in jobs], self._tower.hero, self._tower.row_dtype)
-        seconds = {"tower": encoded - started, "rank": time.perf_counter() - encoded}
-        return [(image, seconds) for image in images]
+        stages = Stages()
+        spans = [tracing.begin("tower", origin.trace) for *_, origin in jobs]
+        with stages.time("tower"):
+            output = self._tower.run(tiles)
+            self._tower.synchronize()
+        for span in spans:
+            span.end()
+        with stages.time("rank"):
+            images = rank_images(output, [mask for _, mask, _ in jobs], self._tower.hero, self._tower.row_dtype)
+        logger.debug("a pass of the tower", extra={"tiles": len(tiles), "seconds": stages.seconds})
+        return [(image, stages.seconds) for image in images]
 
     def check_health(self) -> None:
         """Fails, and has the replica replaced, when the accelerator is lost."""
@@ -98,7 +108,7 @@ class EncoderDeployment:
         described = await tower.describe.remote()
 
         async def rank(tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
-            ranked: tuple[RankedImage, dict[str, float]] = await tower.rank.remote(tiles, mask)
+            ranked: tuple[RankedImage, dict[str, float]] = await tower.rank.remote(tiles, mask, context.origin())
             return ranked
 
         self._pipeline = EncodePipeline(
@@ -131,13 +141,13 @@ class EncoderDeployment:
             job = parse_request(request, self._limits, self._default_budget)
             return await self._pipeline.visual_tokens(job)
 
-        return await self._gate.unary(GrpcCall(methods.ENCODE.path, grpc_context), answer, VisualTokens())
+        return await self._gate.unary(GrpcCall(methods.ENCODE.path, grpc_context, request), answer, VisualTokens())
 
     async def Describe(self, request: DescribeEncoderRequest, grpc_context: RayServegRPCContext) -> EncoderDescription:
         async def answer() -> EncoderDescription:
             return self._description
 
-        call = GrpcCall(methods.DESCRIBE_ENCODER.path, grpc_context)
+        call = GrpcCall(methods.DESCRIBE_ENCODER.path, grpc_context, request)
         return await self._gate.unary(call, answer, EncoderDescription())
 
 

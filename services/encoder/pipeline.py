@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from heroserve.v1.encoder_pb2 import VisualTokens
+from services.common import context
+from services.common.context import RequestContext
 from services.common.errors import InvalidArgument, NotFound
 from services.common.rows import Bytes2D
+from services.common.stages import Stages
 from services.encoder import metrics
 from services.encoder.cache.entry import Entry, build_entry
 from services.encoder.cache.rank_once import RankOnceCache
@@ -22,7 +25,6 @@ from services.encoder.plan import TokenPlan, plan_tokens
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.relevance.questions import QuestionEmbedder
 from services.encoder.response import visual_tokens
-from services.encoder.stages import Stages
 from services.families.family import CutError, Tiler
 from services.families.grid import Grid
 
@@ -80,18 +82,27 @@ class EncodePipeline:
         Raises:
             NotFound: only a digest was sent, and the cache does not hold what is asked for.
             InvalidArgument: the image can't be decoded or tiled.
+            DeadlineExceeded: it is too late to begin with the image.
         """
-        stages = Stages()
+        request = context.current()
         try:
-            return await self._answer(job, stages)
+            return await self._answer(job, request)
         finally:
-            stages.observe()
+            request.stages.observe(metrics.STAGE_SECONDS)
 
-    async def _answer(self, job: EncodeJob, stages: Stages) -> VisualTokens:
+    async def _answer(self, job: EncodeJob, request: RequestContext) -> VisualTokens:
+        stages = request.stages
         with stages.time("plan"):
             question = await self._embed(job.question)
-        found = await self._from_cache(job, question, stages) or await self._from_tower(job, question, stages)
+        found = await self._from_cache(job, question, stages)
+        if found is None:
+            request.check_deadline()
+            found = await self._from_tower(job, question, stages)
         entry, plan, rows, cache = found
+        request.note(
+            tokens={"total": int(entry.valid.sum()), "kept": sum(plan.counts)},
+            cache=VisualTokens.Cache.Name(cache).lower(),
+        )
         _count(entry, plan)
         tokens = await asyncio.to_thread(
             visual_tokens, job.digest, self._encoder_id, entry, plan, rows, cache, explain=job.explain
@@ -101,12 +112,12 @@ class EncodePipeline:
         return tokens
 
     async def _from_cache(self, job: EncodeJob, question: Embedding | None, stages: Stages) -> Found | None:
-        with stages.time("cache_read"):
+        with stages.time("cache_read", span="cache"):
             entry = await self._cache.entry(job.digest)
         if entry is None:
             return None
         plan = self._plan(entry, question, job, stages)
-        with stages.time("cache_read"):
+        with stages.time("cache_read", span="cache"):
             rows = await self._cache.rows(job.digest, entry, plan.counts)
         return None if rows is None else (entry, plan, rows, VisualTokens.HIT)
 
@@ -134,7 +145,7 @@ class EncodePipeline:
         """An image's whole entry, all its rows, and whether they are cached; from another replica if one is at it."""
         async with self._cache.lease(digest) as waited:
             if waited:
-                with stages.time("cache_read"):
+                with stages.time("cache_read", span="cache"):
                     found = await self._cache.whole(digest)
                 if found is not None:
                     return *found, True
@@ -153,7 +164,7 @@ class EncodePipeline:
         for stage, spent in seconds.items():
             stages.add(stage, spent)
         entry, rows = await asyncio.to_thread(build_entry, grid, ranked, 1.0)
-        with stages.time("cache_write"):
+        with stages.time("cache_write", span="cache"):
             depth = self._cache_depth
             cached = (entry, rows) if depth == 1 else await asyncio.to_thread(build_entry, grid, ranked, depth)
             written = await self._cache.write(digest, *cached)

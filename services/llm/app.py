@@ -46,11 +46,12 @@ class ChatDeployment:
     async def Generate(
         self, request: GenerateRequest, grpc_context: RayServegRPCContext
     ) -> AsyncIterator[GenerateResponse]:
-        with self._gate.guard(GrpcCall(methods.GENERATE.path, grpc_context)):
+        call = GrpcCall(methods.GENERATE.path, grpc_context, request)
+        with self._gate.guard(call):
             pieces = self._chat.generate(door.parse_request(request))
             async with aclosing(door.responses(pieces)) as responses:  # type: ignore[type-var]
                 async for response in responses:
-                    yield response
+                    yield call.answered(response)
 
     async def Describe(self, request: DescribeChatRequest, grpc_context: RayServegRPCContext) -> ChatDescription:
         async def answer() -> ChatDescription:
@@ -61,7 +62,7 @@ class ChatDeployment:
                 description.encoder.CopyFrom(encoder)
             return description
 
-        return await self._gate.unary(GrpcCall(methods.DESCRIBE.path, grpc_context), answer, ChatDescription())
+        return await self._gate.unary(GrpcCall(methods.DESCRIBE.path, grpc_context, request), answer, ChatDescription())
 
     def check_health(self) -> None:
         """Fails, and has the replica replaced, when the engine can't generate."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from services.common import context
+from services.common.context import RequestContext
 from services.families.family import Splice
 from services.families.grid import Grid, Newlines
 from services.llm import metrics
@@ -31,13 +31,21 @@ SpliceImage = Callable[[Grid, Sequence[np.ndarray[Any, np.dtype[np.int64]]], New
 
 @dataclass(frozen=True)
 class _Ready:
-    """A prompt, and what it is billed as; ``prompt_tokens`` by kind: text, visual, newline."""
+    """A prompt, and what it is billed as.
+
+    Args:
+        prompt: for the engine.
+        prompt_tokens: by kind: text, visual, newline.
+        savings: of visual tokens.
+        max_tokens: that may be generated.
+        counts: what the line about the request tells of tokens.
+    """
 
     prompt: Prompt
     prompt_tokens: dict[str, int]
     savings: Savings
     max_tokens: int
-    encode_seconds: float
+    counts: dict[str, int]
 
 
 class ChatPipeline:
@@ -79,49 +87,58 @@ class ChatPipeline:
         self._default_max_tokens = default_max_tokens
 
     async def generate(self, job: ChatJob) -> AsyncIterator[Delta | Bill]:
-        """Text as it comes, and last the bill.
+        """Text as it comes, and last the bill; for the request that is being served.
 
         Raises:
             Refusal: the job can't be done as it is asked for.
+            DeadlineExceeded: it is too late to begin with the images, or with the answer.
             ServiceError: the encoder could not serve it.
         """
-        started = time.perf_counter()
-        ready = await self._prepare(job)
+        request = context.current()
+        stages = request.stages
+        ready = await self._prepare(job, request)
+        request.check_deadline()
         text = Detokenizer(self._prompts.tokenizer, job.sampling.stop)
         finish: FinishReason = "length"
         first = 0.0
-        completion = 0
-        tokens = self._engine.generate(ready.prompt, job.sampling, ready.max_tokens, context.current().id)
+        counts = ready.counts
+        tokens = self._engine.generate(ready.prompt, job.sampling, ready.max_tokens, request.id)
         async with aclosing(tokens):  # type: ignore[type-var]
-            async for token in tokens:
-                if not first:
-                    first = time.perf_counter() - started
-                    metrics.TIME_TO_FIRST_TOKEN.observe(first)
-                metrics.GENERATED_TOKENS.inc()
-                completion += 1
-                delta = text.add(token)
-                if delta:
-                    yield Delta(delta)
-                if text.stopped or token in self._engine.end_tokens:
-                    finish = "stop"
-                    break
+            with stages.phases("prefill") as phases:
+                async for token in tokens:
+                    if not first:
+                        phases.next("decode")
+                        first = stages.total
+                        metrics.TIME_TO_FIRST_TOKEN.observe(first)
+                    metrics.GENERATED_TOKENS.inc()
+                    counts["completion"] += 1
+                    delta = text.add(token)
+                    if delta:
+                        yield Delta(delta)
+                    if text.stopped or token in self._engine.end_tokens:
+                        finish = "stop"
+                        break
         rest = text.finish()
         if rest:
             yield Delta(rest)
         prompt = ready.prompt_tokens
+        request.note(finish_reason=finish)
         yield Bill(
             finish_reason=finish,
-            usage=Usage(prompt["text"], prompt["visual"], prompt["newline"], completion),
+            usage=Usage(prompt["text"], prompt["visual"], prompt["newline"], counts["completion"]),
             savings=ready.savings,
-            timings=Timings(ready.encode_seconds, first, time.perf_counter() - started),
+            timings=Timings(stages.seconds.get("encode", 0.0), first, stages.total),
         )
 
-    async def _prepare(self, job: ChatJob) -> _Ready:
+    async def _prepare(self, job: ChatJob, request: RequestContext) -> _Ready:
         check(job, self._max_images)
         ids = self._prompts.build(job)
-        started = time.perf_counter()
-        encoded = await self._encode(job)
-        encode_seconds = time.perf_counter() - started if encoded else 0.0
+        encoded: list[EncodedImage] = []
+        if job.images:
+            request.check_deadline()
+            with request.stages.time("encode", span="encode"):
+                encoded = await self._encode(job)
+            request.note(cache=",".join(image.cache for image in encoded))
         splices = [self._splice(image.grid, image.kept, self._newlines) for image in encoded]
         tokens = {
             "text": len(ids) - len(encoded),
@@ -131,17 +148,21 @@ class ChatPipeline:
         # Positions are what the model has a limited number of: original ones count dropped tokens too.
         image_positions = sum(splice.full_length if self._original_positions else len(splice) for splice in splices)
         max_tokens = self._fit(job, image_positions + tokens["text"])
-        prompt = await asyncio.to_thread(
-            assemble,
-            self._splicer,
-            ids,
-            self._prompts.image_token_id,
-            [(image.features, splice) for image, splice in zip(encoded, splices, strict=True)],
-            original_positions=self._original_positions,
-        )
+        with request.stages.time("assemble"):
+            prompt = await asyncio.to_thread(
+                assemble,
+                self._splicer,
+                ids,
+                self._prompts.image_token_id,
+                [(image.features, splice) for image, splice in zip(encoded, splices, strict=True)],
+                original_positions=self._original_positions,
+            )
         self._count(prompt, tokens, splices)
         savings = Savings(total=sum(image.total for image in encoded), kept=tokens["visual"])
-        return _Ready(prompt, tokens, savings, max_tokens, encode_seconds)
+        # What was read and written is told of a request that is broken off, too.
+        counts = {"total": savings.total, "kept": savings.kept, "prompt": len(prompt), "completion": 0}
+        request.note(tokens=counts)
+        return _Ready(prompt, tokens, savings, max_tokens, counts)
 
     async def _encode(self, job: ChatJob) -> list[EncodedImage]:
         tasks = [

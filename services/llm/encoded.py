@@ -23,12 +23,14 @@ class EncodedImage:
         kept: for each tile, the thumbnail's first, int64 [<= N], the kept positions within it, ascending.
         features: [n, H], a row a kept token, tile after tile; int8 rows as float32.
         total: visual tokens of the whole image.
+        cache: whether the encoder had it: hit, miss or bypass.
     """
 
     grid: Grid
     kept: list[np.ndarray[Any, np.dtype[np.int64]]]
     features: torch.Tensor
     total: int
+    cache: str
 
 
 class ImageEncoder(Protocol):

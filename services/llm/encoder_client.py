@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 import heroserve
+from heroserve import CallOptions
 from heroserve.requests import BudgetOptions
 from heroserve.v1.encoder_pb2 import EncoderDescription, VisualTokens
 from heroserve.v1.encoder_pb2 import Grid as GridMessage
 from heroserve.v1.tokens_pb2 import Image
+from services.common import context, tracing
 from services.common.budget import Budget, MaxVisualTokens, Retention
 from services.common.errors import DeadlineExceeded, Internal, ResourceExhausted, ServiceError, Unavailable
 from services.common.rows import from_wire, unpack
@@ -57,7 +59,7 @@ class EncoderClient:
                 Image(digest=image.digest) if image.data is None else Image(data=image.data),
                 # Its beginning is enough to tell what is relevant: CLIP reads 77 tokens.
                 question[:MAX_QUESTION_CHARS],
-                timeout_s=self._timeout_s,
+                **_along(self._timeout_s),
                 **_options(budget),
             )
         except heroserve.HeroserveError as error:
@@ -72,7 +74,7 @@ class EncoderClient:
     async def describe(self) -> EncoderDescription | None:
         """What the encoder runs; None when it can't be reached."""
         try:
-            return await self._client.describe_encoder(timeout_s=_DESCRIBE_TIMEOUT_S)
+            return await self._client.describe_encoder(**_along(_DESCRIBE_TIMEOUT_S))
         except heroserve.HeroserveError:
             return None
 
@@ -108,7 +110,18 @@ def encoded_image(tokens: VisualTokens) -> EncodedImage:
         kept=[np.array(tile.positions, np.int64) for tile in tokens.tiles],
         features=unpack(features.data, from_wire(features.dtype), features.rows, features.cols),
         total=tokens.savings.total,
+        cache=VisualTokens.Cache.Name(tokens.cache).lower(),
     )
+
+
+def _along(timeout_s: float) -> CallOptions:
+    """What of the request goes along with a call for it: what is left of its time, its id, its place in the trace."""
+    request, trace = context.current(), tracing.here()
+    return {
+        "timeout_s": min(timeout_s, request.remaining_s),
+        "request_id": request.id or None,
+        "trace": trace.headers if trace else None,
+    }
 
 
 def _options(budget: Budget | None) -> BudgetOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +57,8 @@ class TransformersEngine:
             finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
-        running = loop.run_in_executor(self._pool, work)
+        # What it logs is told of the request that it is done for.
+        running = loop.run_in_executor(self._pool, contextvars.copy_context().run, work)
         try:
             while (token := await queue.get()) is not None:
                 yield token

@@ -16,6 +16,7 @@ from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.grpc_util import RayServegRPCContext
 
+from heroserve.v1.tokens_pb2 import Image
 from services.common import context, errors
 from services.common.gate import Gate, as_service_error
 from services.common.grpc_call import GrpcCall
@@ -54,7 +55,7 @@ class Call(GrpcCall):
 
     def __init__(self, metadata=()) -> None:
         self.serves = Serves(metadata)
-        super().__init__("/pkg.Service/Method", self.serves)
+        super().__init__("/pkg.Service/Method", self.serves, Image(digest="x" * 8))
 
     @property
     def code(self):
@@ -102,7 +103,7 @@ def test_every_service_error_is_in_this_table():
 
 @pytest.mark.parametrize("error", STATUSES, ids=lambda error: type(error).__name__)
 async def test_a_unary_failure_is_a_status_and_an_empty_message(error):
-    gate, call, empty = CountingGate(), Call(), object()
+    gate, call, empty = CountingGate(), Call(), Image()
     assert await gate.unary(call, failing(error), empty) is empty
     assert (call.code.name, call.details) == (STATUSES[error], str(error))
     assert gate.counts == {STATUSES[error]: 1}
@@ -119,12 +120,12 @@ def test_a_streams_failure_is_a_status_and_leaves_as_it_is(error):
 
 
 async def test_success_is_counted_and_sets_nothing():
-    gate, call, reply = CountingGate(), Call(), object()
+    gate, call, reply = CountingGate(), Call(), Image()
 
     async def answer():
         return reply
 
-    assert await gate.unary(call, answer, object()) is reply
+    assert await gate.unary(call, answer, Image()) is reply
     with gate.guard(call):
         pass
     assert (call.code, call.details) == (None, None)
@@ -168,7 +169,7 @@ async def test_a_request_that_ends_well_is_one_line_with_its_facts(caplog):
         request = context.current()
         with request.stages.time("tower"):
             request.note(tokens={"total": 9, "kept": 2}, cache="miss")
-        return "reply"
+        return Image(digest="y" * 30)
 
     with caplog.at_level(logging.DEBUG):
         await CountingGate().unary(Call(), answer, None)
@@ -178,6 +179,8 @@ async def test_a_request_that_ends_well_is_one_line_with_its_facts(caplog):
     assert record.seconds.keys() == {"total", "tower"}
     assert 0 <= record.seconds["tower"] <= record.seconds["total"]
     assert (record.tokens, record.cache) == ({"total": 9, "kept": 2}, "miss")
+    # Two bytes around each digest.
+    assert record.bytes == {"in": 10, "out": 32}
 
 
 async def test_what_a_caller_breaks_off_is_no_warning(caplog):
@@ -308,10 +311,12 @@ async def test_without_a_valid_key_nothing_runs(metadata):
 async def test_any_of_the_keys_opens(value):
     gate = CountingGate("s3cret", "other", "schlüssel-ключ")
 
-    async def answer():
-        return "in"
+    reply = Image()
 
-    assert await gate.unary(bearer(value), answer, "empty") == "in"
+    async def answer():
+        return reply
+
+    assert await gate.unary(bearer(value), answer, "empty") is reply
     assert gate.counts == {"OK": 1}
 
 

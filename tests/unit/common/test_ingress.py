@@ -57,7 +57,7 @@ async def proxy(servicers) -> AsyncIterator[Proxy]:
             told = pickle.loads(pickle.dumps(made.ray_serve_grpc_context))
             assert isinstance(pickle.loads(made.serialized_replica_arg()), gRPCRequest)
             made.send_request_id(made.request_id or "rays")
-            here.seen.append(GrpcCall(service_method, told))
+            here.seen.append(GrpcCall(service_method, told, request))
             here.requests.append(made)
             return made
 
