@@ -20,6 +20,7 @@ from services.common import metrics  # noqa: E402
 from services.encoder.app import build as build_encoder  # noqa: E402
 from services.llm.app import build as build_llm  # noqa: E402
 from tests.reference import Reference  # noqa: E402
+from tests.support.otlp import Receiver, receiver  # noqa: E402
 from tests.support.services import LLM_REPLICAS, MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Services  # noqa: E402
 
 
@@ -29,10 +30,23 @@ def services(untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     redis = RedisServer(free_port(), folder)
     redis.start()
     ports = {name: free_port() for name in ("grpc", "http", "encoder", "llm")}
+    # Ray's processes have their environment from here.
+    with receiver() as spans, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", spans.endpoint)
+        environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
+        yield from _services(untrained, folder, redis, ports, spans)
+    redis.stop()
+
+
+def _services(
+    untrained: str, folder: Path, redis: RedisServer, ports: dict[str, int], spans: Receiver
+) -> Iterator[Services]:
     common = {"HEROSERVE_MODEL": untrained, "HEROSERVE_REPLICA_CPUS": "0.1", "HEROSERVE_DTYPE": "float32"}
     for service in ("encoder", "llm"):
         metrics.prepare(str(folder / service))
-    ray.init(address="local", num_cpus=8, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False)
+    started = ray.init(
+        address="local", num_cpus=8, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False
+    )
     serve.start(
         http_options={"host": "127.0.0.1", "port": ports["http"]},
         grpc_options={
@@ -48,6 +62,8 @@ def services(untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "HEROSERVE_METRICS_DIR": str(folder / "encoder"),
             "HEROSERVE_CACHE_URL": redis.url,
             "HEROSERVE_CACHE_TIMEOUT_S": "0.5",
+            # Tells of each pass of the tower.
+            "HEROSERVE_LOG_LEVEL": "DEBUG",
             "HEROSERVE_MAX_IMAGE_BYTES": str(MAX_IMAGE_BYTES),
             "HEROSERVE_MAX_IMAGE_PIXELS": str(MAX_IMAGE_PIXELS),
         }
@@ -69,10 +85,11 @@ def services(untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         metrics={name: ports[name] for name in ("encoder", "llm")},
         metrics_dirs={name: folder / name for name in ("encoder", "llm")},
         redis=redis,
+        logs=Path(started.address_info["session_dir"]) / "logs",
+        spans=spans,
     )
     serve.shutdown()
     ray.shutdown()
-    redis.stop()
 
 
 @pytest.fixture

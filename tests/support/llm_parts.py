@@ -18,8 +18,10 @@ from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.chat_pb2 import Sampling as SamplingMessage
 from heroserve.v1.encoder_pb2 import EncodeRequest, Features, Tile, VisualTokens
 from heroserve.v1.tokens_pb2 import Budget, Image, Savings
+from services.common import context
 from services.common.budget import Budget as BudgetValue
 from services.common.budget import MaxVisualTokens, Retention
+from services.common.context import RequestContext
 from services.encoder import parts as encoder_parts
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
@@ -268,7 +270,9 @@ class InProcessEncoder:
                 asked.max_visual_tokens = count
         request = EncodeRequest(image=Image(data=image.data), question=question, budget=asked)
         job = parse_encode_request(request, self._limits, Retention(0.2))
-        return encoded_image(await self._pipeline.visual_tokens(job))
+        # A request of its own, as behind its own gate.
+        with context.serving(RequestContext()):
+            return encoded_image(await self._pipeline.visual_tokens(job))
 
 
 async def collect(tokens: Any) -> list[Any]:

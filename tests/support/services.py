@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 import heroserve
 from scripts.redis_server import RedisServer
+from tests.support.otlp import Receiver
 
 MAX_IMAGE_BYTES = 2_000_000
 MAX_IMAGE_PIXELS = 4_000_000
@@ -24,6 +27,19 @@ class Services:
     metrics: dict[str, int]
     metrics_dirs: dict[str, Path]
     redis: RedisServer
+    logs: Path
+    spans: Receiver
+
+    def lines(self, request_id: str) -> list[dict[str, Any]]:
+        """What our own modules logged of a request, in any process, oldest first."""
+        lines = [
+            json.loads(line)
+            for file in self.logs.glob("worker-*.err")
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.startswith("{")
+        ]
+        told = [line for line in lines if request_id in (line.get("request_id"), *line.get("request_ids", []))]
+        return sorted(told, key=lambda line: line["time"])
 
     def sample(self, service: str, name: str, **labels: str) -> float:
         """A metric's value as a scrape sees it now; 0 if it was never counted."""

@@ -42,6 +42,24 @@ def test_what_is_no_block_ends_once():
     assert stages.seconds["prefill"] == spent
 
 
+def test_phases_follow_one_another():
+    stages = Stages()
+    with stages.phases("prefill") as phases:
+        time.sleep(0.02)
+        phases.next("decode")
+        time.sleep(0.02)
+    assert list(stages.seconds) == ["prefill", "decode"]
+    assert min(stages.seconds.values()) >= 0.02
+    assert sum(stages.seconds.values()) <= stages.total
+
+
+def test_a_phase_that_fails_is_timed_too():
+    stages = Stages()
+    with pytest.raises(KeyError), stages.phases("prefill"):
+        raise KeyError
+    assert stages.seconds.keys() == {"prefill"}
+
+
 def test_a_request_counts_once_a_stage():
     histogram = Histogram("seconds", "", ["stage"], registry=CollectorRegistry())
     stages = Stages()

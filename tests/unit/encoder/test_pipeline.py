@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,11 @@ import torch
 
 from heroserve.v1.encoder_pb2 import VisualTokens
 from scripts.redis_server import RedisServer, free_port
+from services.common import context
 from services.common.budget import Budget, MaxVisualTokens, Retention
 from services.common.checkpoint import Checkpoint
-from services.common.errors import InvalidArgument, NotFound
+from services.common.context import RequestContext
+from services.common.errors import DeadlineExceeded, InvalidArgument, NotFound
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.redis import RedisStore
@@ -446,3 +449,26 @@ async def test_metrics(make: Make) -> None:
     }
     assert counted("heroserve_retention_ratio_count") == ratios + 2
     assert counted("heroserve_encoder_stage_seconds_count", stage="decode") == decoded + 1
+
+
+async def test_the_request_that_is_served_keeps_time_and_notes(make: Make):
+    pipeline = make()
+    for cache in ("miss", "hit"):
+        with context.serving(RequestContext("mine")) as request:
+            tokens = await pipeline.visual_tokens(job())
+        assert request.facts == {
+            "tokens": {"total": tokens.savings.total, "kept": tokens.savings.kept},
+            "cache": cache,
+        }
+        assert request.stages.seconds == dict(tokens.timings.stages)
+
+
+async def test_too_late_no_image_is_begun_with(make: Make, within: InProcessTower):
+    pipeline = make()
+    with context.serving(RequestContext("late", deadline=time.monotonic() - 1)), pytest.raises(DeadlineExceeded):
+        await pipeline.visual_tokens(job())
+    assert within.calls == 0
+    # But what is at hand is given away, and others are not held up.
+    await pipeline.visual_tokens(job())
+    with context.serving(RequestContext("late", deadline=time.monotonic() - 1)):
+        assert (await pipeline.visual_tokens(job())).cache == VisualTokens.HIT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,10 @@ from prometheus_client import REGISTRY
 
 from heroserve.v1.chat_pb2 import GenerateResponse
 from heroserve.v1.tokens_pb2 import Savings
+from services.common import context
 from services.common.budget import Retention
-from services.common.errors import InvalidArgument, Unavailable
+from services.common.context import RequestContext
+from services.common.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from services.llm import parts
 from services.llm.doors import grpc as door
 from services.llm.engines.transformers import TransformersEngine
@@ -157,6 +160,58 @@ async def test_timings_and_counts(chat, encoder, forwards):
     assert timings.total <= passed
     assert metric("heroserve_generated_tokens_total") - generated == 6
     assert metric("heroserve_time_to_first_token_seconds_count") - firsts == 1
+
+
+async def test_the_request_that_is_served_keeps_time_and_notes(chat):
+    with context.serving(RequestContext("mine")) as request:
+        _, last = await answer(chat(), job(QUESTION, png(picture(91, 37)), max_tokens=4))
+    usage = last.usage
+    assert request.facts == {
+        "cache": "miss",
+        "tokens": {
+            "total": last.savings.total,
+            "kept": last.savings.kept,
+            "prompt": usage.prompt_text_tokens + usage.prompt_visual_tokens + usage.prompt_newline_tokens,
+            "completion": 4,
+        },
+        "finish_reason": "length",
+    }
+    seconds = request.stages.seconds
+    assert seconds.keys() == {"encode", "assemble", "prefill", "decode"}
+    assert seconds["encode"] == last.timings.encode
+    assert seconds["encode"] + seconds["assemble"] + seconds["prefill"] <= last.timings.time_to_first_token
+    assert last.timings.total <= request.stages.total
+
+
+async def test_what_is_broken_off_is_counted_as_far_as_it_came(chat):
+    with context.serving(RequestContext("mine")) as request:
+        async with aclosing(door.responses(chat().generate(job(QUESTION, max_tokens=400)))) as responses:
+            await anext(responses)
+    assert request.facts["tokens"]["completion"] >= 1
+    assert "finish_reason" not in request.facts
+    assert request.stages.seconds.keys() == {"assemble", "prefill", "decode"}
+
+
+async def test_too_late_no_image_is_asked_for(chat, encoder, forwards):
+    with context.serving(RequestContext("late", deadline=time.monotonic() - 1)), pytest.raises(DeadlineExceeded):
+        await answer(chat(), job(QUESTION, png(picture(91, 37)), max_tokens=4))
+    assert (encoder.calls, forwards.lengths) == ([], [])
+
+
+async def test_too_late_no_answer_is_begun(chat, encoder, forwards):
+    fetch = encoder.fetch
+    request = RequestContext("late", deadline=time.monotonic() + 60)
+
+    async def slow(*args):
+        # The clock, not the machine: the minute is over when the encoder has answered.
+        object.__setattr__(request, "deadline", time.monotonic() - 1)
+        return await fetch(*args)
+
+    encoder.fetch = slow
+    with context.serving(request), pytest.raises(DeadlineExceeded):
+        await answer(chat(), job(QUESTION, png(picture(91, 37)), max_tokens=4))
+    assert len(encoder.calls) == 1
+    assert forwards.lengths == []
 
 
 async def test_two_images_are_encoded_at_the_same_time(chat, encoder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import grpc
 import pytest
@@ -13,8 +14,10 @@ from heroserve.errors import EXCEPTIONS, from_status
 from heroserve.v1 import encoder_pb2_grpc
 from heroserve.v1.encoder_pb2 import EncoderDescription, EncodeRequest, Features, Grid, Tile, VisualTokens
 from heroserve.v1.tokens_pb2 import Budget, Image, Savings
-from services.common import errors
+from services.common import context, errors
 from services.common.budget import MaxVisualTokens, Retention
+from services.common.context import RequestContext
+from services.common.tracing import Trace
 from services.common.wire import MAX_QUESTION_CHARS
 from services.llm.doors import grpc as door
 from services.llm.encoder_client import EncoderClient
@@ -96,11 +99,13 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
     def __init__(self) -> None:
         self.requests: list[EncodeRequest] = []
         self.metadata: dict[str, str] = {}
+        self.remaining_s = 0.0
         self.fail: tuple[grpc.StatusCode, str] | None = None
         self.cols = 2
 
     async def Encode(self, request, context):
         self.metadata = dict(context.invocation_metadata())
+        self.remaining_s = context.time_remaining()
         if self.fail:
             await context.abort(*self.fail)
         self.requests.append(request)
@@ -199,3 +204,24 @@ async def test_describe_is_none_where_nobody_answers(peer):
         client = connect(f"127.0.0.1:{nobody.getsockname()[1]}")
         assert await client.describe() is None
         await client.close()
+
+
+@pytest.mark.parametrize(("left_s", "most_s"), [(9, 9), (1000, 120)])
+async def test_id_trace_and_what_is_left_of_the_deadline_go_along(peer, left_s, most_s):
+    client = connect(peer.target)
+    trace = Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=1")
+    with context.serving(RequestContext("mine", deadline=time.monotonic() + left_s, trace=trace)):
+        await client.fetch(PLACE, IMAGE, "what?", Retention(0.5))
+    await client.close()
+    assert peer.metadata["request_id"] == "mine"
+    assert trace.headers.items() <= peer.metadata.items()
+    # gRPC rounds what it sends up.
+    assert most_s - 5 < peer.remaining_s < most_s + 2
+
+
+async def test_without_a_request_the_call_has_an_id_of_its_own(peer):
+    client = connect(peer.target)
+    await client.fetch(PLACE, IMAGE, "what?", Retention(0.5))
+    await client.close()
+    assert len(peer.metadata["request_id"]) == 32
+    assert "traceparent" not in peer.metadata
