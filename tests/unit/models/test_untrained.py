@@ -36,7 +36,7 @@ def test_rounding_changes_no_answer(reference: Reference, size: tuple[int, int])
     assert len(logits) == 16
     best, second = logits.topk(2).values.T
     noise = (torch.cat(rounded.logits) - logits).abs().max()
-    assert noise < 2e-5
+    assert noise < 5e-5
     assert (best - second).min() > 1e-3
 
 
