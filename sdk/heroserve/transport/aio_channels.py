@@ -8,7 +8,7 @@ import time
 import grpc
 
 from heroserve.transport.channel import open_async_channel
-from heroserve.transport.rotation import Lease, Rotation
+from heroserve.transport.rotation import Loan, Rotation
 
 
 class AsyncChannels:
@@ -25,13 +25,13 @@ class AsyncChannels:
     def closed(self) -> bool:
         return self._rotation.closed
 
-    def lease(self) -> Lease[grpc.aio.Channel]:
+    def borrow(self) -> Loan[grpc.aio.Channel]:
         """The channel for one call, connecting or connected. Raises RuntimeError after `close`."""
         if self._rotation.wants_another(time.monotonic()):
             channel = open_async_channel(self._target, self._tls)
             if self._rotation.add(channel, time.monotonic()):
                 self._connecting = asyncio.get_running_loop().create_task(self._connect(channel))
-        return self._rotation.lease(self._release)
+        return self._rotation.borrow(self._release)
 
     async def close(self) -> None:
         """Cancel what runs and disconnect."""
@@ -47,8 +47,8 @@ class AsyncChannels:
         await channel.channel_ready()
         self._discard(self._rotation.connected(channel, time.monotonic()))
 
-    def _release(self, lease: Lease[grpc.aio.Channel]) -> None:
-        self._discard(self._rotation.released(lease))
+    def _release(self, loan: Loan[grpc.aio.Channel]) -> None:
+        self._discard(self._rotation.released(loan))
 
     def _discard(self, channel: grpc.aio.Channel | None) -> None:
         if channel is not None:

@@ -15,7 +15,7 @@ from heroserve.methods import Method, Request, Response
 from heroserve.terms import Terms
 from heroserve.transport.aio_channels import AsyncChannels
 from heroserve.transport.peer import Peer
-from heroserve.transport.rotation import Lease
+from heroserve.transport.rotation import Loan
 
 
 class AsyncConnection:
@@ -33,8 +33,8 @@ class AsyncConnection:
         call = await asyncio.to_thread(lambda: self._peer.call(method, build(), terms))
         while True:
             try:
-                with self._channels.lease() as lease:
-                    rpc = lease.channel.unary_unary(
+                with self._channels.borrow() as loan:
+                    rpc = loan.channel.unary_unary(
                         method.path, method.request.SerializeToString, method.response.FromString
                     )
                     response: Response = await rpc(call.request, timeout=call.start(), metadata=call.metadata)
@@ -62,9 +62,9 @@ class AsyncConnection:
     def closed(self) -> bool:
         return self._channels.closed
 
-    def lease(self) -> Lease[grpc.aio.Channel]:
+    def borrow(self) -> Loan[grpc.aio.Channel]:
         """The channel for one attempt. Raises RuntimeError after `close`."""
-        return self._channels.lease()
+        return self._channels.borrow()
 
 
 class AsyncResponses(Generic[Request, Response]):
@@ -98,8 +98,8 @@ class AsyncResponses(Generic[Request, Response]):
         call = await asyncio.to_thread(self._start)
         method = self._method
         while not self._cancelled.is_set():
-            with self._connection.lease() as lease:
-                rpc = lease.channel.unary_stream(
+            with self._connection.borrow() as loan:
+                rpc = loan.channel.unary_stream(
                     method.path, method.request.SerializeToString, method.response.FromString
                 )
                 responses = rpc(call.request, timeout=call.start(), metadata=call.metadata)

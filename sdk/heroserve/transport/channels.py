@@ -8,7 +8,7 @@ import time
 import grpc
 
 from heroserve.transport.channel import open_channel
-from heroserve.transport.rotation import Lease, Rotation
+from heroserve.transport.rotation import Loan, Rotation
 
 
 class Channels:
@@ -22,7 +22,7 @@ class Channels:
         # Reentrant: the garbage collector ends streams that were dropped, whatever their thread holds just then.
         self._lock = threading.RLock()
 
-    def lease(self) -> Lease[grpc.Channel]:
+    def borrow(self) -> Loan[grpc.Channel]:
         """The channel for one call, connecting or connected. Raises RuntimeError after `close`."""
         with self._lock:
             if self._rotation.wants_another(time.monotonic()):
@@ -30,7 +30,7 @@ class Channels:
                 if self._rotation.add(channel, time.monotonic()):
                     self._connecting = grpc.channel_ready_future(channel)
                     self._connecting.add_done_callback(lambda _: self._connected(channel))
-            return self._rotation.lease(self._release)
+            return self._rotation.borrow(self._release)
 
     def close(self) -> None:
         """Cancel what runs and disconnect."""
@@ -44,9 +44,9 @@ class Channels:
         for channel in channels:  # without the lock, for this may wait for calls to end
             channel.close()
 
-    def _release(self, lease: Lease[grpc.Channel]) -> None:
+    def _release(self, loan: Loan[grpc.Channel]) -> None:
         with self._lock:
-            unused = self._rotation.released(lease)
+            unused = self._rotation.released(loan)
         if unused is not None:
             _close_apart(unused)
 

@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 Channel = TypeVar("Channel")
 
 
-class Lease(Generic[Channel]):
+class Loan(Generic[Channel]):
     """Keeps a channel open for one call, until released."""
 
-    def __init__(self, channel: Channel, release: Callable[[Lease[Channel]], object]) -> None:
+    def __init__(self, channel: Channel, release: Callable[[Loan[Channel]], object]) -> None:
         self.channel = channel
         self._release = release
 
@@ -23,7 +23,7 @@ class Lease(Generic[Channel]):
         """The call is over. Harmless a second time."""
         self._release(self)
 
-    def __enter__(self) -> Lease[Channel]:
+    def __enter__(self) -> Loan[Channel]:
         return self
 
     def __exit__(
@@ -45,39 +45,39 @@ class Rotation(Generic[Channel]):
 
     def __init__(self, max_age_s: float) -> None:
         self._max_age_s = max_age_s
-        self._leases: dict[Channel, set[Lease[Channel]]] = {}  # of every open channel
+        self._loans: dict[Channel, set[Loan[Channel]]] = {}  # of every open channel
         self._current: Channel | None = None
         self._successor: Channel | None = None
         self._old_at = 0.0
         self.closed = False
 
     def wants_another(self, now: float) -> bool:
-        """Whether to open a channel, and `add` it, before the next lease. Raises RuntimeError after `close`."""
+        """Whether to open a channel, and `add` it, before the next loan. Raises RuntimeError after `close`."""
         if self.closed:
             raise RuntimeError("the client is closed")
         return self._current is None or (self._successor is None and now >= self._old_at)
 
     def add(self, channel: Channel, now: float) -> bool:
         """Take the channel that was wanted; whether to have it connect, and say when it is `connected`."""
-        self._leases[channel] = set()
+        self._loans[channel] = set()
         if self._current is None:
             self._current, self._old_at = channel, now + self._max_age_s
             return False
         self._successor = channel
         return True
 
-    def lease(self, release: Callable[[Lease[Channel]], object]) -> Lease[Channel]:
+    def borrow(self, release: Callable[[Loan[Channel]], object]) -> Loan[Channel]:
         """The channel for one call, connecting or connected; `release` leads to `released`."""
         if self._current is None:
             raise RuntimeError("there is no channel yet")
-        lease = Lease(self._current, release)
-        self._leases[lease.channel].add(lease)
-        return lease
+        loan = Loan(self._current, release)
+        self._loans[loan.channel].add(loan)
+        return loan
 
-    def released(self, lease: Lease[Channel]) -> Channel | None:
+    def released(self, loan: Loan[Channel]) -> Channel | None:
         """A call is over; the channel to close, if it was the last on an old one."""
-        self._leases.get(lease.channel, set()).discard(lease)
-        return self._unused(lease.channel)
+        self._loans.get(loan.channel, set()).discard(loan)
+        return self._unused(loan.channel)
 
     def connected(self, channel: Channel, now: float) -> Channel | None:
         """The successor takes over; the channel to close, if nobody is on the old one."""
@@ -88,13 +88,13 @@ class Rotation(Generic[Channel]):
         return None if old is None else self._unused(old)
 
     def close(self) -> tuple[list[Channel], Channel | None]:
-        """No more leases; the channels to close with what runs on them, and the successor to give up."""
-        channels, successor = self._leases, self._successor
-        self.closed, self._leases, self._current, self._successor = True, {}, None, None
+        """No more loans; the channels to close with what runs on them, and the successor to give up."""
+        channels, successor = self._loans, self._successor
+        self.closed, self._loans, self._current, self._successor = True, {}, None, None
         return [channel for channel in channels if channel is not successor], successor
 
     def _unused(self, channel: Channel) -> Channel | None:
         """The channel, let go of, if calls neither are on it nor will come."""
-        if channel is self._current or self._leases.get(channel):
+        if channel is self._current or self._loans.get(channel):
             return None
-        return None if self._leases.pop(channel, None) is None else channel
+        return None if self._loans.pop(channel, None) is None else channel

@@ -15,7 +15,7 @@ from heroserve.methods import Method, Request, Response
 from heroserve.terms import Terms
 from heroserve.transport.channels import Channels
 from heroserve.transport.peer import Peer
-from heroserve.transport.rotation import Lease
+from heroserve.transport.rotation import Loan
 
 
 class Connection:
@@ -30,8 +30,8 @@ class Connection:
         call = self._peer.call(method, request, terms)
         while True:
             try:
-                with self._channels.lease() as lease:
-                    rpc = lease.channel.unary_unary(
+                with self._channels.borrow() as loan:
+                    rpc = loan.channel.unary_unary(
                         method.path, method.request.SerializeToString, method.response.FromString
                     )
                     response: Response = rpc(call.request, timeout=call.start(), metadata=call.metadata)
@@ -49,9 +49,9 @@ class Connection:
         """Cancel what runs and disconnect; no call is possible after it."""
         self._channels.close()
 
-    def lease(self) -> Lease[grpc.Channel]:
+    def borrow(self) -> Loan[grpc.Channel]:
         """The channel for one attempt. Raises RuntimeError after `close`."""
-        return self._channels.lease()
+        return self._channels.borrow()
 
 
 class Responses(Generic[Request, Response]):
@@ -85,12 +85,12 @@ class Responses(Generic[Request, Response]):
         call = self._start()
         method = self._method
         while not self._cancelled.is_set():
-            with self._connection.lease() as lease:
-                rpc = lease.channel.unary_stream(
+            with self._connection.borrow() as loan:
+                rpc = loan.channel.unary_stream(
                     method.path, method.request.SerializeToString, method.response.FromString
                 )
                 responses = rpc(call.request, timeout=call.start(), metadata=call.metadata)
-                responses.add_callback(lease.release)  # whoever iterates may stop, and never come here again
+                responses.add_callback(loan.release)  # whoever iterates may stop, and never come here again
                 self._running = responses
                 if self._cancelled.is_set():  # cancel() came before it could see this attempt
                     responses.cancel()

@@ -17,7 +17,7 @@ def splice(grid: Grid, kept: Sequence[np.ndarray[Any, np.dtype[np.int64]]], newl
     The thumbnail by position, then the local grid in raster order, a newline after each of its rows. See
     ``LanguageHalf.splice``.
     """
-    height, width = grid.bottom - grid.top, grid.right - grid.left
+    high, wide = grid.bottom - grid.top, grid.right - grid.left
     thumbnail = kept[0]
     rows, columns = [], []
     for tile, positions in enumerate(kept[1:]):
@@ -26,13 +26,13 @@ def splice(grid: Grid, kept: Sequence[np.ndarray[Any, np.dtype[np.int64]]], newl
         rows.append(tile_row * grid.side + row - grid.top)
         columns.append(tile_col * grid.side + column - grid.left)
     row, column = np.concatenate(rows), np.concatenate(columns)
-    ends = np.arange(height) if newlines == "every_row" else np.unique(row)
+    ends = np.arange(high) if newlines == "every_row" else np.unique(row)
     # Each row is its tokens and then its newline, in the column after the last.
-    offset = np.concatenate([row * (width + 1) + column, ends * (width + 1) + width])
+    offset = np.concatenate([row * (wide + 1) + column, ends * (wide + 1) + wide])
     source = np.concatenate([len(thumbnail) + np.arange(len(row)), np.full(len(ends), NEWLINE)])
     order = offset.argsort()
     return Splice(
         source=np.concatenate([np.arange(len(thumbnail)), source[order]]),
         position=np.concatenate([thumbnail, grid.tile_tokens + offset[order]]),
-        full_length=grid.tile_tokens + height * (width + 1),
+        full_length=grid.tile_tokens + high * (wide + 1),
     )

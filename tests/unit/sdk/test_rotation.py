@@ -26,10 +26,10 @@ class Line(Rotation[int]):
             self.opened.append(len(self.opened))
             if self.add(self.opened[-1], self.now):
                 self.connecting.append(self.opened[-1])
-        return self.lease(self.end)
+        return self.borrow(self.end)
 
-    def end(self, lease):
-        self._shut(self.released(lease))
+    def end(self, loan):
+        self._shut(self.released(loan))
 
     def connect(self, channel):
         self._shut(self.connected(channel, self.now))
@@ -109,24 +109,24 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.line = Line(max_age_s=10)
-        self.leases = []
+        self.loans = []
         self.last = -1
 
     @precondition(lambda self: not self.line.closed)
     @rule()
     def call(self):
-        lease = self.line.call()
-        assert lease.channel not in self.line.shut
-        assert lease.channel >= self.last  # never back to an older one
-        self.last = lease.channel
-        self.leases.append(lease)
+        loan = self.line.call()
+        assert loan.channel not in self.line.shut
+        assert loan.channel >= self.last  # never back to an older one
+        self.last = loan.channel
+        self.loans.append(loan)
 
     @rule(data=st.data(), times=st.integers(1, 2))
     def end(self, data, times):
-        if self.leases:
-            lease = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
+        if self.loans:
+            loan = self.loans.pop(data.draw(st.integers(0, len(self.loans) - 1)))
             for _ in range(times):
-                lease.release()
+                loan.release()
 
     @rule(data=st.data())
     def connect(self, data):
@@ -150,7 +150,7 @@ class AnyOrder(RuleBasedStateMachine):
         line = self.line
         assert len(line.shut) == len(set(line.shut))
         if not line.closed:
-            in_use = {lease.channel for lease in self.leases}
+            in_use = {loan.channel for loan in self.loans}
             assert not in_use & set(line.shut)
             # Beside those in use there are at most the current one and one that connects.
             assert len(set(line.opened) - set(line.shut) - in_use) <= 2
