@@ -74,10 +74,10 @@ def shaken(tensors: Tensors, prefix: str, seed: int = 0) -> None:
             tensors[name] += 0.1 * tensors[name].std(correction=0) * noise
 
 
-def random_image(plan: Grid, *, width: int = 5, dtype: str = "float32", dim: int = 3, seed: int = 0) -> RankedImage:
+def random_image(grid: Grid, *, width: int = 5, dtype: str = "float32", dim: int = 3, seed: int = 0) -> RankedImage:
     """A ranked image with random rows, in random order."""
     random = np.random.default_rng(seed)
-    masks = plan.valid()
+    masks = grid.valid()
     valid = masks.sum(axis=1)
     size = width * (4 if dtype == "float32" else 2)
     tiles = len(masks) - 1
@@ -93,7 +93,7 @@ def random_image(plan: Grid, *, width: int = 5, dtype: str = "float32", dim: int
 
 
 # 2 x 2 tiles of 4 x 4 patches; the picture leaves a row of them free at the top, and three at the bottom.
-PLAN = Grid(width=100, height=50, rows=2, cols=2, side=4, top=1, bottom=5, left=0, right=8)
+GRID = Grid(width=100, height=50, rows=2, cols=2, side=4, top=1, bottom=5, left=0, right=8)
 
 
 class InProcessTower:

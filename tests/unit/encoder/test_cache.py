@@ -17,7 +17,7 @@ from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store, StoreError
-from tests.support.encoder_parts import PLAN, Clock, counted, random_image
+from tests.support.encoder_parts import GRID, Clock, counted, random_image
 
 ID, DIGEST = "0" * 32, "f" * 64
 META, ROWS = f"heroserve:{ID}:{DIGEST}:meta", f"heroserve:{ID}:{DIGEST}:rows"
@@ -51,7 +51,7 @@ def counts() -> Counts:
 
 @pytest.fixture(scope="module")
 def made() -> tuple[Entry, Bytes2D]:
-    return build_entry(PLAN, random_image(PLAN), 1.0)
+    return build_entry(GRID, random_image(GRID), 1.0)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def flip(direct: Any, key: str, at: int) -> None:
 def outdate(direct: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(entries, "SCHEMA", 0)
-        direct.set(META, dump(build_entry(PLAN, random_image(PLAN), 1.0)[0]))
+        direct.set(META, dump(build_entry(GRID, random_image(GRID), 1.0)[0]))
 
 
 HARM = {
@@ -125,7 +125,7 @@ HARM = {
     "meta corrupt": lambda direct: flip(direct, META, 40),
     "a row corrupt": lambda direct: flip(direct, ROWS, 21),
     "rows of another image": lambda direct: direct.set(
-        ROWS, build_entry(PLAN, random_image(PLAN, seed=1), 1.0)[1].tobytes()
+        ROWS, build_entry(GRID, random_image(GRID, seed=1), 1.0)[1].tobytes()
     ),
     "older schema": outdate,
 }
@@ -159,7 +159,7 @@ async def test_harm_to_rows_nobody_asks_for_is_not_seen(
 
 async def test_deeper_than_what_is_stored(counts: Counts) -> None:
     cache = RankOnceCache(MemoryStore(1 << 20, 60), ID)
-    shallow, rows = build_entry(PLAN, random_image(PLAN), 0.5)
+    shallow, rows = build_entry(GRID, random_image(GRID), 0.5)
     await cache.write(DIGEST, shallow, rows)
     assert np.array_equal(await look_up(cache, shallow.stored.tolist()), rows)
     assert counts.results() == {"hit": 1}

@@ -16,14 +16,14 @@ from services.encoder.cache import entry as entries
 from services.encoder.cache.entry import CorruptEntryError, Entry, build_entry, dump, parse
 from services.encoder.ranking.ranked_image import RankedImage
 from services.families.grid import Grid
-from tests.support.encoder_parts import PLAN, random_image
+from tests.support.encoder_parts import GRID, random_image
 
 examples = settings(max_examples=80, deadline=None, derandomize=True)
 ARRAYS = ("valid", "stored", "positions", "checksums", "saliency_cos", "relevance")
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> Grid:
+def grids(draw: st.DrawFn) -> Grid:
     rows, cols, side = draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.integers(1, 6))
     top, left = draw(st.integers(0, rows * side - 1)), draw(st.integers(0, cols * side - 1))
     bottom, right = draw(st.integers(top + 1, rows * side)), draw(st.integers(left + 1, cols * side))
@@ -33,10 +33,10 @@ def plans(draw: st.DrawFn) -> Grid:
 
 @st.composite
 def images(draw: st.DrawFn) -> tuple[Grid, RankedImage]:
-    plan = draw(plans())
+    grid = draw(grids())
     dtype = draw(st.sampled_from(["float32", "float16", "bfloat16"]))
     parts = {"width": draw(st.integers(1, 9)), "dim": draw(st.integers(0, 4)), "seed": draw(st.integers(0, 999))}
-    return plan, random_image(plan, dtype=dtype, **parts)
+    return grid, random_image(grid, dtype=dtype, **parts)
 
 
 def check_equal(one: Entry, other: Entry) -> None:
@@ -59,8 +59,8 @@ def test_round_trip(made: tuple[Grid, RankedImage], depth: float) -> None:
 @examples
 @given(made=images(), data=st.data())
 def test_any_prefix_of_every_tile_comes_back(made: tuple[Grid, RankedImage], data: st.DataObject) -> None:
-    plan, image = made
-    entry, rows = build_entry(plan, image, 1.0)
+    grid, image = made
+    entry, rows = build_entry(grid, image, 1.0)
     counts = [data.draw(st.integers(0, int(valid))) for valid in image.valid]
     stored = rows.tobytes()
 
@@ -77,8 +77,8 @@ def test_any_prefix_of_every_tile_comes_back(made: tuple[Grid, RankedImage], dat
 @examples
 @given(made=images(), depth=st.floats(0.01, 0.99))
 def test_depth_keeps_the_best_share(made: tuple[Grid, RankedImage], depth: float) -> None:
-    plan, image = made
-    entry, rows = build_entry(plan, image, depth)
+    grid, image = made
+    entry, rows = build_entry(grid, image, depth)
     start = 0
     kept = []
     for tile, valid in enumerate(image.valid):
@@ -93,7 +93,7 @@ def test_depth_keeps_the_best_share(made: tuple[Grid, RankedImage], depth: float
 
 
 def made(seed: int = 0) -> tuple[Entry, bytes]:
-    entry, rows = build_entry(PLAN, random_image(PLAN, seed=seed), 1.0)
+    entry, rows = build_entry(GRID, random_image(GRID, seed=seed), 1.0)
     return entry, rows.tobytes()
 
 

@@ -120,9 +120,9 @@ def by_hand(
     budget: Budget,
 ) -> tuple[list[list[int]], torch.Tensor]:
     """Kept positions of each tile and importance, by the hero functions one after the other."""
-    plan = tiler.grid(*size)
-    masks = torch.from_numpy(plan.valid())
-    output = tower.run(tiler.cut(picture(*size), plan))
+    grid = tiler.grid(*size)
+    masks = torch.from_numpy(grid.valid())
+    output = tower.run(tiler.cut(picture(*size), grid))
     order = [rank(scores, mask) for scores, mask in zip(patch_scores(output.cls_attention, hero), masks, strict=True)]
     valid = masks.sum(dim=1)
     cosines = None if question is None else output.embedding[1:] @ torch.from_numpy(question)
@@ -154,12 +154,12 @@ async def test_kept_tokens(
     assert [tile.importance for tile in tokens.tiles] == pytest.approx([0, *importance.tolist()], abs=1e-5)
     assert all(list(tile.positions) == sorted(set(tile.positions)) for tile in tokens.tiles)
 
-    plan, grid = tiler.grid(*size), tokens.grid
-    assert (grid.rows, grid.cols, grid.patches_per_side) == (plan.rows, plan.cols, plan.side)
-    assert (grid.image_width, grid.image_height) == size
-    window = grid.window
-    assert (window.top, window.bottom, window.left, window.right) == (plan.top, plan.bottom, plan.left, plan.right)
-    assert [tile.valid for tile in tokens.tiles] == plan.valid().sum(axis=1).tolist()
+    grid, message = tiler.grid(*size), tokens.grid
+    assert (message.rows, message.cols, message.patches_per_side) == (grid.rows, grid.cols, grid.side)
+    assert (message.image_width, message.image_height) == size
+    window = message.window
+    assert (window.top, window.bottom, window.left, window.right) == (grid.top, grid.bottom, grid.left, grid.right)
+    assert [tile.valid for tile in tokens.tiles] == grid.valid().sum(axis=1).tolist()
 
     features = reference.tile_features(picture(*size))
     expected = torch.cat([features[tile, positions] for tile, positions in enumerate(kept)])
@@ -168,7 +168,7 @@ async def test_kept_tokens(
     rows = torch.from_numpy(np.frombuffer(tokens.features.data, "<f4").reshape(expected.shape).copy())
     torch.testing.assert_close(rows, expected, rtol=0, atol=1e-4)
 
-    total = int(plan.valid().sum())
+    total = int(grid.valid().sum())
     savings = tokens.savings
     assert (savings.total, savings.kept, savings.dropped) == (total, len(expected), total - len(expected))
 
@@ -270,10 +270,10 @@ async def test_questions_move_tokens_between_tiles(make: Make) -> None:
 
 async def test_explanation(make: Make, tower: VisionTower, tiler: AnyresTiler, embedder: QuestionEmbedder) -> None:
     tokens = await make().visual_tokens(job(explain=True))
-    plan = tiler.grid(*SIZES[0])
-    output = tower.run(tiler.cut(picture(*SIZES[0]), plan))
+    grid = tiler.grid(*SIZES[0])
+    output = tower.run(tiler.cut(picture(*SIZES[0]), grid))
     cosines = output.embedding[1:] @ torch.from_numpy(embedder.embed(QUESTIONS[0]))
-    valid = torch.from_numpy(plan.valid()[1:].sum(axis=1))
+    valid = torch.from_numpy(grid.valid()[1:].sum(axis=1))
     terms = importance_terms(saliency_cosines(output.cls), cosines, valid, N, tower.hero)
     for name, expected in zip(("saliency", "relevance", "density"), terms, strict=True):
         told = [getattr(tile.explanation, name) for tile in tokens.tiles[1:]]

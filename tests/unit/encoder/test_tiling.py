@@ -46,15 +46,15 @@ def tiler_of(grids: str, tile: int = SIDE) -> AnyresTiler:
     return AnyresTiler(tile_size=tile, patch_size=PATCH, pinpoints=pinpoints, resample=Image.Resampling.BICUBIC)
 
 
-def packed(tiler: AnyresTiler, plan: Grid) -> list[int]:
+def packed(tiler: AnyresTiler, grid: Grid) -> list[int]:
     """What Hugging Face hands to the language model: tile * N + patch of every token, -1 for a newline."""
     vision = SimpleNamespace(image_size=tiler.tile_size, patch_size=tiler.patch_size)
     model = SimpleNamespace(config=SimpleNamespace(vision_config=vision, image_grid_pinpoints=list(tiler.pinpoints)))
-    tiles = 1 + plan.rows * plan.cols
+    tiles = 1 + grid.rows * grid.cols
     tokens, lengths = LlavaNextModel.pack_image_features(
         model,
-        [torch.arange(tiles * plan.tile_tokens).view(tiles, plan.tile_tokens, 1)],
-        torch.tensor([[plan.height, plan.width]]),
+        [torch.arange(tiles * grid.tile_tokens).view(tiles, grid.tile_tokens, 1)],
+        torch.tensor([[grid.height, grid.width]]),
         "default",
         image_newline=torch.tensor([-1]),
     )
@@ -62,14 +62,14 @@ def packed(tiler: AnyresTiler, plan: Grid) -> list[int]:
     return tokens[0].flatten().tolist()
 
 
-def raster(plan: Grid) -> list[int]:
+def raster(grid: Grid) -> list[int]:
     """The same out of our masks: thumbnail, then the mosaic's rows with a newline after each that has image."""
-    ids = np.arange((1 + plan.rows * plan.cols) * plan.tile_tokens).reshape(-1, plan.tile_tokens)
-    valid = plan.valid()
-    shape = (plan.rows, plan.cols, plan.side, plan.side)
+    ids = np.arange((1 + grid.rows * grid.cols) * grid.tile_tokens).reshape(-1, grid.tile_tokens)
+    valid = grid.valid()
+    shape = (grid.rows, grid.cols, grid.side, grid.side)
 
     def mosaic(tiles: np.ndarray) -> np.ndarray:
-        return tiles.reshape(shape).swapaxes(1, 2).reshape(plan.rows * plan.side, plan.cols * plan.side)
+        return tiles.reshape(shape).swapaxes(1, 2).reshape(grid.rows * grid.side, grid.cols * grid.side)
 
     tokens = ids[0][valid[0]].tolist()
     for row, mask in zip(mosaic(ids[1:]), mosaic(valid[1:]), strict=True):
@@ -90,14 +90,14 @@ def test_pixels_and_tokens_are_hugging_faces(tower: VisionTower, grids: str, wid
     image = picture(width, height)
     expected = processor(image, return_tensors="pt")["pixel_values"][0]
 
-    plan = tiler.grid(width, height)
-    tiles = tiler.cut(image, plan)
+    grid = tiler.grid(width, height)
+    tiles = tiler.cut(image, grid)
 
     assert tiles.dtype == np.uint8
-    assert len(tiles) == 1 + plan.rows * plan.cols <= tiler.max_tiles
+    assert len(tiles) == 1 + grid.rows * grid.cols <= tiler.max_tiles
     assert torch.equal(tower._normalise(torch.from_numpy(tiles)), expected)
-    assert raster(plan) == packed(tiler, plan)
-    assert packed(tiler, plan).count(-1) == plan.bottom - plan.top
+    assert raster(grid) == packed(tiler, grid)
+    assert packed(tiler, grid).count(-1) == grid.bottom - grid.top
 
 
 def test_published_tile_size(tower: VisionTower) -> None:
@@ -108,11 +108,11 @@ def test_published_tile_size(tower: VisionTower) -> None:
         crop_size={"height": 336, "width": 336},
         image_grid_pinpoints=[list(pinpoint) for pinpoint in tiler.pinpoints],
     )
-    plan = tiler.grid(803, 599)
-    assert plan.tile_tokens == 576
-    pixels = tower._normalise(torch.from_numpy(tiler.cut(image, plan)))
+    grid = tiler.grid(803, 599)
+    assert grid.tile_tokens == 576
+    pixels = tower._normalise(torch.from_numpy(tiler.cut(image, grid)))
     assert torch.equal(pixels, processor(image, return_tensors="pt")["pixel_values"][0])
-    assert raster(plan) == packed(tiler, plan)
+    assert raster(grid) == packed(tiler, grid)
 
 
 edge = st.one_of(st.integers(1, 40), st.integers(1, 4000))
@@ -123,18 +123,18 @@ edge = st.one_of(st.integers(1, 40), st.integers(1, 4000))
 def test_masks_of_any_size(width: int, height: int, grids: str) -> None:
     tiler = tiler_of(grids)
     try:
-        plan = tiler.grid(width, height)
+        grid = tiler.grid(width, height)
     except CutError:
-        plan = None
-    if plan is None:
+        grid = None
+    if grid is None:
         # Refused exactly where Hugging Face would cut everything off.
         rows, cols = _grid(tiler, width, height)
         mosaic = torch.zeros(1, rows * tiler.tokens_per_side, cols * tiler.tokens_per_side)
         assert unpad_image(mosaic, (height, width)).numel() == 0
     else:
-        assert raster(plan) == packed(tiler, plan)
-        assert (plan.bottom - plan.top) * (plan.right - plan.left) == plan.valid()[1:].sum() > 0
-        assert plan.valid()[0].all()
+        assert raster(grid) == packed(tiler, grid)
+        assert (grid.bottom - grid.top) * (grid.right - grid.left) == grid.valid()[1:].sum() > 0
+        assert grid.valid()[0].all()
 
 
 def _grid(tiler: AnyresTiler, width: int, height: int) -> tuple[int, int]:
