@@ -1,6 +1,6 @@
-"""What an extra of pyproject.toml needs, a line each, for a layer of an image that code does not change.
+"""What extras of pyproject.toml need, a line each, for a layer of an image that code does not change.
 
-python scripts/requirements.py EXTRA
+python scripts/requirements.py EXTRA...
 
 Runs with Python's standard library alone.
 """
@@ -18,10 +18,10 @@ import tomllib
 PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 
-def requirements(project: dict[str, Any], extra: str) -> Iterator[str]:
-    """Requirements of others: the project's own and the extra's, those of extras it names included."""
+def requirements(project: dict[str, Any], extras: list[str]) -> Iterator[str]:
+    """Requirements of others: the project's own and the extras', those of extras they name included."""
     yield from project["dependencies"]
-    extras = [extra]
+    extras = [*extras]
     for name in extras:
         for requirement in project["optional-dependencies"][name]:
             named = re.fullmatch(rf"{project['name']}\[(.+)\]", requirement)
@@ -32,5 +32,4 @@ def requirements(project: dict[str, Any], extra: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    (name,) = sys.argv[1:]
-    print(*requirements(tomllib.loads(PROJECT.read_text())["project"], name), sep="\n")
+    print(*requirements(tomllib.loads(PROJECT.read_text())["project"], sys.argv[1:]), sep="\n")

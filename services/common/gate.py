@@ -24,6 +24,16 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# What OpenTelemetry wants to be a server's errors; the others are its callers'.
+_FAULTS = {
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DATA_LOSS,
+}
+
 
 class Call(Protocol[T]):
     """One request as its door has it: `GrpcCall` for gRPC's.
@@ -90,7 +100,7 @@ class Gate:
         their traceback and told to the caller without it.
         """
         caller = Trace.parse(call.header("traceparent"), call.header("tracestate"))
-        span = tracing.begin(call.method, caller, server=True)
+        span = tracing.begin(call.method, caller, request_id=call.request_id)
         request = RequestContext(
             id=call.request_id,
             method=call.method,
@@ -116,7 +126,7 @@ class Gate:
                 self._requests.labels(code=code.name).inc()
                 request.note(bytes={"in": call.bytes_in, "out": call.bytes_out})
                 _tell(request, code, failed, bug)
-                span.end("" if code is grpc.StatusCode.OK else code.name)
+                span.end(code.name if code in _FAULTS else "")
 
     def _authenticate(self, call: Call[Any]) -> None:
         if not self._api_keys:

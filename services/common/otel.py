@@ -29,13 +29,13 @@ class OtlpSpans:
         self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self.provider.get_tracer("heroserve")
 
-    def begin(self, name: str, parent: Trace | None, *, server: bool, at_ns: int | None) -> Span:
+    def begin(self, name: str, parent: Trace | None, *, request_id: str) -> Span:
         span = self._tracer.start_span(
             name,
             # An empty context, not None: that would be whatever OpenTelemetry finds around.
             context=_W3C.extract(parent.headers if parent else {}, context=Context()),
-            kind=api.SpanKind.SERVER if server else api.SpanKind.INTERNAL,
-            start_time=at_ns,
+            kind=api.SpanKind.SERVER if request_id else api.SpanKind.INTERNAL,
+            attributes={"heroserve.request_id": request_id} if request_id else None,
         )
         return _OtlpSpan(span)
 
@@ -47,7 +47,7 @@ class _OtlpSpan:
         _W3C.inject(headers, context=api.set_span_in_context(span))
         self.trace = Trace.parse(headers.get("traceparent", ""), headers.get("tracestate", ""))
 
-    def end(self, error: str = "", at_ns: int | None = None) -> None:
+    def end(self, error: str = "") -> None:
         if error:
             self._span.set_status(api.StatusCode.ERROR, error)
-        self._span.end(end_time=at_ns)
+        self._span.end()

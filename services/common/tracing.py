@@ -55,27 +55,27 @@ class Span(Protocol):
         """What begins under it belongs here; None outside every trace."""
         ...
 
-    def end(self, error: str = "", at_ns: int | None = None) -> None:
-        """Ended, now or at ``at_ns`` (Unix time); ``error`` says what went wrong, if anything did."""
+    def end(self, error: str = "") -> None:
+        """It is over; ``error`` says what went wrong, if anything did."""
         ...
 
 
 class Spans(Protocol):
     """What makes spans and sends them away."""
 
-    def begin(self, name: str, parent: Trace | None, *, server: bool, at_ns: int | None) -> Span: ...
+    def begin(self, name: str, parent: Trace | None, *, request_id: str) -> Span: ...
 
 
 @dataclass(frozen=True)
 class _NoSpan:
     trace: Trace | None
 
-    def end(self, error: str = "", at_ns: int | None = None) -> None:
+    def end(self, error: str = "") -> None:
         """Nobody looks."""
 
 
 class _NoSpans:
-    def begin(self, name: str, parent: Trace | None, *, server: bool, at_ns: int | None) -> Span:
+    def begin(self, name: str, parent: Trace | None, *, request_id: str) -> Span:
         return _NoSpan(parent)
 
 
@@ -88,9 +88,9 @@ def here() -> Trace | None:
     return _here.get()
 
 
-def begin(name: str, parent: Trace | None, *, server: bool = False, at_ns: int | None = None) -> Span:
-    """A span of this name under ``parent``, or in a trace of its own; begun now or at ``at_ns`` (Unix time)."""
-    return _spans.begin(name, parent, server=server, at_ns=at_ns)
+def begin(name: str, parent: Trace | None, *, request_id: str = "") -> Span:
+    """A span of this name under ``parent``, or in a trace of its own; with ``request_id`` that request's whole."""
+    return _spans.begin(name, parent, request_id=request_id)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import pytest
 import heroserve
 from scripts.redis_server import free_port
 from scripts.stack import PICTURE, ROOT, Ports, Stack
+from tests.support.waiting import until
 
 COMMAND = str(Path(sys.executable).parent / "heroserve")
 
@@ -91,6 +92,21 @@ def test_a_service_knows_whether_it_takes_requests(stack: Stack):
         assert (told.returncode, told.stderr) == (0, "")
         told = health(service, Ports.free())
         assert (told.returncode, told.stderr) == (1, f"heroserve: {service} is starting or stopping\n")
+
+
+def test_lines_of_all_processes_are_json_and_nobodys_prefix_or_colour(stack: Stack):
+    """A replica's too, whose output Ray passes on; the first test asked."""
+    for service, method in (("llm", "VisionChat/Generate"), ("encoder", "VisionEncoder/Encode")):
+        log = stack.folder / f"{service}.log"
+        assert until(lambda log=log, method=method: f"heroserve.v1.{method}" in log.read_text(), 20, 0.5)
+        lines = log.read_text().splitlines()
+        ours = [json.loads(line) for line in lines if "services." in line]
+        assert {line["message"] for line in ours} >= {"request finished", f"metrics on port {mine(stack, service)}"}
+        assert "\x1b" not in log.read_text()
+
+
+def mine(stack: Stack, service: str) -> int:
+    return getattr(stack.ports, f"{service}_metrics")
 
 
 def test_without_its_encoder_the_llm_service_says_so(stack: Stack):

@@ -160,12 +160,14 @@ def test_five_spans_below_the_callers(services: Services, client: heroserve.Clie
     assert spans["encode"].end <= spans["prefill"].start <= spans["prefill"].end <= spans["decode"].start
 
 
-def test_a_refusal_is_a_failed_span(services: Services, client: heroserve.Client):
+def test_a_refusal_has_a_span_and_is_no_error_of_the_service(services: Services, client: heroserve.Client):
     trace = uuid.uuid4().hex
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
     with pytest.raises(heroserve.InvalidArgument):
-        client.ask(None, QUESTION, temperature=9, trace={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+        client.ask(None, QUESTION, temperature=9, trace=headers, request_id="refused-span")
     assert until(lambda: services.spans.spans(trace), 20, 0.2)
-    assert [(span.name, span.failed) for span in services.spans.spans(trace)] == [(GENERATE, True)]
+    told = [(span.name, span.request_id, span.failed) for span in services.spans.spans(trace)]
+    assert told == [(GENERATE, "refused-span", False)]
 
 
 def _files(services: Services) -> list[Path]:

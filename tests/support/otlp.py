@@ -22,6 +22,7 @@ class Span:
     id: str
     parent: str
     kind: int
+    request_id: str
     failed: bool
     start: int
     end: int
@@ -57,6 +58,7 @@ def _span(service: str, span) -> Span:
         span.span_id.hex(),
         span.parent_span_id.hex(),
         span.kind,
+        next((a.value.string_value for a in span.attributes if a.key == "heroserve.request_id"), ""),
         span.status.code == span.status.STATUS_CODE_ERROR,
         span.start_time_unix_nano,
         span.end_time_unix_nano,

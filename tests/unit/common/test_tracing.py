@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-import time
 
 import pytest
+from prometheus_client import CollectorRegistry, Counter
 
-from services.common import context, tracing
+from heroserve.v1.tokens_pb2 import Image
+from services.common import context, errors, tracing
 from services.common.context import RequestContext
+from services.common.gate import Gate
+from services.common.grpc_call import GrpcCall
 from services.common.otel import OtlpSpans
 from services.common.settings import SettingError
 from services.common.stages import Stages
 from services.common.tracing import Trace
 from tests.support.otlp import receiver
 
+REQUESTS = Counter("requests", "", ["code"], registry=CollectorRegistry())
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
 
@@ -104,7 +108,7 @@ def sent(monkeypatch):
 
 
 def test_stages_are_spans_below_the_request_and_it_below_its_caller(sent):
-    request = tracing.begin("Method", Trace(PARENT, "a=1"), server=True)
+    request = tracing.begin("Method", Trace(PARENT, "a=1"), request_id="mine")
     stages = Stages()
     with context.serving(RequestContext("x", trace=request.trace)):
         with stages.time("encode", span="encode"):
@@ -127,10 +131,12 @@ def test_stages_are_spans_below_the_request_and_it_below_its_caller(sent):
     assert [name for name, span in spans.items() if span.failed] == ["decode"]
     assert {span.service for span in spans.values()} == {"heroserve-test"}
     assert [name for name, span in spans.items() if span.kind == 2] == ["Method"]
+    assert [span.request_id for name, span in spans.items() if name != "Method"] == [""] * 3
+    assert spans["Method"].request_id == "mine"
 
 
 def test_a_request_without_a_caller_has_a_trace_of_its_own(sent):
-    request = tracing.begin("Method", None, server=True)
+    request = tracing.begin("Method", None, request_id="mine")
     tracing.begin("other", None).end()
     request.end()
     spans = sent()
@@ -149,8 +155,22 @@ def test_a_caller_that_samples_nothing_gets_no_spans(sent):
     assert span.trace.parent.endswith("-00")
 
 
-def test_a_span_may_be_told_of_afterwards(sent):
-    start = time.time_ns() - 5_000_000_000
-    tracing.begin("tower", Trace(PARENT), at_ns=start).end(at_ns=start + 1_000_000)
-    (span,) = sent().values()
-    assert (span.start, span.end) == (start, start + 1_000_000)
+async def test_a_servers_error_is_one_and_a_callers_is_not(sent):
+    for method, error in (("a", errors.InvalidArgument("x", "y")), ("b", errors.Internal("bug"))):
+        call = GrpcCall(method, Serves(), Image())
+        with pytest.raises(errors.ServiceError), Gate((), REQUESTS, 60).guard(call):
+            raise error
+    spans = sent()
+    assert [name for name, span in spans.items() if span.failed] == ["b"]
+    assert all(span.request_id for span in spans.values())
+
+
+class Serves:
+    def invocation_metadata(self):
+        return []
+
+    def set_code(self, code):
+        pass
+
+    def set_details(self, details):
+        pass
