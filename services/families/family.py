@@ -4,8 +4,8 @@ A family is two halves that never meet in one process: the encoder opens the vis
 half, and neither reads the other's weights. Both speak of *tokens*, what one row of features becomes in the language
 model: where a family merges patches, its tower does so, and its CLS rows are those of the merged patches.
 
-Letters: T tiles of an image, tile 0 its thumbnail; N tokens a tile; H width of a feature row; D width of the language
-model; L tokens of a sequence; n rows.
+Letters, as in docs/architecture.md's glossary: T tiles of an image, tile 0 its thumbnail; N tokens a tile; H width of a
+feature row; D width of the language model; L tokens of a sequence; n rows.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from scripts.settings import files, table, variables
+from scripts.settings import description, files, table, variables
 from services.common.settings import LogLevel
 from services.common.variable import choice, integer, setting
 from services.encoder.settings import EncoderSettings
@@ -45,7 +45,7 @@ def test_a_default_reads_as_people_say_it(variable: str, service: str, default: 
 def test_options_are_those_of_the_literal() -> None:
     assert ROWS["HEROSERVE_LOG_LEVEL"][2].startswith("`DEBUG`, `INFO`, `WARNING` or `ERROR`")
     assert choice(LogLevel).options == ("DEBUG", "INFO", "WARNING", "ERROR")
-    assert ROWS["HEROSERVE_ENGINE"][2].startswith("`transformers`: ")
+    assert description(setting("HEROSERVE_ONE", choice(Literal["one"]), "one", "what it is")) == "`one`: what it is"
 
 
 def test_what_both_read_comes_first() -> None:
