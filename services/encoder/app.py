@@ -20,6 +20,7 @@ from heroserve import methods
 from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
 from services.common import deployment
 from services.common.budget import Retention
+from services.common.errors import FailedPrecondition
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
 from services.common.rows import to_wire
@@ -27,7 +28,7 @@ from services.encoder import metrics, parts
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
-from services.encoder.ranking.rank_images import rank_images
+from services.encoder.ranking.rank_images import rank_each
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.request import parse_request
 from services.encoder.settings import EncoderSettings
@@ -58,23 +59,30 @@ class VisionTowerDeployment:
         }
 
     async def rank(self, tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
-        """One image's ranked rows, and the seconds that its batch spent in the stages here."""
-        ranked: tuple[RankedImage, dict[str, float]] = await self._rank_batch((tiles, mask))
-        return ranked
+        """One image's ranked rows, and the seconds that its batch spent in the stages here.
+
+        Raises:
+            FailedPrecondition: values of this image, whatever those of others, are not finite.
+        """
+        ranked: tuple[RankedImage | FailedPrecondition, dict[str, float]] = await self._rank_batch((tiles, mask))
+        image, seconds = ranked
+        if isinstance(image, FailedPrecondition):
+            raise image
+        return image, seconds
 
     @serve.batch(batch_size_fn=lambda jobs: sum(len(tiles) for tiles, _ in jobs))
-    async def _rank_batch(self, jobs: list[Job]) -> list[tuple[RankedImage, dict[str, float]]]:
+    async def _rank_batch(self, jobs: list[Job]) -> list[tuple[RankedImage | FailedPrecondition, dict[str, float]]]:
         # In a thread, so that health checks and new arrivals are served meanwhile.
         return await asyncio.to_thread(self._rank, jobs)
 
-    def _rank(self, jobs: list[Job]) -> list[tuple[RankedImage, dict[str, float]]]:
+    def _rank(self, jobs: list[Job]) -> list[tuple[RankedImage | FailedPrecondition, dict[str, float]]]:
         started = time.perf_counter()
         tiles = np.concatenate([tiles for tiles, _ in jobs])
         metrics.TOWER_BATCH_TILES.observe(len(tiles))
         output = self._tower.run(tiles)
         self._tower.synchronize()
         encoded = time.perf_counter()
-        images = rank_images(output, [mask for _, mask in jobs], self._tower.hero, self._tower.row_dtype)
+        images = rank_each(output, [mask for _, mask in jobs], self._tower.hero, self._tower.row_dtype)
         seconds = {"tower": encoded - started, "rank": time.perf_counter() - encoded}
         return [(image, seconds) for image in images]
 
