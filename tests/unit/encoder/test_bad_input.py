@@ -7,7 +7,6 @@ import io
 import struct
 import time
 import warnings
-import zlib
 
 import numpy as np
 import pytest
@@ -27,6 +26,7 @@ from services.encoder.request import parse_request
 from services.families.family import CutError
 from services.families.llava_next.tiles import AnyresTiler
 from tests.support.encoder_parts import png_chunk, raw_png
+from tests.support.files import png, rgb_profile, tiff
 from tests.support.pictures import encoded, picture
 
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=50_000_000)
@@ -120,11 +120,17 @@ class TestBombs:
         body += b"VP8 " + struct.pack("<I", 10) + b"\x30\1\0\x9d\1\x2a" + struct.pack("<HH", 16_383, 16_383)
         refusal(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body)
 
+    @pytest.mark.parametrize("side", [9000, 16_000])
+    def test_claimed_by_an_avif_header(self, side: int) -> None:
+        avif = bytearray(encoded(RGB, "AVIF"))
+        start = avif.index(b"ispe") + 8
+        avif[start : start + 8] = struct.pack(">II", side, side)
+        self.refused_at_once(bytes(avif))
 
-def test_a_png_text_bomb_is_refused() -> None:
-    bomb = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(80 << 20)))
-    data = raw_png(2, 2, lines=bytes(6))
-    assert len(refusal(data[:33] + bomb + data[33:])) < 500
+    def test_claimed_by_tiles_of_a_tiff(self) -> None:
+        """Its decoder makes room for a whole tile, however small the picture is."""
+        tiles = tiff(np.zeros((4, 4), np.uint8), 8, 1, deflate=True, tile=10_000)
+        assert "tiles of 100000000 pixels" in self.refused_at_once(tiles)
 
 
 def test_the_limit_can_be_raised_above_pillows_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,6 +266,15 @@ PLAIN = [
     encoded(RGB, "TIFF", compression="tiff_lzw"),
     encoded(RGB, "TIFF", compression="jpeg"),
     encoded(RGB.convert("1"), "TIFF", compression="group4"),
+    encoded(RGB, "AVIF"),
+    tiff(np.arange(2000, dtype=np.uint16).reshape(40, 50), 16, 0),
+    tiff(np.arange(2000, dtype=np.uint16).reshape(40, 50), 12, 1),
+    tiff(np.arange(6000, dtype=np.uint16).reshape(40, 50, 3), 16, 2, planar=2),
+    png(np.arange(6000, dtype=np.uint16).reshape(40, 50, 3), 16, 2, png_chunk(b"tRNS", bytes(6))),
+    *(
+        encoded(RGB, kind, icc_profile=rgb_profile((0.8, 0.3, 0), (0.1, 0.7, 0), (0, 0, 0.8), 1.8))
+        for kind in ("PNG", "JPEG")
+    ),
 ]
 
 
