@@ -58,7 +58,7 @@ def reference(hf, processor, images, question, tokens) -> tuple[str, list[int]]:
 
 
 @pytest.mark.parametrize("settings", [{}, {"newlines": "kept_rows"}, {"position_ids": "original"}], ids=str)
-@pytest.mark.parametrize("size", [*SIZES[1:8], SIZES[-1]])
+@pytest.mark.parametrize("size", [*SIZES[1:9], SIZES[-1]])
 async def test_at_retention_1_the_answer_is_hugging_faces(hf, processor, chat, size, settings):
     image = picture(*size)
     text, last = await answer(chat(**settings), job(QUESTION, png(image), retention=1, max_tokens=12))
