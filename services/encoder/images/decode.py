@@ -14,11 +14,13 @@ from services.encoder.images.formats import FORMATS, READ, format_of
 from services.encoder.images.refusal import FIELD, reason, refused
 from services.encoder.images.rgb import to_rgb
 
-__all__ = ["FIELD", "FORMATS", "ImageLimits", "check_size", "decode"]
+__all__ = ["DECODING", "FIELD", "FORMATS", "ImageLimits", "check_size", "decode"]
 
 # Our own limit is checked from the header, before anything is decoded; Pillow's is neither ours nor settable by users.
 Image.MAX_IMAGE_PIXELS = None
 
+# Part of the encoder's identity: raise it when a file is decoded to other pixels.
+DECODING = 2
 _BARE: dict[str, Callable[[bytes], Bare]] = {"JPEG": jpeg.bare, "PNG": png.bare}
 # What decoded pixels may still stumble over: a palette, a transparent colour. Anything else is our own fault.
 _BROKEN = (OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, SyntaxError)

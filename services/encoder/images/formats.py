@@ -38,4 +38,4 @@ def format_of(data: bytes) -> str:
             return name
     found = (name for start, name in _OTHERS.items() if re.match(start, data[:64], re.DOTALL | re.IGNORECASE))
     other = next(found, None)
-    raise refused(f"is {f'{other}, ' if other else ''}not an image in one of {', '.join(FORMATS)}")
+    raise refused(f"is not an image in one of {', '.join(FORMATS)}{f'; it is {other}' if other else ''}")

@@ -7,10 +7,12 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+from services.encoder.images import stated_colour
 from services.encoder.images.bare import MAX_PROFILE_BYTES, Bare
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE = 0, 2, 3
+_GREYS = (_GREY, 4)
 # Texts that may say which way up a picture is, as Pillow reads them; of a photograph's size at most.
 _TELLING = (b"XML:com.adobe.xmp", b"Raw profile type exif")
 _MAX_TEXT_BYTES = 1 << 20
@@ -23,6 +25,7 @@ def bare(data: bytes) -> Bare:
     """
     kept, pixels, info = [_SIGNATURE], [], {}
     key, depth, colour = None, 8, -1
+    stated: dict[bytes, bytes] = {}
     for name, body, raw, sound in _chunks(data):
         if name == b"IDAT":
             pixels.append(body)
@@ -43,12 +46,16 @@ def bare(data: bytes) -> Bare:
         elif name == b"iCCP" and not pixels:
             # Another space than the pixels' is none, as for libpng.
             profile = _profile(body)
-            if profile is not None and (profile[16:20] == b"GRAY") == (colour in (_GREY, 4)):
+            if profile is not None and (profile[16:20] == b"GRAY") == (colour in _GREYS):
                 info["icc_profile"] = profile
+        elif name in (b"gAMA", b"cHRM", b"sRGB") and not pixels:
+            stated[name] = body
         elif name == b"eXIf":
             info["exif"] = b"Exif\0\0" + body
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
             info.update(_text(name, body))
+    if "icc_profile" not in info and (profile := _stated(stated, grey=colour in _GREYS)) is not None:
+        info["icc_profile"] = profile
     # Pieces of a few bytes each would cost more to put together than to decode.
     whole = b"".join([*kept, *([_chunk(b"IDAT", b"".join(pixels))] if pixels else []), _chunk(b"IEND", b"")])
     return Bare(whole, info, key=key, depth=depth)
@@ -95,6 +102,16 @@ def _inflate(body: bytes, limit: int) -> bytes | None:
 def _profile(body: bytes) -> bytes | None:
     _, _, rest = body.partition(b"\0")
     return _inflate(rest[1:], MAX_PROFILE_BYTES) if rest[:1] == b"\0" else None
+
+
+def _stated(chunks: dict[bytes, bytes], *, grey: bool) -> bytes | None:
+    """A profile of what gAMA says, and cHRM; one of sRGB's own chunk goes before them."""
+    gamma, primaries = chunks.get(b"gAMA", b""), chunks.get(b"cHRM", b"")
+    if len(gamma) != 4 or chunks.get(b"sRGB"):
+        return None
+    numbers = struct.unpack(">8I", primaries) if len(primaries) == 32 else None
+    xy = None if numbers is None else tuple(number / 100_000 for number in numbers)
+    return stated_colour.profile(struct.unpack(">I", gamma)[0] / 100_000, xy, grey=grey)
 
 
 def _text(name: bytes, body: bytes) -> dict[str, Any]:

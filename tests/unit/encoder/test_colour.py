@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from services.encoder.images.decode import ImageLimits, decode
+from tests.support.encoder_parts import png_chunk
 from tests.support.files import cmyk_profile, grey_profile, png, profile, rgb_profile
 from tests.support.pictures import encoded, picture
 
@@ -146,3 +148,50 @@ def test_a_profile_of_colours_is_none_for_a_grey_png() -> None:
     grey = RGB.convert("L")
     assert off(encoded(grey, "PNG", icc_profile=WIDE), grey.convert("RGB")) == 0
     assert off(encoded(grey, "JPEG", icc_profile=WIDE), grey.convert("RGB")) > 3
+
+
+class TestNumbersInPlaceOfAProfile:
+    """PNG's gAMA and cHRM."""
+
+    @staticmethod
+    def gamma(value: float) -> bytes:
+        return png_chunk(b"gAMA", struct.pack(">I", round(value * 100_000)))
+
+    @staticmethod
+    def primaries(*xy: float) -> bytes:
+        return png_chunk(b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in xy)))
+
+    SRGB_XY = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+    ADOBE_XY = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+    PROPHOTO_XY = (0.3457, 0.3585, 0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001)
+
+    def test_of_linear_light(self) -> None:
+        stored = np.asarray(stored_in(SPACES["linear"]))
+        assert off(png(stored, 8, 2, self.gamma(1)), RGB) < 1
+        assert off(png(stored, 8, 2, self.gamma(1), self.primaries(*self.SRGB_XY)), RGB) < 1
+        assert off(png(stored, 8, 2, self.gamma(1), png_chunk(b"sRGB", b"\0")), stored) == 0
+
+    @pytest.mark.parametrize(
+        ("space", "gamma", "xy"), [("Adobe RGB", 2.2, ADOBE_XY), ("ProPhoto RGB", 1.8, PROPHOTO_XY)]
+    )
+    def test_of_wide_spaces(self, space: str, gamma: float, xy: tuple[float, ...]) -> None:
+        stored = np.asarray(stored_in(SPACES[space]))
+        assert off(png(stored, 8, 2, self.gamma(1 / gamma), self.primaries(*xy)), RGB) < 1
+        # A profile goes before them.
+        assert off(png(stored, 8, 2, self.gamma(1), self.primaries(*xy), icc_chunk(SPACES[space])), RGB) < 1
+
+    def test_of_grey(self) -> None:
+        grey = np.arange(256, dtype=np.uint8)[None]
+        right = shown(png(grey, 8, 0, icc_chunk(grey_profile(1.0))))
+        assert off(png(grey, 8, 0, self.gamma(1), self.primaries(*self.ADOBE_XY)), right) == 0
+
+    @pytest.mark.parametrize("gamma", [1 / 2.2, 0.45, 0, 0.001, 20_000])
+    def test_what_says_srgb_or_nonsense_changes_nothing(self, gamma: float) -> None:
+        plain = np.asarray(RGB)
+        for more in (b"", self.primaries(*self.SRGB_XY)):
+            assert off(png(plain, 8, 2, self.gamma(gamma), more), RGB) == 0
+        assert off(png(plain, 8, 2, self.primaries(*self.ADOBE_XY)), RGB) == 0
+
+    @pytest.mark.parametrize("xy", [(0,) * 8, (0.3,) * 8, (1,) * 8, (0.3127, 0.329) * 4, (40_000,) * 8])
+    def test_primaries_that_can_not_be(self, xy: tuple[float, ...]) -> None:
+        assert off(png(np.asarray(RGB), 8, 2, self.gamma(1), self.primaries(*xy)), RGB) == 0
