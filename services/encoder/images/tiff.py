@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ _FORMAT, _TILE_WIDTH, _TILE_LENGTH = 339, 322, 323
 _READ = (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _FORMAT, _TILE_WIDTH, _TILE_LENGTH)
 _FLOAT, _COMPLEX = 3, 6
 _MAX_BITS = 16
+
+# libtiff's own limit of the scans of a JPEG within, which costs seconds at a large picture's size: ours of such JPEGs.
+os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "20")
 
 # Kinds of grey that Pillow's unpackers read and its table does not name. Of 12 bits, which are packed, the byte order
 # says nothing; what is white at zero is turned round by who shows it.

@@ -14,7 +14,7 @@ from PIL import Image
 from services.common.errors import InvalidArgument
 from services.encoder.images.decode import ImageLimits, decode
 from tests.support.encoder_parts import png_chunk, raw_png
-from tests.support.files import png
+from tests.support.files import png, tiff
 from tests.support.pictures import encoded, picture
 
 LIMITS = ImageLimits(max_bytes=20 << 20, max_pixels=50_000_000)
@@ -200,6 +200,18 @@ class TestScans:
         inner = encoded(picture(8, 8), "JPEG", progressive=True)
         data = encoded(RGB, "JPEG", progressive=True)
         assert shown(data[:2] + app(0xE1, inner) * 30 + data[2:]).shape == (30, 41, 3)
+
+    def test_those_of_a_jpeg_within_a_tiff(self) -> None:
+        def within(jpeg: bytes) -> bytes:
+            plain = bytearray(tiff(PIXELS, 8, 6))
+            entries = struct.unpack_from("<I", plain, 4)[0] + 2
+            for tag, number in ((259, 7), (273, len(plain)), (279, len(jpeg))):
+                at = next(at for at in range(entries, len(plain), 12) if plain[at : at + 2] == struct.pack("<H", tag))
+                plain[at + 2 : at + 12] = struct.pack("<HII", 4, 1, number)
+            return bytes(plain) + jpeg
+
+        assert shown(within(scans_of(12))).shape == (30, 41, 3)
+        assert "damaged" in refusal(within(scans_of(40)))
 
     def test_endless_segments(self) -> None:
         assert "more than 10000 segments" in refusal(JPEG[:2] + app(0xFE, b"") * 10_001 + JPEG[2:])
