@@ -8,7 +8,7 @@ HERE = 'instance=~"$instance"'
 NOW = "$__rate_interval"
 SHOWN = "$__range"
 # What the service, not its caller, is to blame for; as in deploy/prometheus/rules/recording.yaml.
-ERRORS = "INTERNAL|UNAVAILABLE|UNKNOWN|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED|DATA_LOSS|UNIMPLEMENTED"
+ERRORS = "INTERNAL|FAILED_PRECONDITION|UNAVAILABLE|UNKNOWN|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED|DATA_LOSS|UNIMPLEMENTED"
 
 
 def rate(metric: str, labels: str = "", by: str = "", window: str = NOW) -> str:

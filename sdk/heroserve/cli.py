@@ -28,7 +28,7 @@ _COURTESY_S = 5.0
 # Every control character but tab and newline.
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
-ImagePath = Annotated[str, typer.Argument(metavar="IMAGE", help="JPEG, PNG, WebP, GIF, BMP or TIFF file.")]
+ImagePath = Annotated[str, typer.Argument(metavar="IMAGE", help="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file.")]
 Question = Annotated[str, typer.Argument(metavar="QUESTION")]
 Target = Annotated[str, typer.Option(envvar="HEROSERVE_TARGET", metavar="HOST:PORT", help="The LLM service.")]
 EncoderTarget = Annotated[

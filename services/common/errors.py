@@ -7,6 +7,7 @@ ServiceError
   ResourceExhausted  overload: try again later
   DeadlineExceeded   the caller's deadline, or the service's own
   Unavailable        a service this one needs is out of reach: try again
+  FailedPrecondition the service is set up so that this can't be done, now or later; says what to set
   Internal           a bug
 """
 
@@ -59,6 +60,10 @@ class DeadlineExceeded(ServiceError):
 
 class Unavailable(ServiceError):
     code = grpc.StatusCode.UNAVAILABLE
+
+
+class FailedPrecondition(ServiceError):
+    code = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class Internal(ServiceError):

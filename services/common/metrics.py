@@ -2,6 +2,7 @@
 
 prometheus_client's multiprocess mode: every process writes to files in one folder, and whoever holds the port
 reads them all. The replicas of a service on a node race for the port; when its holder dies, another takes it.
+What dead ones counted stays, in a few files however many there were.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server, values
-from prometheus_client.multiprocess import MultiProcessCollector
 
+from services.common import metric_files
 from services.common.settings import SettingError
 
 __all__ = ["VARIABLE", "Counter", "Histogram", "prepare", "remove", "serve"]
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 if VARIABLE in os.environ:
     # A metric opens its file when it is made, on whichever node that is.
     Path(os.environ[VARIABLE]).mkdir(parents=True, exist_ok=True)
+    metric_files.fold(Path(os.environ[VARIABLE]))
 
 
 def serve(port: int, folder: str) -> None:
@@ -52,8 +54,7 @@ def prepare(folder: str) -> None:
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for leftover in path.glob("*.db"):
-            leftover.unlink()
+        metric_files.clear(path)
     except OSError as error:
         raise SettingError(f"HEROSERVE_METRICS_DIR={folder!r}: can't be used ({error.strerror})") from error
 
@@ -70,7 +71,7 @@ def _hold_port(port: int, folder: str) -> None:
 
 def _serve(port: int, folder: str) -> WSGIServer | None:
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+    registry.register(metric_files.FolderCollector(folder))
     try:
         server, _ = start_http_server(port, addr="0.0.0.0", registry=registry)
     except OSError as error:

@@ -21,6 +21,7 @@ from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription,
 from services.common import context, deployment, tracing
 from services.common.budget import Retention
 from services.common.context import Origin
+from services.common.errors import FailedPrecondition
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
 from services.common.rows import to_wire
@@ -29,7 +30,7 @@ from services.encoder import metrics, parts
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
-from services.encoder.ranking.rank_images import rank_images
+from services.encoder.ranking.rank_images import rank_each
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.request import parse_request
 from services.encoder.settings import EncoderSettings
@@ -62,18 +63,27 @@ class VisionTowerDeployment:
         }
 
     async def rank(self, tiles: Tiles, mask: Mask, origin: Origin) -> tuple[RankedImage, dict[str, float]]:
-        """One image's ranked rows, for this request, and the seconds that its batch spent in the stages here."""
-        ranked: tuple[RankedImage, dict[str, float]] = await self._rank_batch((tiles, mask, origin))
-        return ranked
+        """One image's ranked rows, for this request, and the seconds that its batch spent in the stages here.
+
+        Raises:
+            FailedPrecondition: values of this image, whatever those of others, are not finite.
+        """
+        ranked: tuple[RankedImage | FailedPrecondition, dict[str, float]] = await self._rank_batch(
+            (tiles, mask, origin)
+        )
+        image, seconds = ranked
+        if isinstance(image, FailedPrecondition):
+            raise image
+        return image, seconds
 
     @serve.batch(batch_size_fn=lambda jobs: sum(len(tiles) for tiles, *_ in jobs))
-    async def _rank_batch(self, jobs: list[Job]) -> list[tuple[RankedImage, dict[str, float]]]:
+    async def _rank_batch(self, jobs: list[Job]) -> list[tuple[RankedImage | FailedPrecondition, dict[str, float]]]:
         # Serve batches in a task of its own, which would for ever work for the request that it was begun by.
         with context.serving_all([origin for *_, origin in jobs]):
             # In a thread, so that health checks and new arrivals are served meanwhile.
             return await asyncio.to_thread(self._rank, jobs)
 
-    def _rank(self, jobs: list[Job]) -> list[tuple[RankedImage, dict[str, float]]]:
+    def _rank(self, jobs: list[Job]) -> list[tuple[RankedImage | FailedPrecondition, dict[str, float]]]:
         tiles = np.concatenate([tiles for tiles, *_ in jobs])
         metrics.TOWER_BATCH_TILES.observe(len(tiles))
         stages = Stages()
@@ -84,7 +94,7 @@ class VisionTowerDeployment:
         for span in spans:
             span.end()
         with stages.time("rank"):
-            images = rank_images(output, [mask for _, mask, _ in jobs], self._tower.hero, self._tower.row_dtype)
+            images = rank_each(output, [mask for _, mask, _ in jobs], self._tower.hero, self._tower.row_dtype)
         logger.debug("a pass of the tower", extra={"tiles": len(tiles), "seconds": stages.seconds})
         return [(image, stages.seconds) for image in images]
 

@@ -14,6 +14,7 @@ from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store
 from services.encoder.hero import HeroConfig
 from services.encoder.identity import SCHEMA, identity
+from services.encoder.images.decode import DECODING
 from services.encoder.images.pixels import pixel_table
 from services.encoder.relevance.clip import clip_config, learned_temperature
 from services.encoder.relevance.questions import QuestionEmbedder
@@ -75,6 +76,7 @@ def open_tower(settings: EncoderSettings) -> VisionTower:
     encoder_id = identity(
         {
             "schema": SCHEMA,
+            "decoding": DECODING,
             **tower.identity,
             "relevance": embedder_id,
             "tiler": half.tiler.identity,

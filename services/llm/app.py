@@ -71,7 +71,7 @@ class ChatDeployment:
 
 def build(args: dict[str, str] | None = None) -> Application:
     """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
-    settings = deployment.settings(LlmSettings, args)
+    settings = parts.settled(deployment.settings(LlmSettings, args))
     # What is wrong with it is told here, not by a replica that keeps restarting.
     parts.check(settings)
     return deployment.deploy(ChatDeployment, "Chat", settings, accelerator=True).bind(settings)

@@ -19,11 +19,14 @@ class Prompt:
         embeddings: [L, D] in the model's dtype, on its device.
         position_ids: int64 [L], ascending.
         next_position: of the first generated token.
+        token_ids: int64 [L], what each was made from; a visual or newline token is its image's placeholder. None where
+            nobody knows.
     """
 
     embeddings: torch.Tensor
     position_ids: torch.Tensor
     next_position: int
+    token_ids: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -50,9 +53,12 @@ def assemble(
     Raises:
         ValueError: placeholders and images do not match.
     """
-    text = splicer.embed(torch.tensor(ids, device=splicer.device))
+    given = torch.tensor(ids, device=splicer.device)
+    # Nobody reads a placeholder's embedding, and it may have none.
+    text = splicer.embed(given.masked_fill(given == image_token_id, 0))
     pieces: list[torch.Tensor] = []
     positions: list[torch.Tensor] = []
+    lengths = torch.ones_like(given)
     position = start = 0
     placeholders = [index for index, token in enumerate(ids) if token == image_token_id]
     for index, (features, splice) in zip(placeholders, images, strict=True):
@@ -65,10 +71,16 @@ def assemble(
         else:
             positions.append(torch.arange(position, position + len(splice)))
             position += len(splice)
+        lengths[index] = len(splice)
         start = index + 1
     pieces.append(text[start:])
     positions.append(torch.arange(position, position + len(ids) - start))
-    return Prompt(torch.cat(pieces), torch.cat(positions).to(splicer.device), position + len(ids) - start)
+    return Prompt(
+        torch.cat(pieces),
+        torch.cat(positions).to(splicer.device),
+        position + len(ids) - start,
+        given.repeat_interleave(lengths),
+    )
 
 
 def _embed_image(splicer: Splicer, features: torch.Tensor, splice: Splice) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 # What an incomplete character decodes to.
@@ -20,6 +21,7 @@ class Detokenizer:
     def __init__(self, tokenizer: Any, stop: tuple[str, ...]) -> None:
         self._tokenizer = tokenizer
         self._stop = stop
+        self._skipped = _skipped(tokenizer)
         self._ids: list[int] = []
         # Tokens before _read are in _decoded. Decoding starts a little earlier, at _start, because what a token
         # says (a space, half a character) can depend on the one before it.
@@ -31,15 +33,21 @@ class Detokenizer:
 
     def add(self, token: int) -> str:
         """The text that ``token`` makes certain; "" while more is needed. Sets ``stopped`` at a stop string."""
+        if token in self._skipped:
+            return ""
         self._ids.append(token)
-        fresh = self._fresh()
+        known, fresh = self._fresh()
+        if not fresh and (known or len(self._ids) - self._start > _LONGEST):
+            # It says nothing, so it need not be decoded again. But not where nothing is before it: a word's mark there
+            # is what Llama's decoder takes away, and the next one's would go in its place.
+            self._ids.pop()
+            return ""
         # A character has four bytes at most: what is unfinished after many more tokens is broken, and stays so.
         pending = fresh.endswith(_UNFINISHED) and len(self._ids) - self._read <= _LONGEST
         if not pending:
             self._decoded += fresh
             if fresh:
-                # Not for what says nothing, as special tokens do: decoding from there would look like a beginning,
-                # where Llama's decoder drops a space.
+                # Not for what says nothing: decoding from there would look like a beginning.
                 self._start = self._read
             self._read = len(self._ids)
         return self._tell(len(self._decoded) - self._held_back())
@@ -48,17 +56,16 @@ class Detokenizer:
         """What was held back, once no more tokens come; bytes that make no character come out as U+FFFD."""
         if self.stopped:
             return ""
-        self._decoded += self._fresh()
+        self._decoded += self._fresh()[1]
         return self._tell(len(self._decoded))
 
-    def _fresh(self) -> str:
-        """Text of the tokens from _read on."""
+    def _fresh(self) -> tuple[str, str]:
+        """Text of the tokens from _start to _read, and of those from _read on."""
         known, whole = (
             self._tokenizer.decode(ids, skip_special_tokens=True)
             for ids in (self._ids[self._start : self._read], self._ids[self._start :])
         )
-        text: str = whole[len(known) :]
-        return text
+        return known, whole[len(known) :]
 
     def _tell(self, end: int) -> str:
         found = [at for stop in self._stop if (at := self._decoded.find(stop, self._told)) >= 0]
@@ -76,3 +83,9 @@ class Detokenizer:
             if any(stop.startswith(self._decoded[-length:]) for stop in self._stop):
                 return length
         return 0
+
+
+@lru_cache(maxsize=4)
+def _skipped(tokenizer: Any) -> frozenset[int]:
+    """Ids that decoding leaves out as if they weren't there."""
+    return frozenset(token for token, added in tokenizer.added_tokens_decoder.items() if added.special)

@@ -12,7 +12,14 @@ from heroserve.v1.encoder_pb2 import Grid as GridMessage
 from heroserve.v1.tokens_pb2 import Image
 from services.common import context, tracing
 from services.common.budget import Budget, MaxVisualTokens, Retention
-from services.common.errors import DeadlineExceeded, Internal, ResourceExhausted, ServiceError, Unavailable
+from services.common.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    ResourceExhausted,
+    ServiceError,
+    Unavailable,
+)
 from services.common.rows import from_wire, unpack
 from services.common.wire import MAX_QUESTION_CHARS
 from services.families.grid import Grid
@@ -21,7 +28,7 @@ from services.llm.job import ImagePart
 from services.llm.refusal import Refusal, Role, RoleName
 
 _DESCRIBE_TIMEOUT_S = 5.0
-_SAME = (ResourceExhausted, DeadlineExceeded, Unavailable)
+_SAME = (ResourceExhausted, DeadlineExceeded, Unavailable, FailedPrecondition)
 # The encoder's names for what of a chat request it was given; an image's stand where its part does.
 _OF_IMAGE: dict[str, RoleName] = {"image": "image", "image.data": "image_data", "image.digest": "image_digest"}
 _OF_BUDGET: dict[str, RoleName] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.common import checkpoint as checkpoints
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
@@ -10,9 +12,11 @@ from services.llm.chat import ChatPipeline
 from services.llm.encoded import ImageEncoder
 from services.llm.encoder_client import EncoderClient
 from services.llm.engines.engine import Engine
+from services.llm.engines.registry import check_engine
 from services.llm.prompt import PromptBuilder
 from services.llm.settings import LlmSettings
 from services.llm.splicer import Splicer
+from services.llm.template import chat_template
 
 
 def check(settings: LlmSettings) -> None:
@@ -22,8 +26,25 @@ def check(settings: LlmSettings) -> None:
         SettingError: a setting can't be used.
     """
     source = model(settings)
-    open_prompts(settings)
+    prompts = open_prompts(settings)
+    if settings.max_images > 1 and not prompts.places_images:
+        raise SettingError(
+            f"HEROSERVE_MAX_IMAGES={settings.max_images}: the model's chat template has no place for a second image"
+        )
+    check_engine(settings, source)
     source.check_weights()
+
+
+def settled(settings: LlmSettings) -> LlmSettings:
+    """With the chat template's text in the place of its file, which other nodes may not have.
+
+    Raises:
+        SettingError: there is no such file.
+    """
+    if not settings.chat_template:
+        return settings
+    source = model(settings)
+    return replace(settings, chat_template=chat_template(source, source.tokenizer(), settings.chat_template))
 
 
 def model(settings: LlmSettings) -> Checkpoint:
@@ -32,7 +53,8 @@ def model(settings: LlmSettings) -> Checkpoint:
 
 def open_prompts(settings: LlmSettings) -> PromptBuilder:
     source = model(settings)
-    return PromptBuilder(source, language_half(source).image_token_id)
+    half = language_half(source)
+    return PromptBuilder(source, half.image_token_id, half.config.vocab_size, settings.chat_template)
 
 
 def open_splicer(settings: LlmSettings) -> Splicer:

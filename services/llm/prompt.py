@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
-
-from jinja2 import TemplateError
 
 from services.common.checkpoint import Checkpoint
 from services.llm.job import ChatJob, ImagePart, Turn
+from services.llm.probe import FAILURES, Fit, fit
 from services.llm.refusal import Refusal, Role
+from services.llm.render import Renderer
+from services.llm.template import chat_template
 
 
 class PromptBuilder:
@@ -16,70 +19,104 @@ class PromptBuilder:
 
     Args:
         source: the checkpoint.
-        image_token_id: what its family puts in an image's place.
+        image_token_id: what its family puts in an image's place. It needs no embedding.
+        embeddings: how many tokens have one.
+        template: in place of the checkpoint's, see ``chat_template``.
+
+    Raises:
+        SettingError: they do not fit each other, or the template can't ask about an image.
     """
 
-    def __init__(self, source: Checkpoint, image_token_id: int) -> None:
+    def __init__(self, source: Checkpoint, image_token_id: int, embeddings: int, template: str = "") -> None:
         self.tokenizer: Any = source.tokenizer()
         self.image_token_id = image_token_id
-        image_token: str = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
-        # The tokenizer reads these in a text too: a caller could place images, or speak as another role.
-        self._reserved = sorted({image_token, *self.tokenizer.all_special_tokens})
-        self._template = _chat_template(source) or self.tokenizer.chat_template
-        if not self._template:
-            raise source.unusable("it has no chat template")
+        _check_vocabulary(source, self.tokenizer, image_token_id, embeddings)
+        self.template = chat_template(source, self.tokenizer, template)
+        self._fit: Fit = fit(source, self.tokenizer, self.template, image_token_id, embeddings, chosen=bool(template))
+        self._renderer: Renderer = self._fit.renderer
+        self._added = self.tokenizer.added_tokens_decoder
+
+    @property
+    def places_images(self) -> bool:
+        """Whether the template can place more than one."""
+        return self._fit.places_images
 
     def build(self, job: ChatJob) -> list[int]:
         """Token ids of the whole prompt; each image is one ``image_token_id``.
 
+        Texts are data: what spells a control token in them is read as the text it is.
+
         Raises:
-            Refusal: a text holds a token that the tokenizer reserves, or the template refuses the conversation.
+            Refusal: the template refuses the conversation, or has no place for all of it.
         """
-        self._refuse_reserved(job)
+        for index, turn in enumerate(job.turns):
+            if turn.role in self._fit.refused:
+                raise Refusal(
+                    Role("message_role", turn=index),
+                    f"is {turn.role}; the model's chat template takes none ({self._fit.refused[turn.role]})",
+                )
         try:
-            text: str = self.tokenizer.apply_chat_template(
-                [_as_template_message(turn) for turn in job.turns],
-                chat_template=self._template,
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-        except TemplateError as error:
+            ids = self._renderer.ids(job.turns)
+        except FAILURES as error:
             # Templates refuse what their model was not trained on, such as two turns of one role.
             raise Refusal(Role("messages"), f"do not fit the model's chat template: {error}") from error
-        # Templates differ in whether they write the beginning-of-sequence token themselves.
-        bos = self.tokenizer.bos_token
-        ids: list[int] = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos))).input_ids
-        if ids.count(self.image_token_id) != len(job.images):
+        self._refuse_control_tokens(job.turns, ids)
+        places = ids.count(self.image_token_id)
+        if places != len(job.images):
             raise Refusal(
-                Role("messages"),
-                f"have {len(job.images)} images, but {ids.count(self.image_token_id)} after the model's chat template; "
-                "a text may make the placeholder of an image, or the template has no place for images",
+                Role("messages"), f"have {len(job.images)} images; the model's chat template has places for {places}"
             )
         return ids
 
-    def _refuse_reserved(self, job: ChatJob) -> None:
-        """Texts are joined by the template, so what makes a reserved token only together counts too."""
-        for i, turn in enumerate(job.turns):
-            texts = [(Role("text", i, j), part) for j, part in enumerate(turn.parts) if isinstance(part, str)]
-            for role, text in [*texts, (Role("parts", i), "".join(turn.texts))]:
-                for token in self._reserved:
-                    if token in text:
-                        raise Refusal(role, f"holds {token!r}, which is reserved by the model's tokenizer")
+    def _refuse_control_tokens(self, turns: tuple[Turn, ...], ids: list[int]) -> None:
+        """What spells one is harmless by now; a tokenizer that normalises texts, or a template that joins them, may
+        still make one of what does not."""
+        bare = tuple(_without_words(turn) for turn in turns)
+        harmless = Counter(self._renderer.ids(bare))
+        if not self._made(ids, harmless):
+            return
+        for index, turn in enumerate(turns):
+            # Whose: with the words of this turn alone.
+            if made := self._made(self._renderer.ids((*bare[:index], turn, *bare[index + 1 :])), harmless):
+                raise Refusal(
+                    Role("parts", turn=index), f"make the model's tokenizer read {made!r}, which is reserved, in a text"
+                )
+        raise Refusal(Role("messages"), "make the model's tokenizer read what is reserved in a text")
+
+    def _made(self, ids: list[int], harmless: Counter[int]) -> str | None:
+        """A control token that comes oftener than in the same conversation without words."""
+        for token, count in Counter(ids).items():
+            added = self._added.get(token)
+            # An unknown character is nobody's attempt.
+            if added is None or count <= harmless[token] or token == self.tokenizer.unk_token_id:
+                continue
+            if added.special or token == self.image_token_id or (token in harmless and not added.content.isspace()):
+                return str(added.content)
+        return None
 
 
-def _as_template_message(turn: Turn) -> dict[str, Any]:
-    return {
-        "role": turn.role,
-        "content": [
-            {"type": "image"} if isinstance(part, ImagePart) else {"type": "text", "text": part} for part in turn.parts
-        ],
+def _without_words(turn: Turn) -> Turn:
+    return replace(turn, parts=tuple(part if isinstance(part, ImagePart) else "x" for part in turn.parts))
+
+
+def _check_vocabulary(source: Checkpoint, tokenizer: Any, image_token_id: int, embeddings: int) -> None:
+    """A token without an embedding ends the process on an accelerator, for everybody.
+
+    Special tokens are not in a caller's reach; those that the template writes are found by rendering it.
+    """
+    if tokenizer.convert_ids_to_tokens(image_token_id) is None:
+        raise source.unusable(
+            f"its tokenizer has no token {image_token_id}, which its config names as an image's placeholder"
+        )
+    added = tokenizer.added_tokens_decoder
+    beyond = {
+        token: content
+        for content, token in tokenizer.get_vocab().items()
+        if token >= embeddings and token != image_token_id and not (token in added and added[token].special)
     }
-
-
-def _chat_template(source: Checkpoint) -> str | None:
-    """The processor's template, which for a vision model goes before the tokenizer's."""
-    path = source.path("chat_template.jinja")
-    if path is not None:
-        return path.read_text(encoding="utf-8")
-    template = source.json("chat_template.json").get("chat_template")
-    return template if isinstance(template, str) else None
+    if beyond:
+        first = min(beyond)
+        raise source.unusable(
+            f"its tokenizer has {len(beyond)} tokens that the model has no embedding for, such as {beyond[first]!r} "
+            f"({first}); embeddings end at {embeddings - 1}"
+        )

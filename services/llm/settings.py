@@ -40,6 +40,13 @@ class LlmSettings(Settings):
     engine_threads: int = setting(
         "HEROSERVE_ENGINE_THREADS", integer(1, 256), 4, "requests it generates at once, a replica"
     )
+    chat_template: str = setting(
+        "HEROSERVE_CHAT_TEMPLATE",
+        str,
+        "",
+        "chat template in Jinja, a file that holds one, or the name of one of the checkpoint's",
+        shown="the checkpoint's",
+    )
     max_images: int = setting("HEROSERVE_MAX_IMAGES", integer(1, 64), 1, "images a conversation may hold")
     default_max_tokens: int = setting(
         "HEROSERVE_DEFAULT_MAX_TOKENS", integer(1, 1 << 20), 256, "length of an answer when a request names none"

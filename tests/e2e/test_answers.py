@@ -82,3 +82,13 @@ def test_the_picture_decides_and_not_the_question(client: heroserve.Client, aske
         if picture.scene != each.scene
     )
     assert right <= 0.4 * len(questions)
+
+
+def test_the_order_of_text_and_picture_does_not_matter(client: heroserve.Client, asked: list[Asked]):
+    """OpenAI's clients send the text first."""
+    for each in asked[:10]:
+        message = heroserve.user(each.question.text, each.image)
+        message.parts.reverse()
+        assert message.parts[0].text
+        behind = client.generate(heroserve.generate_request([message], retention=1.0, max_tokens=4)).read()
+        assert behind.text == client.ask(each.image, each.question.text, retention=1.0, max_tokens=4).text

@@ -129,7 +129,10 @@ CHAT = {
     ),
     "empty part": (user(Part(), TEXT), r"messages\[0\]\.parts\[0\]: is empty"),
     "image of nothing": (user(Part(image=Image()), TEXT), r"messages\[0\]\.parts\[0\]\.image: is missing"),
-    "reserved token": (user(Part(text="an <image> here")), r"messages\[0\]\.parts\[0\]\.text: holds '<image>'"),
+    "placeholder in pieces": (
+        user(Part(text="an <ima"), Part(text="ge> here")),
+        r"messages\[0\]\.parts: make the model's tokenizer read '<image>', which is reserved",
+    ),
     "no role": (GenerateRequest(messages=[Message(parts=[TEXT])]), r"messages\[0\]\.role: is missing"),
     "max_tokens 0": (
         GenerateRequest(messages=user(TEXT).messages, sampling=Sampling(max_tokens=0)),

@@ -54,6 +54,7 @@ DTYPES = {
 SIZES = [
     (112, 112),
     (224, 224),
+    (4, 100),
     (40, 50),
     (91, 37),
     (333, 101),
@@ -148,7 +149,8 @@ class Seen:
                 # The thumbnail is no row of the grid.
                 row_has_token |= bool(kept[index]) and token >= self.grid.tile_tokens
             else:
-                kept[index] = newlines == "every_row" or row_has_token
+                # A row without columns has lost nothing.
+                kept[index] = newlines == "every_row" or row_has_token or self.grid.left == self.grid.right
                 row_has_token = False
         return np.flatnonzero(kept)
 

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import io
-import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image
 
-from services.common.errors import InvalidArgument
+from services.encoder.images import jpeg, png, tiff
+from services.encoder.images.bare import MAX_PROFILE_BYTES, Bare
+from services.encoder.images.formats import FORMATS, READ, format_of
+from services.encoder.images.refusal import FIELD, reason, refused
+from services.encoder.images.rgb import to_rgb
+
+__all__ = ["DECODING", "FIELD", "FORMATS", "ImageLimits", "check_size", "decode"]
 
 # Our own limit is checked from the header, before anything is decoded; Pillow's is neither ours nor settable by users.
 Image.MAX_IMAGE_PIXELS = None
 
-FIELD = "image.data"
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# Part of the encoder's identity: raise it when a file is decoded to other pixels.
+DECODING = 2
+_BARE: dict[str, Callable[[bytes], Bare]] = {"JPEG": jpeg.bare, "PNG": png.bare}
+# What decoded pixels may still stumble over: a palette, a transparent colour. Anything else is our own fault.
+_BROKEN = (OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, SyntaxError)
+_DAMAGED = "is damaged or truncated ({})"
+# A scan costs as much as all pixels do, and 75 bytes can hold one. Pictures have a dozen: so many whatever their size,
+# and of smaller ones as many as browsers take, while they cost no more than the largest picture's.
+_SCANS, _MAX_SCANS = 20, 100
 _ORIENTATION = 0x0112
 # What undoes each value of the Exif tag.
 _UPRIGHT = {
@@ -27,8 +39,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow's decoders raise on broken input.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -44,56 +54,66 @@ def check_size(data: bytes, limits: ImageLimits) -> None:
     InvalidArgument: nothing, or too many bytes.
     """
     if not data:
-        raise InvalidArgument(FIELD, "is empty; send the encoded file or a digest")
+        raise refused("is empty; send the encoded file or a digest")
     if len(data) > limits.max_bytes:
-        raise InvalidArgument(FIELD, f"is {len(data)} bytes; the limit is {limits.max_bytes} bytes")
+        raise refused(f"is {len(data)} bytes; the limit is {limits.max_bytes} bytes")
 
 
 def decode(data: bytes, limits: ImageLimits) -> Image.Image:
-    """Decode an image file as a viewer shows it: upright, transparency on white, 8 bits a channel, RGB.
+    """Decode an image file as a viewer shows it: upright, transparency on white, in sRGB, 8 bits a channel, RGB.
 
-    Of a file with several frames the first counts.
+    Of a file with several frames the first counts. What metadata is broken, or too large, is passed over.
 
     Raises:
-        InvalidArgument: not an image, truncated, empty, or more pixels than allowed.
+        InvalidArgument: not an image, truncated, empty, of a kind that is not read, or more pixels than allowed.
     """
     check_size(data, limits)
+    name = format_of(data)
+    file = _BARE.get(name, Bare)(data)
+    kind = tiff.kind(data) if name == "TIFF" else tiff.Kind()
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        # Not by Image.open, which keeps to itself what a decoder says.
+        image = Image.OPEN[name][0](io.BytesIO(file.data), "")
+    except Exception as error:
+        raise refused(
+            f"is {name}, but damaged, truncated or of a kind that is not read ({reason(error)}{kind.words}); {READ}"
+        ) from error
+    _check_pixels(image, file, kind, limits)
+    image.info.update(file.info)
+    if len(image.info.get("icc_profile") or b"") > MAX_PROFILE_BYTES:
+        del image.info["icc_profile"]
+    try:
+        tiff.ready(image, kind)
+        image.load()
+    except Exception as error:
+        # Whatever a decoder makes of broken input: its exceptions are of any kind.
+        raise refused(_DAMAGED.format(reason(error))) from error
+    try:
+        return _upright(to_rgb(image, file, kind), image)
     except _BROKEN as error:
-        raise InvalidArgument(FIELD, f"is not an image in one of {', '.join(FORMATS)}") from error
+        raise refused(_DAMAGED.format(reason(error))) from error
+
+
+def _check_pixels(image: Image.Image, file: Bare, kind: tiff.Kind, limits: ImageLimits) -> None:
+    """Before anything is decoded."""
     width, height = image.size
     if width < 1 or height < 1:
-        raise InvalidArgument(FIELD, f"is {width}x{height} pixels; at least 1x1 is needed")
-    if width * height > limits.max_pixels:
-        raise InvalidArgument(
-            FIELD, f"has {width}x{height} = {width * height} pixels; the limit is {limits.max_pixels}"
-        )
-    try:
-        image.load()
-        return _to_rgb(_upright(image))
-    except _BROKEN as error:
-        raise InvalidArgument(FIELD, f"is damaged or truncated ({error})") from error
+        raise refused(f"is {width}x{height} pixels; at least 1x1 is needed")
+    pixels = width * height
+    if pixels > limits.max_pixels:
+        raise refused(f"has {width}x{height} = {pixels} pixels; the limit is {limits.max_pixels}")
+    if kind.tile > max(limits.max_pixels, 1):
+        raise refused(f"has tiles of {kind.tile} pixels; the limit is {limits.max_pixels}")
+    scans = min(_MAX_SCANS, max(_SCANS, _SCANS * limits.max_pixels // pixels))
+    if file.scans > scans:
+        raise refused(f"has {file.scans} scans of {width}x{height} pixels; the limit is {scans} at this size")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(shown: Image.Image, image: Image.Image) -> Image.Image:
     # Not by ImageOps.exif_transpose, which writes the rest of the metadata anew and stumbles over what is odd in it.
     try:
         orientation = image.getexif().get(_ORIENTATION)
-    except _BROKEN:
-        return image
+    except Exception:  # noqa: BLE001 - broken metadata says nothing, in whatever way it is broken
+        return shown
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow would clip 16 bits at 255; a viewer shows the high byte.
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        raise InvalidArgument(FIELD, "has floating-point pixels; at most 16-bit integers are read")
-    if "A" in image.getbands() or image.info.get("transparency") is not None:
-        layer = image.convert("RGBA")
-        background = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(background, layer).convert("RGB")
-    return image.convert("RGB")
+    return shown if turn is None else shown.transpose(turn)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from services.common.errors import FailedPrecondition
 from services.common.rows import RowDtype, pack, row_dtype
 from services.encoder.hero import HeroConfig, patch_scores, rank, saliency_cosines
 from services.encoder.ranking.ranked_image import RankedImage
@@ -19,7 +20,25 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 def rank_images(
     output: TowerOutput, masks: Sequence[Mask], config: HeroConfig, dtype: RowDtype | None = None
 ) -> list[RankedImage]:
+    """As ``rank_each``, of images that are all to be ranked.
+
+    Raises:
+        FailedPrecondition: values of one of them are not finite.
+    """
+    images = []
+    for image in rank_each(output, masks, config, dtype):
+        if isinstance(image, FailedPrecondition):
+            raise image
+        images.append(image)
+    return images
+
+
+def rank_each(
+    output: TowerOutput, masks: Sequence[Mask], config: HeroConfig, dtype: RowDtype | None = None
+) -> list[RankedImage | FailedPrecondition]:
     """Split a batch's output into its images and sort each tile's rows by score.
+
+    An image whose values are not finite is answered by an error, and the others of its batch go on.
 
     Args:
         output: the tower's, over the tiles of all images one after the other.
@@ -27,12 +46,15 @@ def rank_images(
         config: which layers score which tile.
         dtype: of the rows; by default the tower's.
     """
-    images = []
+    images: list[RankedImage | FailedPrecondition] = []
     start = 0
     for mask in masks:
         tiles = slice(start, start + len(mask))
         start = tiles.stop
-        images.append(_rank_image(output, tiles, torch.tensor(mask, device=output.features.device), config, dtype))
+        try:
+            images.append(_rank_image(output, tiles, torch.tensor(mask, device=output.features.device), config, dtype))
+        except FailedPrecondition as error:
+            images.append(error)
     return images
 
 
@@ -42,7 +64,13 @@ def _rank_image(
     scores = patch_scores(output.cls_attention[:, tiles], config)
     order = [rank(score, mask) for score, mask in zip(scores, valid, strict=True)]
     features = output.features[tiles]
-    rows = torch.cat([features[tile, positions] for tile, positions in enumerate(order)]).cpu()
+    rows = torch.cat([features[tile, positions] for tile, positions in enumerate(order)])
+    saliency = saliency_cosines(output.cls[tiles])
+    relevance = output.embedding[tiles][1:]
+    # Here, of all that is about to be cached: what is not finite would be so for a day, and answers nonsense.
+    if not all(bool(values.isfinite().all()) for values in (rows, scores[valid], saliency, relevance)):
+        raise _not_finite(features.dtype)
+    rows = rows.cpu()
     dtype = dtype or row_dtype(rows.dtype)
     return RankedImage(
         valid=valid.sum(dim=1).cpu().numpy(),
@@ -50,6 +78,21 @@ def _rank_image(
         rows=pack(rows, dtype),
         dtype=dtype,
         feature_width=rows.shape[1],
-        saliency_cos=saliency_cosines(output.cls[tiles]).cpu().numpy(),
-        relevance=output.embedding[tiles][1:].cpu().numpy(),
+        saliency_cos=saliency.cpu().numpy(),
+        relevance=relevance.cpu().numpy(),
+    )
+
+
+def _not_finite(dtype: torch.dtype) -> FailedPrecondition:
+    """Not a bug, nothing that the caller can mend, and the same at the next try: the service is set up wrongly."""
+    name = str(dtype).removeprefix("torch.")
+    remedy = (
+        "set it to bfloat16 or float32"
+        if dtype == torch.float16
+        else "set it to float32, or see whether the weights are whole"
+        if dtype == torch.bfloat16
+        else "the weights are not whole, or no good"
+    )
+    return FailedPrecondition(
+        f"HEROSERVE_DTYPE: in {name} the vision tower makes values of this image that are not finite; {remedy}"
     )

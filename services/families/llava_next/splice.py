@@ -26,7 +26,8 @@ def splice(grid: Grid, kept: Sequence[np.ndarray[Any, np.dtype[np.int64]]], newl
         rows.append(tile_row * grid.side + row - grid.top)
         columns.append(tile_col * grid.side + column - grid.left)
     row, column = np.concatenate(rows), np.concatenate(columns)
-    ends = np.arange(high) if newlines == "every_row" else np.unique(row)
+    # Rows without a single column have lost nothing: they stand as Hugging Face has them.
+    ends = np.arange(high) if newlines == "every_row" or wide == 0 else np.unique(row)
     # Each row is its tokens and then its newline, in the column after the last.
     offset = np.concatenate([row * (wide + 1) + column, ends * (wide + 1) + wide])
     source = np.concatenate([len(thumbnail) + np.arange(len(row)), np.full(len(ends), NEWLINE)])

@@ -18,6 +18,9 @@ from services.families.family import CutError
 from services.families.grid import Grid
 from services.families.llava_next.facts import checked_config
 
+# Hugging Face's image processors that have a limit have this one.
+MAX_ASPECT = 200
+
 
 @dataclass(frozen=True)
 class AnyresTiler:
@@ -74,28 +77,26 @@ class AnyresTiler:
     def grid(self, width: int, height: int) -> Grid:
         """The grid an image of this size becomes.
 
+        Of a thin one the window may be empty, as with Hugging Face: then its thumbnail is all there is.
+
         Raises:
-            CutError: so long and thin that not one row of patches of it would be left.
+            CutError: so long and thin that there would be nothing to see in a thumbnail either.
         """
+        aspect = max(width / height, height / width)
+        if aspect > MAX_ASPECT:
+            raise CutError(
+                f"is {width}x{height} pixels, an aspect ratio of {round(aspect, 1):g}:1; the limit is {MAX_ASPECT}:1"
+            )
         best_height, best_width = select_best_resolution((height, width), list(self.pinpoints))
         rows, cols = best_height // self.tile_size, best_width // self.tile_size
         side = self.tokens_per_side
         high, wide = rows * side, cols * side
         top = left = 0
-        limit = wide
         # Rounded as unpad_image does, so that the same rows are cut off.
         if width / height > wide / high:
-            filled = int(round(height * (wide / width), 7))
-            top = (high - filled) // 2
+            top = (high - int(round(height * (wide / width), 7))) // 2
         else:
-            filled = int(round(width * (high / height), 7))
-            left = (wide - filled) // 2
-            limit = high
-        if filled < 1:
-            aspect = max(width / height, height / width)
-            raise CutError(
-                f"is {width}x{height} pixels, an aspect ratio of {round(aspect, 1):g}:1; the limit is {limit}:1"
-            )
+            left = (wide - int(round(width * (high / height), 7))) // 2
         return Grid(width, height, rows, cols, side, top, high - top, left, wide - left)
 
     def cut(self, image: Image.Image, grid: Grid) -> np.ndarray[Any, np.dtype[np.uint8]]:

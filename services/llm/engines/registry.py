@@ -8,8 +8,8 @@ from __future__ import annotations
 from services.common import checkpoint as checkpoints
 from services.common.checkpoint import Checkpoint
 from services.families.registry import language_half
-from services.llm.end_tokens import end_tokens
 from services.llm.engines.engine import Engine
+from services.llm.generation import read_generation, warn_of_what_is_not_served
 from services.llm.settings import LlmSettings
 
 
@@ -26,5 +26,26 @@ def open_engine(settings: LlmSettings, source: Checkpoint) -> Engine:
 
             half = language_half(source)
             device = checkpoints.pick_device(settings.device)
+            generation = read_generation(source, half.config)
             model = load_language_model(half, source, device, checkpoints.pick_dtype(settings.dtype, device))
-            return TransformersEngine(model, end_tokens(source, half.config), settings.engine_threads)
+            model.generation_config = generation.config
+            return TransformersEngine(model, generation.end_tokens, settings.engine_threads)
+
+
+def check_engine(settings: LlmSettings, source: Checkpoint) -> None:
+    """What can be told of the engine before it is opened.
+
+    Raises:
+        SettingError: it can't generate as the checkpoint says.
+    """
+    match settings.engine:
+        case "transformers":
+            from services.llm.engines.sampler import LogitsProcessors
+
+            config = language_half(source).config
+            generation = read_generation(source, config)
+            warn_of_what_is_not_served(source, generation)
+            try:
+                LogitsProcessors(config, generation.config, generation.end_tokens).rehearse()
+            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                raise source.unusable(f"its generation_config.json can't be used ({error})") from error

@@ -10,24 +10,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
-from transformers import DynamicCache, TemperatureLogitsWarper, TopPLogitsWarper
+from transformers import DynamicCache
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from services.common.checkpoint import Checkpoint
 from services.families.family import LanguageHalf
 from services.llm.assemble import Prompt
 from services.llm.cost import PromptCost
+from services.llm.engines.sampler import LogitsProcessors, Sampler
 from services.llm.job import Sampling
-
-# Any colder, and dividing logits by the temperature overflows; the softmax is a single spike by then.
-_GREEDY_BELOW = 1e-6
 
 
 class TransformersEngine:
     """An ``Engine``: ``threads`` requests at a time, the others wait in line.
 
     Args:
-        model: a causal language model of transformers.
+        model: a causal language model of transformers; its generation config is heeded.
         end_tokens: that end an answer.
         threads: see above.
     """
@@ -39,6 +37,7 @@ class TransformersEngine:
         self.end_tokens = end_tokens
         self.context_length = int(model.config.max_position_embeddings)
         self.cost = PromptCost.of(model.config, model.dtype)
+        self._processors = LogitsProcessors(model.config, model.generation_config, end_tokens)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="generate")
 
     async def generate(
@@ -76,7 +75,9 @@ class TransformersEngine:
     def _tokens(self, prompt: Prompt, sampling: Sampling, max_tokens: int) -> Iterator[int]:
         model, device = self.model, self.model.device
         cache = DynamicCache(config=model.config)
-        draw = _Sampler(sampling, device)
+        # Of a prompt that nobody has ids of, only the answer's count: as in ``generate``.
+        ids = torch.empty(0, dtype=torch.long) if prompt.token_ids is None else prompt.token_ids
+        draw = Sampler(self._processors.of(sampling, len(ids), max_tokens, device), sampling, ids, device)
         inputs = {"inputs_embeds": prompt.embeddings[None], "position_ids": prompt.position_ids[None]}
         for index in range(max_tokens):
             logits = model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
@@ -109,29 +110,3 @@ def load_language_model(half: LanguageHalf, source: Checkpoint, device: torch.de
     if problems:
         raise source.unusable(f"language model weights do not fit the config: {problems}")
     return model.to(device).eval()
-
-
-class _Sampler:
-    """Draws one token from logits [V]."""
-
-    def __init__(self, sampling: Sampling, device: torch.device) -> None:
-        self._greedy = sampling.temperature < _GREEDY_BELOW
-        if self._greedy:
-            return
-        self._warpers = [TemperatureLogitsWarper(sampling.temperature)]
-        if sampling.top_p < 1:
-            self._warpers.append(TopPLogitsWarper(sampling.top_p))
-        self._random = torch.Generator(device)
-        if sampling.seed is None:
-            self._random.seed()
-        else:
-            # A generator takes 64 bits signed.
-            self._random.manual_seed(sampling.seed & 0x7FFF_FFFF_FFFF_FFFF)
-
-    def __call__(self, logits: torch.Tensor) -> int:
-        if self._greedy:
-            return int(logits.argmax())
-        scores = logits.float()[None]
-        for warp in self._warpers:
-            scores = warp(None, scores)
-        return int(torch.multinomial(scores.softmax(-1)[0], 1, generator=self._random))

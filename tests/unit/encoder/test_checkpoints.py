@@ -199,6 +199,10 @@ class TestIdentity:
         edit_weights(folder / "clip", lambda tensors: shaken(tensors, "text_model."))
         assert load(folder).encoder_id == tower.encoder_id
 
+    def test_how_files_are_decoded(self, tower: VisionTower, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("services.encoder.parts.DECODING", 99)
+        assert load(folder).encoder_id != tower.encoder_id
+
     def test_dtype_without_a_relevance_model(self, folder: Path) -> None:
         ids = {load(folder, relevance_model="none", dtype=dtype).encoder_id for dtype in DTYPES}
         assert len(ids) == len(DTYPES)

@@ -47,7 +47,7 @@ from tests.support.encoder_parts import InProcessTower, counted
 from tests.support.pictures import encoded, picture
 
 N = 64
-SIZES = ((300, 200), (150, 333), (500, 100), (112, 112))
+SIZES = ((300, 200), (150, 333), (500, 100), (112, 112), (4, 100), (100, 4))
 DATA = encoded(picture(*SIZES[0]))
 QUESTIONS = ("What number is on the sign?", "read the text")
 BUDGETS: tuple[Budget, ...] = (
@@ -412,7 +412,7 @@ class TestStore:
 
 async def test_refused_images_do_not_reach_the_tower(make: Make, within: InProcessTower) -> None:
     pipeline = make()
-    for data in (b"no image", encoded(picture(400, 10))):
+    for data in (b"no image", encoded(picture(1500, 3))):
         with pytest.raises(InvalidArgument, match=r"^image\.data: "):
             await pipeline.visual_tokens(job(data))
     with pytest.raises(InvalidArgument, match="the limit is 100"):

@@ -79,7 +79,7 @@ def test_splicing_undoes_cutting(
 def test_any_size_is_read_row_by_row(width: int, height: int) -> None:
     """Also where cutting resizes: positions ascend, none twice, each row of the window once."""
     tiler = AnyresTiler(TILE, PATCH, ((TILE, 2 * TILE), (2 * TILE, TILE), (2 * TILE, 2 * TILE)), 3)
-    if max(width / height, height / width) > 8:
+    if max(width / height, height / width) > 200:
         return
     grid = tiler.grid(width, height)
     order = splice(grid, [np.flatnonzero(mask) for mask in grid.valid()], "every_row")

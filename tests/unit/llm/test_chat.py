@@ -22,7 +22,7 @@ from services.llm.doors import grpc as door
 from services.llm.engines.transformers import TransformersEngine
 from services.llm.refusal import Role
 from services.llm.settings import LlmSettings
-from tests.support.llm_parts import SIZES, Language, collect, edit, job, picture, png
+from tests.support.llm_parts import SIZES, Language, asked, checked, collect, edit, job, picture, png
 
 QUESTION = "what is in the picture?"
 
@@ -61,7 +61,7 @@ def reference(hf, processor, images, question, tokens) -> tuple[str, list[int]]:
 
 
 @pytest.mark.parametrize("settings", [{}, {"newlines": "kept_rows"}, {"position_ids": "original"}], ids=str)
-@pytest.mark.parametrize("size", [*SIZES[1:8], SIZES[-1]])
+@pytest.mark.parametrize("size", [*SIZES[1:9], SIZES[-1]])
 async def test_at_retention_1_the_answer_is_hugging_faces(hf, processor, chat, size, settings):
     image = picture(*size)
     text, last = await answer(chat(**settings), job(QUESTION, png(image), retention=1, max_tokens=12))
@@ -355,10 +355,27 @@ async def test_a_broken_image_is_named(chat):
         await answer(chat(), job(QUESTION, b"no image at all"))
 
 
-async def test_a_placeholder_is_refused_before_anything_is_encoded(chat, encoder):
+async def test_what_the_template_can_not_ask_is_refused_before_anything_is_encoded(chat, encoder):
+    split = asked("<ima", png(picture(91, 37)))
+    split.messages[0].parts.add(text="ge>")
     with pytest.raises(InvalidArgument, match="reserved"):
-        await answer(chat(), job("<image> what?", png(picture(91, 37))))
+        await answer(chat(), checked(split, 1))
     assert encoder.calls == []
+
+
+async def test_the_order_of_text_and_image_does_not_matter(hf, processor, chat):
+    image = picture(91, 37)
+    behind = asked("", png(image), retention=1, max_tokens=12)
+    behind.messages[0].parts.reverse()
+    behind.messages[0].parts[0].text = QUESTION
+    assert behind.messages[0].parts[1].HasField("image")
+    text, _ = await answer(chat(), checked(behind, 1))
+    assert text == reference(hf, processor, [image], QUESTION, 12)[0]
+
+
+async def test_a_tag_in_a_question_is_asked_about(chat):
+    _, last = await answer(chat(), job("how do I write an <image> tag, and </s>?", png(picture(91, 37)), max_tokens=2))
+    assert last.usage.completion_tokens == 2
 
 
 async def test_leaving_early_stops_the_model(chat, forwards):

@@ -237,3 +237,54 @@ def test_after_a_stop_nothing_comes():
     assert stream.stopped
     assert "".join(told) == "red "
     assert stream.finish() == ""
+
+
+class Counting:
+    """A tokenizer that counts the ids it decodes."""
+
+    def __init__(self, tokenizer) -> None:
+        self.decoded = 0
+        self._tokenizer = tokenizer
+
+    def __getattr__(self, name: str):
+        return getattr(self._tokenizer, name)
+
+    def decode(self, ids, **options) -> str:
+        self.decoded += len(ids)
+        return self._tokenizer.decode(ids, **options)
+
+
+def wordless() -> PreTrainedTokenizerFast:
+    """With a token that isn't special and has no text."""
+    vocabulary = {"": 0, "a": 1, " ": 2, "</s>": 3}
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token="</s>"))
+    core.decoder = decoders.Sequence([decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", clean_up_tokenization_spaces=False)
+
+
+QUIET = wordless()
+
+
+@pytest.mark.parametrize("text", [[], [1]], ids=["at the beginning", "behind text"])
+@pytest.mark.parametrize(
+    ("tokenizer", "quiet"),
+    [(TOKENIZER, 1), (LLAMA, 2), (TOKENIZER, VOCABULARY + 7), (LLAMA, len(LLAMA) + 7), (QUIET, 0), (QUIET, 3)],
+    ids=["special", "special, llama", "unused", "unused, llama", "empty", "special, no merges"],
+)
+def test_tokens_that_say_nothing_cost_no_more_than_words(tokenizer, quiet, text):
+    """Not the seconds are counted but the work: ids that are decoded, in all, a token of the answer."""
+    text = text and [tokenizer.convert_tokens_to_ids("a")]
+    counting = Counting(tokenizer)
+    deltas, rest, _ = run([*text, *[quiet] * 1500, *ids_of("a", tokenizer)], (), counting)
+    assert "".join(deltas) + rest == tokenizer.decode(
+        [*text, *[quiet] * 1500, *ids_of("a", tokenizer)], skip_special_tokens=True
+    )
+    assert counting.decoded <= 40 * 1500
+
+
+def test_a_words_mark_among_tokens_that_say_nothing_is_kept():
+    """Llama's decoder takes the first mark of a text away, wherever special tokens stand."""
+    mark = LLAMA.convert_tokens_to_ids("▁")
+    for ids in ([2] * 40 + [mark] + ids_of(" a", LLAMA), [mark, *[2] * 40, mark, 2, *ids_of("a", LLAMA)]):
+        deltas, rest, _ = run(ids, tokenizer=LLAMA)
+        assert "".join(deltas) + rest == LLAMA.decode(ids, skip_special_tokens=True)

@@ -164,7 +164,7 @@ async def test_the_engines_own_limits_count(door):
         ({"messages": []}, "messages"),
         (asked(QUESTION, temperature=3.0), "temperature"),
         (asked(QUESTION, heroserve={"retention": 2.0}), "heroserve.retention"),
-        (asked({"text": "<image>"}), "messages[0].content[0].text"),
+        (asked({"text": "<ima"}, {"text": "ge>"}), "messages[0].content"),
         (asked(QUESTION, {"image_url": b""}), "messages[0].content[1].image_url"),
         ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "messages[1].role"),
     ],

@@ -1,0 +1,100 @@
+"""A chat template at work: from turns to the text and the token ids of a prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+from services.llm.job import ImagePart, Turn, TurnRole
+
+# How a template takes what a turn says: text parts as they are (as Hugging Face's processors hand them over), all in
+# one part, or a string in place of parts.
+Form = Literal["parts", "one part", "string"]
+FORMS: tuple[Form, ...] = get_args(Form)
+
+# Before a template that wants strings. A placeholder that it writes is the template's own, where one in a caller's
+# text is text; images come first, as in LLaVA's own prompts. It ends in no block: one would swallow a line break.
+_STRINGS = """\
+{%- set turns = namespace(all=[]) -%}
+{%- for message in messages -%}
+{%- if message.role == 'user' -%}
+{%- set turn = namespace(images='', text='') -%}
+{%- for part in message.content -%}
+{%- if part.type == 'image' -%}
+{%- set turn.images = turn.images + IMAGE + '\\n' -%}
+{%- else -%}
+{%- set turn.text = part.text -%}
+{%- endif -%}
+{%- endfor -%}
+{%- set turns.all = turns.all + [dict(role=message.role, content=turn.images + turn.text)] -%}
+{%- else -%}
+{%- set turns.all = turns.all + [message] -%}
+{%- endif -%}
+{%- endfor -%}
+{%- set messages = turns.all -%}
+{{ '' }}"""
+
+
+class Renderer:
+    """A template, and the form of what it is given.
+
+    Args:
+        tokenizer: of transformers.
+        template: in Jinja.
+        image_token: an image's placeholder.
+        forms: by who speaks.
+    """
+
+    def __init__(self, tokenizer: Any, template: str, image_token: str, forms: Mapping[TurnRole, Form]) -> None:
+        self._tokenizer = tokenizer
+        self._forms = forms
+        self._template = template
+        if forms["user"] == "string":
+            self._template = _STRINGS.replace("IMAGE", json.dumps(image_token)) + template
+        self._before, self._after = _added_by(tokenizer)
+
+    def text(self, turns: Sequence[Turn]) -> str:
+        """What the template writes."""
+        text: str = self._tokenizer.apply_chat_template(
+            self._messages(turns), chat_template=self._template, tokenize=False, add_generation_prompt=True
+        )
+        return text
+
+    def ids(self, turns: Sequence[Turn]) -> list[int]:
+        """Token ids of what the template writes; control tokens are those that it writes itself."""
+        ids: list[int] = self._tokenizer.apply_chat_template(
+            self._messages(turns),
+            chat_template=self._template,
+            add_generation_prompt=True,
+            return_dict=False,
+            sanitize_control_tokens=True,
+        )
+        # As processors do: templates differ in whether they write the beginning-of-sequence token themselves.
+        if ids and ids[0] == self._tokenizer.bos_token_id:
+            return ids
+        return [*self._before, *ids, *self._after]
+
+    def _messages(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
+        return [{"role": turn.role, "content": self._content(turn)} for turn in turns]
+
+    def _content(self, turn: Turn) -> str | list[dict[str, str]]:
+        form = self._forms[turn.role]
+        # Of several texts that can't stand apart: a line each.
+        joined = "\n".join(turn.texts)
+        if form == "parts":
+            parts: Sequence[str | ImagePart] = turn.parts
+        elif form == "string" and turn.role != "user":
+            return joined
+        else:
+            parts = [*(part for part in turn.parts if isinstance(part, ImagePart)), *([joined] if turn.texts else [])]
+        return [{"type": "image"} if isinstance(part, ImagePart) else {"type": "text", "text": part} for part in parts]
+
+
+def _added_by(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special tokens that a tokenizer puts before and behind a text."""
+    bare, whole = (tokenizer("x", add_special_tokens=added).input_ids for added in (False, True))
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return whole[:start], whole[start + len(bare) :]
+    return [], []

@@ -1,0 +1,70 @@
+"""Which chat template a model is asked with, found as transformers finds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import ProcessorMixin
+
+from services.common.checkpoint import Checkpoint
+from services.common.settings import SettingError
+
+VARIABLE = "HEROSERVE_CHAT_TEMPLATE"
+
+
+def chat_template(source: Checkpoint, tokenizer: Any, chosen: str = "") -> str:
+    """The text of a template in Jinja.
+
+    Args:
+        source: the checkpoint.
+        tokenizer: its tokenizer, whose template is the last resort: a vision model's processor has one of its own.
+        chosen: goes before both: a template, a file that holds one, or the name of one of the checkpoint's.
+
+    Raises:
+        SettingError: there is none.
+    """
+    if "{" in chosen:
+        return chosen
+    own = _templates(source, tokenizer)
+    name = chosen.strip()
+    if not name or name in own:
+        return _named(source, own, name)
+    try:
+        text = Path(name).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{VARIABLE}={chosen!r}: no template, and no file with one ({error})") from error
+    if not text.strip():
+        raise SettingError(f"{VARIABLE}={chosen!r}: the file is empty")
+    return text
+
+
+def _named(source: Checkpoint, own: dict[str, str], name: str) -> str:
+    if not own:
+        raise source.unusable(f"it has no chat template; set {VARIABLE} to one, or to a file that holds one")
+    text = own.get(name or "default")
+    if text is None:
+        raise source.unusable(
+            f"none of its chat templates is called 'default'; set {VARIABLE} to one of {', '.join(sorted(own))}"
+        )
+    return text
+
+
+def _templates(source: Checkpoint, tokenizer: Any) -> dict[str, str]:
+    """The processor's templates, else the tokenizer's, by name; empty if there is none."""
+    try:
+        processor, _ = ProcessorMixin.get_processor_dict(source.name)
+    except (OSError, ValueError, LookupError) as error:
+        line = str(error).strip().partition("\n")[0]
+        raise source.unusable(f"its chat template can't be read ({line})") from error
+    found = processor.get("chat_template") or tokenizer.chat_template
+    match found:
+        case None | "":
+            return {}
+        case str():
+            return {"default": found}
+        case dict():
+            return found
+        case [*entries] if all(isinstance(entry, dict) and {"name", "template"} <= entry.keys() for entry in entries):
+            return {entry["name"]: entry["template"] for entry in entries}
+    raise source.unusable(f"its chat_template is a {type(found).__name__}; expected text, or texts by name")

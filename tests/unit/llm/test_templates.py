@@ -1,0 +1,303 @@
+"""Templates of every kind: where they are kept, in which form they take what is said, and what they can't do."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer, LlavaNextProcessor
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+from models.tokenizer import CHAT_TEMPLATE
+from services.common.settings import SettingError
+from services.llm import parts
+from services.llm.app import build as build_application
+from services.llm.job import ChatJob, ImagePart, Turn
+from services.llm.prompt import PromptBuilder
+from services.llm.refusal import Refusal
+from services.llm.settings import LlmSettings
+from tests.support.llm_parts import edit, picture
+from tests.support.templates import (
+    ADDS_STRINGS,
+    CHATML,
+    LLAMA3,
+    MISTRAL,
+    MIXED,
+    NO_SYSTEM,
+    SHOWS_LISTS,
+    TEXT_ONLY,
+    VICUNA,
+)
+from tests.support.tokenizers import bytes_like, sentencepiece_like
+
+IMAGE = ImagePart(digest="0" * 64)
+LLAMA3_TOKENS = ("<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|begin_of_text|>")
+# What published checkpoints are made of.
+CHECKPOINTS = {
+    "vicuna": (sentencepiece_like, VICUNA),
+    "mistral": (sentencepiece_like, MISTRAL),
+    "yi, qwen": (lambda: bytes_like("<|im_end|>", "<|im_start|>"), CHATML),
+    "llama3": (lambda: bytes_like(*LLAMA3_TOKENS, bos="<|begin_of_text|>"), LLAMA3),
+}
+CONVERSATIONS = {
+    "image first": [("user", [IMAGE, "What is shown?"])],
+    "image last": [("user", ["What is shown?", IMAGE])],
+    "text": [("user", ["Was ist 北京 \N{GRINNING FACE}?  two  spaces\n\nlines\t"])],
+    "turns": [("user", [IMAGE, "is it red?"]), ("assistant", ["yes, 它是红色的"]), ("user", ["and\n the circle?"])],
+    "system": [("system", ["You are terse. Überkurz"]), ("user", [IMAGE, "ok  "])],
+    "two images": [("user", [IMAGE, IMAGE, "compare"])],
+    "images in two turns": [("user", [IMAGE, "a"]), ("assistant", ["b"]), ("user", [IMAGE, "c"])],
+    "what looks like markup": [("user", [IMAGE, "x < y > z <b>bold</b> <ima ge> {{ messages }} {% raw %}"])],
+}
+
+
+def job(turns: Any) -> ChatJob:
+    return ChatJob(tuple(Turn(role, tuple(said)) for role, said in turns))
+
+
+def opened(folder: Path, **settings: Any) -> PromptBuilder:
+    return parts.open_prompts(LlmSettings(model=str(folder), **settings))
+
+
+def with_template(folder: Path, template: str) -> PromptBuilder:
+    (folder / "chat_template.jinja").write_text(template)
+    return opened(folder)
+
+
+def text(prompts: PromptBuilder, *turns: tuple[str, list[Any]]) -> str:
+    return prompts.tokenizer.decode(prompts.build(job(turns)))
+
+
+def mimic(folder: Path, tokenizer: Any, template: str) -> None:
+    """Give a checkpoint another tokenizer and template."""
+    tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(template)
+    placeholder = tokenizer.convert_tokens_to_ids("<image>")
+    config = json.loads((folder / "config.json").read_text())
+    config["image_token_index"] = placeholder
+    config["text_config"]["vocab_size"] = len(tokenizer)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def hugging_faces(folder: Path, turns: Any) -> list[int]:
+    """The processor's ids, a run of placeholders cut down to one."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    processor = LlavaNextProcessor(
+        image_processor=LlavaNextImageProcessorPil.from_pretrained(folder),
+        tokenizer=tokenizer,
+        chat_template=(folder / "chat_template.jinja").read_text(),
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    conversation = [
+        {
+            "role": role,
+            "content": [
+                {"type": "text", "text": part}
+                if isinstance(part, str)
+                else {"type": "image", "image": picture(112, 112)}
+                for part in said
+            ],
+        }
+        for role, said in turns
+    ]
+    out = processor.apply_chat_template(
+        conversation, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    placeholder = tokenizer.convert_tokens_to_ids("<image>")
+    runs = [(token, list(run)) for token, run in itertools.groupby(out["input_ids"][0].tolist())]
+    return [token for first, run in runs for token in (run[:1] if first == placeholder else run)]
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_ids_are_hugging_faces_on_every_kind_of_checkpoint(folder, kind):
+    make, template = CHECKPOINTS[kind]
+    mimic(folder, make(), template)
+    prompts = opened(folder)
+    for turns in CONVERSATIONS.values():
+        assert prompts.build(job(turns)) == hugging_faces(folder, turns)
+
+
+def test_several_texts_of_a_turn_are_closed_once(folder):
+    """Mistral's template closes the instruction behind each, and leaves out all but the first system text."""
+    mimic(folder, sentencepiece_like(), MISTRAL)
+    prompts = opened(folder)
+    several = job([("system", ["be", "brief"]), ("user", ["what is", IMAGE, "this?"])])
+    joined = job([("system", ["be\nbrief"]), ("user", [IMAGE, "what is\nthis?"])])
+    assert prompts.build(several) == prompts.build(joined)
+    assert prompts.tokenizer.decode(prompts.build(several)).count("[/INST]") == 1
+
+
+def test_several_texts_of_a_turn_stay_apart_where_the_template_takes_them(folder):
+    mimic(folder, sentencepiece_like(), VICUNA)
+    turns = [("user", ["what is", IMAGE, "this?"])]
+    assert opened(folder).build(job(turns)) == hugging_faces(folder, turns)
+
+
+@pytest.mark.parametrize(
+    "template", [SHOWS_LISTS, ADDS_STRINGS, MIXED, TEXT_ONLY], ids=["list", "adds", "mixed", "text"]
+)
+def test_templates_that_want_strings(folder, template):
+    prompts = with_template(folder, template)
+    assert text(prompts, ("user", ["what?", IMAGE])) == "<s><|user|><image>\nwhat?<|assistant|>"
+    assert text(prompts, ("user", [IMAGE, IMAGE, "both?"])) == "<s><|user|><image>\n<image>\nboth?<|assistant|>"
+    whole = text(prompts, ("system", ["be", "brief"]), ("user", [IMAGE, "a"]), ("assistant", ["b"]), ("user", ["c"]))
+    assert whole.replace("</s>", "") in (
+        f"<s><|system|>be{between}brief<|user|><image>\na<|assistant|>b<|user|>c<|assistant|>" for between in ("\n", "")
+    )
+    # The placeholder is the template's; a caller's is text.
+    ids = prompts.build(job([("user", [IMAGE, "an <image> tag"])]))
+    assert ids.count(prompts.image_token_id) == 1
+
+
+def put(folder: Path, where: str, template: Any) -> None:
+    """Keep a template in one of the places there are."""
+    match where:
+        case "chat_template.jinja":
+            (folder / where).write_text(template)
+        case "chat_template.json":
+            (folder / where).write_text(json.dumps({"chat_template": template}))
+        case _:
+            file = folder / where
+            content = json.loads(file.read_text()) if file.exists() else {}
+            file.write_text(json.dumps(content | {"chat_template": template}))
+
+
+PLACES = ["processor_config.json", "chat_template.json", "chat_template.jinja", "tokenizer_config.json"]
+
+
+@pytest.mark.parametrize("first", range(len(PLACES)), ids=PLACES)
+def test_where_templates_are_kept(folder, first):
+    """In transformers' order: each goes before those after it."""
+    (folder / "chat_template.jinja").unlink()
+    for where in PLACES[first:]:
+        put(folder, where, f"{where} {CHAT_TEMPLATE}")
+    assert text(opened(folder), ("user", ["a"])) == f"<s>{PLACES[first]} <|user|>a<|assistant|>"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    processor = LlavaNextProcessor.get_processor_dict(folder)[0]
+    assert (processor.get("chat_template") or tokenizer.chat_template).startswith(PLACES[first])
+
+
+NAMED = {"tool_use": "TOOL " + CHAT_TEMPLATE, "default": "MAIN " + CHAT_TEMPLATE}
+LISTED = [{"name": name, "template": template} for name, template in NAMED.items()]
+
+
+@pytest.mark.parametrize(
+    ("where", "templates"),
+    [
+        ("tokenizer_config.json", LISTED),
+        ("processor_config.json", LISTED),
+        ("processor_config.json", NAMED),
+        ("chat_template.json", LISTED),
+    ],
+)
+def test_templates_by_name(folder, where, templates):
+    (folder / "chat_template.jinja").unlink()
+    put(folder, where, templates)
+    assert text(opened(folder), ("user", ["a"])) == "<s>MAIN <|user|>a<|assistant|>"
+    assert text(opened(folder, chat_template="tool_use"), ("user", ["a"])) == "<s>TOOL <|user|>a<|assistant|>"
+
+
+def test_no_default_among_them_is_told_with_the_names(folder):
+    (folder / "chat_template.jinja").unlink()
+    put(folder, "tokenizer_config.json", [{"name": "rag", "template": "x"}, {"name": "tool_use", "template": "y"}])
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*set HEROSERVE_CHAT_TEMPLATE to one of rag, tool_use"):
+        opened(folder)
+
+
+def test_no_template_names_both_variables(folder):
+    edit(folder, absent=("chat_template.jinja",))
+    with pytest.raises(
+        SettingError, match=r"^HEROSERVE_MODEL='.*': it has no chat template; set HEROSERVE_CHAT_TEMPLATE"
+    ):
+        opened(folder)
+
+
+def test_a_template_of_the_settings(folder, tmp_path):
+    edit(folder, absent=("chat_template.jinja",))
+    file = tmp_path / "mine.jinja"
+    file.write_text("MINE " + CHAT_TEMPLATE)
+    for chosen in (str(file), f" {file}\n", "MINE " + CHAT_TEMPLATE):
+        assert text(opened(folder, chat_template=chosen), ("user", ["a"])) == "<s>MINE <|user|>a<|assistant|>"
+    # Replicas may run where the file is not.
+    settled = parts.settled(LlmSettings(model=str(folder), chat_template=str(file)))
+    assert settled.chat_template == "MINE " + CHAT_TEMPLATE
+    assert parts.settled(settled) == settled
+
+
+@pytest.mark.parametrize(
+    ("chosen", "problem"),
+    [
+        ("/nowhere/mine.jinja", "no template, and no file with one"),
+        ("{{ broken", "fails"),
+        ("{% for message in messages %}{{ message.role }}{% endfor %}", "leaves out"),
+        ("{{ raise_exception('never') }}", "fails: never"),
+    ],
+)
+def test_a_template_of_the_settings_that_is_none(folder, chosen, problem):
+    with pytest.raises(SettingError, match=rf"^HEROSERVE_CHAT_TEMPLATE.*{problem}"):
+        opened(folder, chat_template=chosen)
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{{ wrong() }}", "fails: 'wrong' is undefined"),
+        ("{% endfor %}", "fails: "),
+        ("<image>" + CHAT_TEMPLATE, "makes 2 placeholders of 1 images"),
+        (CHAT_TEMPLATE.replace("{{ part.text }}", ""), "leaves out"),
+    ],
+)
+def test_a_template_that_can_not_ask_is_told_before_anything_is_served(folder, template, problem):
+    (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(SettingError, match=rf"^HEROSERVE_MODEL='.*{problem}.*HEROSERVE_CHAT_TEMPLATE takes another"):
+        build_application({"HEROSERVE_MODEL": str(folder)})
+
+
+DROPS_SYSTEM = CHAT_TEMPLATE.replace(
+    "{% for message in messages %}", "{% for message in messages if message.role != 'system' %}"
+)
+ONE_TURN = CHAT_TEMPLATE.replace(
+    "{% for message in messages %}",
+    "{% if messages|length > 1 and messages[1].role == 'assistant' %}{{ raise_exception('one turn') }}{% endif %}"
+    "{% for message in messages %}",
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "role", "reason"),
+    [
+        (DROPS_SYSTEM, "system", "it leaves out 2 of 2 texts"),
+        (NO_SYSTEM.replace("im_start|>' + message['role'] + '\n", "user|>"), "system", "System role not supported"),
+        (ONE_TURN, "assistant", "one turn"),
+    ],
+    ids=["left out", "raises", "one turn"],
+)
+def test_a_role_that_the_template_does_not_take_is_refused(folder, template, role, reason):
+    prompts = with_template(folder, template)
+    turns = [("user", ["a"]), ("assistant", ["b"]), ("user", ["c"])]
+    turns = [("system", ["x"]), ("user", ["c"])] if role == "system" else turns
+    with pytest.raises(Refusal, match=f"is {role}; the model's chat template takes none .*{reason}") as refused:
+        prompts.build(job(turns))
+    assert (refused.value.role.name, refused.value.role.turn) == ("message_role", [r for r, _ in turns].index(role))
+    assert prompts.build(job([("user", [IMAGE, "c"])])).count(prompts.image_token_id) == 1
+
+
+ONE_IMAGE = CHAT_TEMPLATE.replace(
+    "{% for part in message.content if part.type == 'image' %}<image>\n{% endfor %}",
+    "{% if loop.first and message.content[0].type == 'image' %}<image>\n{% endif %}",
+)
+
+
+def test_a_template_with_one_place(folder):
+    prompts = with_template(folder, ONE_IMAGE)
+    assert not prompts.places_images
+    with pytest.raises(Refusal, match="messages: have 2 images; the model's chat template has places for 1"):
+        prompts.build(job([("user", [IMAGE, IMAGE, "a"])]))
+    parts.check(LlmSettings(model=str(folder)))
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MAX_IMAGES=2: .* no place for a second image"):
+        parts.check(LlmSettings(model=str(folder), max_images=2))
