@@ -11,6 +11,7 @@ import json
 import pickle
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,12 @@ class Checkpoint:
         """
         try:
             return AutoTokenizer.from_pretrained(self.name)
-        except (OSError, ValueError) as error:
-            raise self.unusable(f"it has no usable tokenizer ({_first_line(error)})") from error
+        except (ImportError, OSError, ValueError) as error:
+            problem = _first_line(error)
+            # Transformers then takes it for another kind of file, and asks for the package of that.
+            if self.path("tokenizer.json") is None and self.path("tokenizer.model") and not find_spec("sentencepiece"):
+                problem = "tokenizer.model without tokenizer.json takes `pip install sentencepiece`"
+            raise self.unusable(f"it has no usable tokenizer ({problem})") from error
 
     def tensors(self, select: Callable[[str], str | None]) -> dict[str, torch.Tensor]:
         """Load the tensors that ``select`` gives a name to, under that name, in their stored dtype.

@@ -75,7 +75,7 @@ class _Bench:
             raise _Unfit("writes parts of a message as they look in Python")
         for turn in turns:
             if lost := [word for word in turn.texts if word not in text]:
-                raise _Unfit(f"leaves out {len(lost)} of {len(turn.texts)} texts of a {turn.role} message")
+                raise _Unfit(f"leaves out {len(lost)} of {len(turn.texts)} texts of a message")
         if _FIRST in text and _SECOND in text and text.partition(_FIRST)[2].partition(_SECOND)[0].strip():
             raise _Unfit("closes a message behind every text")
         images = sum(isinstance(part, ImagePart) for turn in turns for part in turn.parts)

@@ -74,7 +74,7 @@ def raster(grid: Grid) -> list[int]:
 
     tokens = ids[0][valid[0]].tolist()
     for row, mask in zip(mosaic(ids[1:]), mosaic(valid[1:]), strict=True):
-        if mask.any() or plan.right == plan.left:
+        if mask.any() or grid.right == grid.left:
             tokens += [*row[mask].tolist(), -1]
     return tokens
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,11 @@ def test_a_prompt_knows_what_it_was_made_of(hf, processor, splicer):
     features, splice = seen.spliced(seen.keep_some(1))
     prompt = assemble(splicer, [1, 3, 90, 6], 3, [(features, splice)], original_positions=True)
     assert torch.equal(prompt.token_ids, torch.tensor([1, *[3] * len(splice), 90, 6]))
+
+
+@pytest.mark.skipif(find_spec("sentencepiece") is not None, reason="with it such a file is read")
+def test_a_tokenizer_of_sentencepiece_says_what_to_install(folder):
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02")
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*no usable tokenizer \(.*pip install sentencepiece"):
+        parts.check(LlmSettings(model=str(folder)))
