@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from services.common.budget import Retention
+from services.common.context import Origin
 from services.common.errors import FailedPrecondition
 from services.encoder.app import VisionTowerDeployment
 from services.encoder.cache.memory import MemoryStore
@@ -113,14 +114,14 @@ async def test_the_deployment_answers_each_request_of_a_batch_for_itself(
     run = tower.run
     monkeypatch.setattr(tower, "run", lambda together: spoilt(run(together), "features", 0, float("nan")))
     mask = np.ones((len(tiles), 64), bool)
-    answers = iter(deployment._rank([(tiles, mask)] * 2))
+    answers = iter(deployment._rank([(tiles, mask, Origin("one")), (tiles, mask, Origin("other"))]))
 
     async def of_a_batch(_: Any) -> Any:
         return next(answers)
 
     deployment._rank_batch = of_a_batch
     with pytest.raises(FailedPrecondition):
-        await deployment.rank(tiles, mask)
-    image, seconds = await deployment.rank(tiles, mask)
+        await deployment.rank(tiles, mask, Origin("one"))
+    image, seconds = await deployment.rank(tiles, mask, Origin("other"))
     assert isinstance(image, RankedImage)
     assert set(seconds) == {"tower", "rank"}

@@ -20,6 +20,8 @@ from services.llm.settings import LlmSettings
 from tests.support.llm_parts import GREEDY, Language, collect, edit, picture, see
 
 IMAGE = 3
+# What transformers says of prompts that come as embeddings alone: the services' come with their ids.
+WITHOUT_IDS = pytest.mark.filterwarnings("ignore:Passing `\\w+` with `inputs_embeds`:UserWarning")
 QUESTION = "how many red circles, red circles, red circles?"
 ASKED = {
     "repetition_penalty": 1.6,
@@ -106,6 +108,7 @@ async def test_penalties_hold_for_what_is_drawn_too(folder, asked):
     assert len(set(answer)) == len(answer) == 40
 
 
+@WITHOUT_IDS
 async def test_a_prompt_without_ids_is_taken(folder):
     edit(folder, generation={"repetition_penalty": 5.0, "no_repeat_ngram_size": 1})
     language = Language(folder)
@@ -150,6 +153,7 @@ def test_what_is_not_served_is_said(folder, caplog):
     assert "repetition_penalty" not in caplog.text
 
 
+@WITHOUT_IDS
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("generation", [{}, {"repetition_penalty": 1.2}], ids=str)
