@@ -27,6 +27,7 @@ STATUSES = {
     errors.ResourceExhausted("full"): "RESOURCE_EXHAUSTED",
     errors.DeadlineExceeded("late"): "DEADLINE_EXCEEDED",
     errors.Unavailable("away"): "UNAVAILABLE",
+    errors.FailedPrecondition("a setting"): "FAILED_PRECONDITION",
     errors.Internal("bug"): "INTERNAL",
     errors.InvalidArgument("field", "is wrong"): "INVALID_ARGUMENT",
 }

@@ -43,6 +43,7 @@ CASES = {
     "HEROSERVE_ENCODER_TIMEOUT_S": ("encoder_timeout_s", "3600", 3600.0, ["0", "-1", "x"], "in (0, 3600]"),
     "HEROSERVE_ENGINE": ("engine", "transformers", "transformers", ["no engine"], "expected one of "),
     "HEROSERVE_ENGINE_THREADS": ("engine_threads", "256", 256, ["0", "257"], "from 1 to 256"),
+    "HEROSERVE_CHAT_TEMPLATE": ("chat_template", "{{ x }}\n", "{{ x }}\n", [], ""),
     "HEROSERVE_NEWLINES": ("newlines", "every_row", "every_row", ["none"], "one of every_row, kept_rows"),
     "HEROSERVE_POSITION_IDS": ("position_ids", "original", "original", ["gap"], "one of compact, original"),
     "HEROSERVE_MAX_IMAGES": ("max_images", "64", 64, ["0", "65"], "from 1 to 64"),
