@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,10 @@ def _between_markers(path: str, blocks: dict[str, str]) -> str:
     """A file's text, with each block between the lines that say ``begin: NAME`` and ``end: NAME``."""
     text = (ROOT / path).read_text(encoding="utf-8")
     for name, block in blocks.items():
-        before, begin, rest = re.split(rf"^(.*\bbegin: {name}\b.*\n)", text, flags=re.MULTILINE)
-        _, end, after = re.split(rf"^(.*\bend: {name}\b.*\n)", rest, flags=re.MULTILINE)
+        try:
+            before, begin, rest = re.split(rf"^(.*\bbegin: {name}\b.*\n)", text, flags=re.MULTILINE)
+            _, end, after = re.split(rf"^(.*\bend: {name}\b.*\n)", rest, flags=re.MULTILINE)
+        except ValueError:
+            sys.exit(f"{path}: it needs one line with 'begin: {name}' and one below it with 'end: {name}'")
         text = f"{before}{begin}{block}{end}{after}"
     return text

@@ -44,7 +44,7 @@ class Terms:
         self, timeout_s: float | None = None, request_id: str | None = None, trace: Mapping[str, str] | None = None
     ) -> None:
         if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
-            raise ValueError(f"request_id must be 1 to 128 printable ASCII characters, not {request_id!r}")
+            raise ValueError(f"request_id must be 1 to 128 printable ASCII characters, no space, not {request_id!r}")
         self.timeout_s = timeout_s
         self.request_id = request_id or uuid.uuid4().hex
         self.trace = {name.lower(): value for name, value in (trace or {}).items()}

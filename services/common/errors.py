@@ -8,6 +8,7 @@ ServiceError
   DeadlineExceeded   the caller's deadline, or the service's own
   Unavailable        a service this one needs is out of reach: try again
   FailedPrecondition the service is set up so that this can't be done, now or later; says what to set
+  Unimplemented      a method of another service
   Internal           a bug
 """
 
@@ -64,6 +65,10 @@ class Unavailable(ServiceError):
 
 class FailedPrecondition(ServiceError):
     code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Unimplemented(ServiceError):
+    code = grpc.StatusCode.UNIMPLEMENTED
 
 
 class Internal(ServiceError):

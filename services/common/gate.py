@@ -16,7 +16,14 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from services.common import context, tracing
 from services.common.context import RequestContext
-from services.common.errors import Internal, ResourceExhausted, ServiceError, Unauthenticated, Unavailable
+from services.common.errors import (
+    Internal,
+    ResourceExhausted,
+    ServiceError,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
 from services.common.metrics import Counter
 from services.common.tracing import Trace
 
@@ -40,6 +47,7 @@ class Call(Protocol[T]):
 
     Attributes:
         method: ``package.Service/Method``.
+        asked: what the caller called; another method where a proxy went by its name alone.
         request_id: the caller's, or a new one.
         remaining_s: seconds that the caller still waits, infinite if it did not say.
         bytes_in, bytes_out: of its messages so far.
@@ -49,6 +57,9 @@ class Call(Protocol[T]):
     request_id: str
     bytes_in: int
     bytes_out: int
+
+    @property
+    def asked(self) -> str: ...
 
     @property
     def remaining_s(self) -> float: ...
@@ -111,6 +122,7 @@ class Gate:
         with context.serving(request):
             try:
                 self._authenticate(call)
+                _check_method(call)
                 request.check_deadline()
                 yield request
             except (asyncio.CancelledError, GeneratorExit):
@@ -134,6 +146,11 @@ class Gate:
         scheme, _, key = call.header("authorization").partition(" ")
         if scheme.lower() != "bearer" or not any(hmac.compare_digest(key.encode(), k) for k in self._api_keys):
             raise Unauthenticated("authorization: send metadata 'authorization: Bearer <API key>' with a valid key")
+
+
+def _check_method(call: Call[Any]) -> None:
+    if call.asked != call.method:
+        raise Unimplemented(f"{call.asked} is not served here")
 
 
 def _tell(request: RequestContext, code: grpc.StatusCode, failed: ServiceError | None, bug: Exception | None) -> None:

@@ -20,6 +20,8 @@ M = TypeVar("M", bound=Message)
 REQUEST_ID = "request_id"
 # When the caller stops waiting, in seconds of Unix time: Serve's own context does not tell its replicas.
 DEADLINE = "heroserve-deadline"
+# What the caller called: Serve finds a handler by a method's name alone, whichever service it is of.
+METHOD = "heroserve-method"
 # What the SDK takes too: it stands in headers and in lines of logs.
 _ID = re.compile(r"[!-~]{1,128}")
 
@@ -46,6 +48,11 @@ class GrpcCall:
         # Of a name that comes twice the last one counts, as with Ray.
         self._metadata = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
         self.request_id = sane_id(self._metadata.get(REQUEST_ID))
+
+    @property
+    def asked(self) -> str:
+        """What the caller called, as ``method``; a proxy of another make does not tell."""
+        return self._metadata.get(METHOD, self.method).strip("/")
 
     @property
     def remaining_s(self) -> float:

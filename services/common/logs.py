@@ -63,8 +63,12 @@ def settle() -> None:
 
 
 def quiet_refusals() -> None:
-    """Ray Serve writes a traceback for every stream that ends with an error; a caller's mistake needs none."""
-    logging.getLogger("ray.serve").addFilter(_is_not_refusal)
+    """Ray Serve writes a traceback for every stream that ends with an error, asyncio for every call that Serve gave up.
+
+    A caller's mistake needs none, nor does one that has gone away.
+    """
+    for name in ("ray.serve", "asyncio"):
+        logging.getLogger(name).addFilter(_is_not_refusal)
 
 
 class JsonFormatter(logging.Formatter):
@@ -131,4 +135,7 @@ def _word(value: Any) -> str:
 def _is_not_refusal(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     cause = getattr(error, "original_exception", error)
+    # By name: who configures logs need not have loaded Ray.
+    if any(kind.__name__ == "RequestCancelledError" for kind in type(cause).__mro__):
+        return False
     return not isinstance(cause, ServiceError) or isinstance(cause, Internal)

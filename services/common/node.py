@@ -147,6 +147,8 @@ def set_environment() -> None:
         # Replicas' lines as they wrote them: no coloured prefix before JSON, and none left out for being like another.
         "RAY_DISABLE_WORKER_LOG_PREFIX": "1",
         "RAY_DEDUP_LOGS": "0",
+        # The gate tells of what fails; of calls that nobody waits for any more Ray would write a traceback.
+        "RAY_IGNORE_UNHANDLED_ERRORS": "1",
         # What Ray's own processes have to say keeps its prefix, but not in colours.
         "RAY_COLOR_PREFIX": "0",
         "TRANSFORMERS_VERBOSITY": "error",

@@ -117,6 +117,11 @@ class Settings:
             raise SettingError(
                 f"HEROSERVE_MAX_REPLICAS={self.max_replicas} is below HEROSERVE_MIN_REPLICAS={self.min_replicas}"
             )
+        ports: dict[int, str] = {}
+        for item in dataclasses.fields(self):
+            number, variable = getattr(self, item.name), item.metadata["variable"]
+            if item.name.endswith("_port") and ports.setdefault(number, variable) != variable and number:
+                raise SettingError(f"{ports[number]} and {variable} are both {number}: each needs a port of its own")
         if not self.metrics_dir:
             # Shared by a service's processes on one node, told apart by the port they answer on.
             folder = Path(tempfile.gettempdir()) / f"heroserve-{os.getuid()}-{self.name}-{self.metrics_port}"

@@ -184,7 +184,7 @@ class ChatPipeline:
             raise Refusal(
                 Role("messages"),
                 f"make a prompt of {prompt_tokens} tokens; the limit is {limit} with the answer. Shorten the text"
-                + ("" if self._original_positions else " or lower {remedy}"),
+                + (" or lower {remedy}" if job.images and not self._original_positions else ""),
                 remedy=Role("retention"),
             )
         wanted = job.sampling.max_tokens

@@ -110,7 +110,7 @@ def _check_turn(index: int, turn: Turn) -> None:
         if part.data == b"":
             raise Refusal(Role("image_data", turn=index, item=item), "is empty; send the encoded file or a digest")
     if turn.role != "user" and len(turn.texts) < len(turn.parts):
-        raise Refusal(Role("parts", turn=index), f"has an image; a {turn.role} message takes text only")
+        raise Refusal(Role("parts", turn=index), f"has an image; {turn.role} messages take text only")
 
 
 def _check_sampling(sampling: Sampling) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,38 @@ def test_twenty_refusals_are_twenty_lines_and_no_traceback(services: Services, c
     assert not [file.name for file, text in written.items() if "Traceback" in text]
     ours = [line for text in written.values() for line in text.splitlines() if line.startswith("{")]
     assert len([line for line in ours if "refused-" in line]) == 22
+
+
+def test_another_services_method_is_not_served(services: Services, lines):
+    """Serve goes by a method's name alone, and both services have a Describe; Chat has no Encode."""
+    with grpc.insecure_channel(services.grpc) as channel:
+        for name, method in (("a", methods.DESCRIBE_ENCODER), ("b", methods.ENCODE)):
+            rpc = channel.unary_unary(method.path, method.request.SerializeToString, method.response.FromString)
+            with pytest.raises(grpc.RpcError) as refused:
+                rpc(
+                    method.request(), timeout=30, metadata=[("application", "llm"), ("request_id", f"elsewhere-{name}")]
+                )
+            assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            assert "not served here" in refused.value.details()
+            assert len(refused.value.details()) < 100
+    (line,) = lines("elsewhere-a", 1)
+    assert (line["level"], line["code"]) == ("WARNING", "UNIMPLEMENTED")
+
+
+def test_callers_that_went_away_leave_no_traceback(services: Services, client: heroserve.Client):
+    before = {file: file.stat().st_size for file in _files(services)}
+    for _ in range(5):
+        stream = client.stream(None, "Go on", max_tokens=3000)
+        next(iter(stream))
+        stream.close()
+        with pytest.raises(heroserve.DeadlineExceeded):
+            client.ask(None, "Go on", max_tokens=3000, timeout_s=0.05)
+    # What Ray and asyncio find out about them, they find out when they collect.
+    client.ask(None, "Go on", max_tokens=2)
+    time.sleep(3)
+    for file in _files(services):
+        told = file.read_text(errors="replace")[before.get(file, 0) :]
+        assert "RequestCancelledError" not in told, f"{file}: {told[-2000:]}"
 
 
 def test_an_answer_that_its_deadline_cuts_off_is_told_of(client: heroserve.Client, lines):

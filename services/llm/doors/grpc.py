@@ -104,7 +104,8 @@ def spell(role: Role) -> str:
 
 def _parse_message(field: str, message: Message) -> Turn:
     if message.role not in _TURN_ROLES:
-        raise InvalidArgument(f"{field}.role", "is missing; it must be SYSTEM, USER or ASSISTANT")
+        problem = f"is {message.role}" if message.role else "is missing"
+        raise InvalidArgument(f"{field}.role", f"{problem}; it must be SYSTEM, USER or ASSISTANT")
     parts = tuple(_parse_part(f"{field}.parts[{i}]", part) for i, part in enumerate(message.parts))
     return Turn(_TURN_ROLES[message.role], parts)
 

@@ -28,6 +28,7 @@ STATUSES = {
     errors.DeadlineExceeded("late"): "DEADLINE_EXCEEDED",
     errors.Unavailable("away"): "UNAVAILABLE",
     errors.FailedPrecondition("a setting"): "FAILED_PRECONDITION",
+    errors.Unimplemented("not here"): "UNIMPLEMENTED",
     errors.Internal("bug"): "INTERNAL",
     errors.InvalidArgument("field", "is wrong"): "INVALID_ARGUMENT",
 }
@@ -373,3 +374,11 @@ def test_an_invalid_argument_keeps_field_and_problem_over_a_wire():
 )
 def test_a_replica_that_dies_under_a_call_is_no_bug(error):
     assert isinstance(as_service_error(error), errors.Unavailable)
+
+
+async def test_a_method_of_another_service_is_refused():
+    """Serve finds handlers by a method's name alone: Describe is both services'."""
+    gate, call, empty = CountingGate(), Call([("heroserve-method", "/other.Service/Method")]), Image()
+    assert await gate.unary(call, failing(errors.Internal("not reached")), empty) is empty
+    assert (call.code.name, call.details) == ("UNIMPLEMENTED", "other.Service/Method is not served here")
+    assert gate.counts == {"UNIMPLEMENTED": 1}

@@ -15,7 +15,12 @@ from unittest.mock import Mock
 import grpc
 import pytest
 from ray.serve._private.common import gRPCRequest
-from ray.serve._private.grpc_util import gRPCGenericServer, start_grpc_server
+from ray.serve._private.grpc_util import (
+    get_grpc_response_status,
+    gRPCGenericServer,
+    set_grpc_code_and_details,
+    start_grpc_server,
+)
 from ray.serve._private.proxy_request_response import gRPCProxyRequest
 from ray.serve.config import gRPCOptions
 from ray.serve.exceptions import gRPCStatusError
@@ -41,6 +46,7 @@ class Proxy:
     seen: list[GrpcCall]
     requests: list[gRPCProxyRequest]
     cancelled: asyncio.Event
+    failure: Exception | None = None
 
     def channel(self) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(f"localhost:{self.port}")
@@ -63,6 +69,10 @@ async def proxy(servicers) -> AsyncIterator[Proxy]:
 
         async def unary(request, context):
             made = take_up(request, context)
+            if here.failure:
+                status = get_grpc_response_status(here.failure, None, "id")
+                set_grpc_code_and_details(context, status)
+                return b""
             made.ray_serve_grpc_context.set_code(grpc.StatusCode.NOT_FOUND)
             made.ray_serve_grpc_context.set_details("gone")
             made.ray_serve_grpc_context._set_on_grpc_context(context)
@@ -119,6 +129,42 @@ async def test_an_id_goes_to_the_replica_and_back_at_once():
     )
     assert (made.app_name, made.request_id) == ("encoder", "mine")
     assert set(sent) <= set(made.ray_serve_grpc_context.invocation_metadata())
+
+
+async def test_a_replica_is_told_which_service_was_meant():
+    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+        async for _ in generate(channel, metadata=(("heroserve-method", "forged"),)):
+            pass
+    (seen,) = here.seen
+    assert seen.asked == seen.method == methods.GENERATE.path.strip("/")
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "told"),
+    [
+        (
+            AttributeError(
+                "Traceback (most recent call last):\n ... Tried to call a method 'Encode' that does not exist."
+            ),
+            grpc.StatusCode.UNIMPLEMENTED,
+            "not served here",
+        ),
+        (
+            RuntimeError("\x1b[36mray::ServeReplica\x1b[39m Traceback (most recent call last):\n secret"),
+            grpc.StatusCode.INTERNAL,
+            "internal error; the service's log has the details",
+        ),
+        # The SDK goes by these words.
+        (RuntimeError("The actor died."), grpc.StatusCode.INTERNAL, "The actor died."),
+    ],
+    ids=["no such method", "traceback", "dead replica"],
+)
+async def test_no_traceback_of_rays_goes_to_a_caller(raised, status, told):
+    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+        here.failure = raised
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await describe(channel)
+    assert (failed.value.code(), failed.value.details()) == (status, told)
 
 
 async def test_a_streams_id_comes_before_its_first_response():

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 import grpc
 import pytest
 from ray.exceptions import RayTaskError
+from ray.serve.exceptions import RequestCancelledError
 
 from services.common import context, errors, logs
 from services.common.context import Origin, RequestContext
@@ -19,16 +20,18 @@ from services.common.context import Origin, RequestContext
 
 @pytest.fixture
 def loggers():
-    """The two loggers that ``configure`` touches, untouched, and put back afterwards."""
-    ours, rays = logging.getLogger("services"), logging.getLogger("ray.serve")
+    """The loggers that ``configure`` touches, untouched, and put back afterwards; ours and Serve's."""
+    ours, rays, loops = (logging.getLogger(name) for name in ("services", "ray.serve", "asyncio"))
+    of_loops = loops.filters[:]
     before = ours.level, ours.propagate, ours.handlers[:], rays.filters[:]
-    ours.handlers[:], rays.filters[:] = [], []
+    ours.handlers[:], rays.filters[:], loops.filters[:] = [], [], []
     yield ours, rays
     for handler in ours.handlers:
         handler.close()
     ours.setLevel(before[0])
     ours.propagate = before[1]
     ours.handlers[:], rays.filters[:] = before[2], before[3]
+    loops.filters[:] = of_loops
 
 
 def record(error: BaseException | None) -> logging.LogRecord:
@@ -38,7 +41,7 @@ def record(error: BaseException | None) -> logging.LogRecord:
 
 def test_no_two_errors_share_a_status():
     kinds = errors.ServiceError.__subclasses__()
-    assert len({kind.code for kind in kinds}) == len(kinds) == 8
+    assert len({kind.code for kind in kinds}) == len(kinds) == 9
     assert grpc.StatusCode.OK not in {kind.code for kind in kinds}
     # The tree of the docstring is the tree.
     assert all(f"  {kind.__name__} " in errors.__doc__ for kind in kinds)
@@ -194,3 +197,11 @@ def test_a_line_without_an_exception_stays():
     line = record(None)
     line.exc_info = (None, None, None)
     assert logs._is_not_refusal(line)
+
+
+@pytest.mark.parametrize("name", ["ray.serve", "asyncio"])
+def test_calls_that_serve_gave_up_leave_no_traceback(name, loggers):
+    logs.quiet_refusals()
+    filtered = logging.getLogger(name)
+    assert not filtered.filter(record(RequestCancelledError("id")))
+    assert filtered.filter(record(RuntimeError("bug")))

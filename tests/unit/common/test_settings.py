@@ -155,3 +155,11 @@ def test_both_services_read_the_common_variables():
     for cls in (LlmSettings, EncoderSettings):
         assert common <= {item.metadata["variable"] for item in dataclasses.fields(cls)}
         assert all(v.startswith("HEROSERVE_") for v in (item.metadata["variable"] for item in dataclasses.fields(cls)))
+
+
+def test_two_ports_are_not_the_same():
+    environ = {"HEROSERVE_GRPC_PORT": "9201", "HEROSERVE_METRICS_PORT": "9201"}
+    with pytest.raises(SettingError, match=r"^HEROSERVE_GRPC_PORT and HEROSERVE_METRICS_PORT are both 9201"):
+        LlmSettings.from_env(environ)
+    with pytest.raises(SettingError, match=r"^HEROSERVE_HTTP_PORT and HEROSERVE_RAY_METRICS_PORT are both 9103"):
+        LlmSettings.from_env({"HEROSERVE_HTTP_PORT": "9103"})

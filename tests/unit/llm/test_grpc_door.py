@@ -40,7 +40,11 @@ def ask(*messages: Message, budget: Budget | None = None, **sampling) -> Generat
 REFUSED = {
     "nothing": (GenerateRequest(), "messages", "is empty"),
     "no role": (ask(Message(parts=[ASK])), "messages[0].role", "SYSTEM, USER or ASSISTANT"),
-    "unknown role": (ask(Message(role=9, parts=[ASK])), "messages[0].role", "SYSTEM, USER or ASSISTANT"),
+    "unknown role": (
+        ask(Message(role=9, parts=[ASK])),
+        "messages[0].role",
+        "is 9; it must be SYSTEM, USER or ASSISTANT",
+    ),
     "no role later": (ask(user(ASK), Message(parts=[ASK])), "messages[1].role", "SYSTEM, USER or ASSISTANT"),
     "last is assistant": (ask(user(ASK), assistant(ASK)), "messages[1].role", "must be the user's"),
     "last is system": (ask(system(ASK)), "messages[0].role", "must be the user's"),
