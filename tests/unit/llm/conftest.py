@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer, LlavaNextForConditionalGeneration, LlavaNextProcessor
-from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers import LlavaNextForConditionalGeneration
 
 from models.tokenizer import CHAT_TEMPLATE
 from services.llm import parts
@@ -17,6 +16,7 @@ from services.llm.engines.transformers import TransformersEngine
 from services.llm.prompt import PromptBuilder
 from services.llm.settings import LlmSettings
 from services.llm.splicer import Splicer
+from tests.support.hugging_face import processor_of
 from tests.support.llm_parts import InProcessEncoder, Language, Seen, picture, see
 
 
@@ -36,14 +36,7 @@ def hf(untrained: str) -> Any:
 
 @pytest.fixture(scope="session")
 def processor(untrained: str) -> Any:
-    return LlavaNextProcessor(
-        image_processor=LlavaNextImageProcessorPil.from_pretrained(untrained),
-        tokenizer=AutoTokenizer.from_pretrained(untrained),
-        chat_template=CHAT_TEMPLATE,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-    )
+    return processor_of(untrained, CHAT_TEMPLATE)
 
 
 @pytest.fixture(scope="session")

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoTokenizer, LlavaNextForConditionalGeneration, LlavaNextProcessor
-from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers import AutoConfig, LlavaNextForConditionalGeneration
 
 from models.untrained import spread
 from services.common.budget import Retention
 from services.llm import parts
 from services.llm.job import ChatJob, ImagePart, Sampling, Turn
 from services.llm.settings import LlmSettings
+from tests.support.hugging_face import conversation_inputs
 from tests.support.llm_parts import InProcessEncoder, Language, collect, picture, png
 from tests.support.templates import CHATML, LLAMA3, MISTRAL, VICUNA
 from tests.support.tokenizers import bytes_like, sentencepiece_like
@@ -67,28 +67,7 @@ def make(folder: Path, tokenizer: Any, template: str, language: dict[str, Any]) 
 
 
 def theirs(folder: Path, turns: Any, tokens: int) -> list[int]:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    processor = LlavaNextProcessor(
-        image_processor=LlavaNextImageProcessorPil.from_pretrained(folder),
-        tokenizer=tokenizer,
-        chat_template=(folder / "chat_template.jinja").read_text(),
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-    )
-    conversation = [
-        {
-            "role": role,
-            "content": [
-                {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": picture(*part)}
-                for part in said
-            ],
-        }
-        for role, said in turns
-    ]
-    inputs = processor.apply_chat_template(
-        conversation, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-    )
+    inputs = conversation_inputs(folder, turns, lambda size: picture(*size))
     model = LlavaNextForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     out = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
     answer: list[int] = out[0, inputs["input_ids"].shape[1] :].tolist()

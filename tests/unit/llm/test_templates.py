@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from transformers import AutoTokenizer, LlavaNextProcessor
-from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from models.tokenizer import CHAT_TEMPLATE
 from services.common.settings import SettingError
@@ -19,6 +18,7 @@ from services.llm.job import ChatJob, ImagePart, Turn
 from services.llm.prompt import PromptBuilder
 from services.llm.refusal import Refusal
 from services.llm.settings import LlmSettings
+from tests.support.hugging_face import conversation_inputs
 from tests.support.llm_parts import edit, picture
 from tests.support.templates import (
     ADDS_STRINGS,
@@ -84,31 +84,8 @@ def mimic(folder: Path, tokenizer: Any, template: str) -> None:
 
 def hugging_faces(folder: Path, turns: Any) -> list[int]:
     """The processor's ids, a run of placeholders cut down to one."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    processor = LlavaNextProcessor(
-        image_processor=LlavaNextImageProcessorPil.from_pretrained(folder),
-        tokenizer=tokenizer,
-        chat_template=(folder / "chat_template.jinja").read_text(),
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-    )
-    conversation = [
-        {
-            "role": role,
-            "content": [
-                {"type": "text", "text": part}
-                if isinstance(part, str)
-                else {"type": "image", "image": picture(112, 112)}
-                for part in said
-            ],
-        }
-        for role, said in turns
-    ]
-    out = processor.apply_chat_template(
-        conversation, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-    )
-    placeholder = tokenizer.convert_tokens_to_ids("<image>")
+    out = conversation_inputs(folder, turns, lambda _: picture(112, 112))
+    placeholder = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids("<image>")
     runs = [(token, list(run)) for token, run in itertools.groupby(out["input_ids"][0].tolist())]
     return [token for first, run in runs for token in (run[:1] if first == placeholder else run)]
 
