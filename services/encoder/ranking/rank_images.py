@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from services.common.errors import FailedPrecondition
+from services.common.finite import not_finite
 from services.common.rows import RowDtype, pack, row_dtype
 from services.encoder.hero import HeroConfig, patch_scores, rank, saliency_cosines
 from services.encoder.ranking.ranked_image import RankedImage
@@ -69,7 +70,7 @@ def _rank_image(
     relevance = output.embedding[tiles][1:]
     # Here, of all that is about to be cached: what is not finite would be so for a day, and answers nonsense.
     if not all(bool(values.isfinite().all()) for values in (rows, scores[valid], saliency, relevance)):
-        raise _not_finite(features.dtype)
+        raise not_finite("vision tower", "image", features.dtype)
     rows = rows.cpu()
     dtype = dtype or row_dtype(rows.dtype)
     return RankedImage(
@@ -80,19 +81,4 @@ def _rank_image(
         feature_width=rows.shape[1],
         saliency_cos=saliency.cpu().numpy(),
         relevance=relevance.cpu().numpy(),
-    )
-
-
-def _not_finite(dtype: torch.dtype) -> FailedPrecondition:
-    """Not a bug, nothing that the caller can mend, and the same at the next try: the service is set up wrongly."""
-    name = str(dtype).removeprefix("torch.")
-    remedy = (
-        "set it to bfloat16 or float32"
-        if dtype == torch.float16
-        else "set it to float32, or see whether the weights are whole"
-        if dtype == torch.bfloat16
-        else "the weights are not whole, or no good"
-    )
-    return FailedPrecondition(
-        f"HEROSERVE_DTYPE: in {name} the vision tower makes values of this image that are not finite; {remedy}"
     )

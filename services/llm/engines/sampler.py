@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList
 
-from services.common.errors import FailedPrecondition
+from services.common.finite import not_finite
 from services.llm.job import Sampling
 
 # Any colder, and dividing logits by the temperature overflows; the softmax is a single spike by then.
@@ -94,7 +94,7 @@ class Sampler:
         best = logits.max(-1)
         # Infinite or no number where any is; tokens that can't be said may well be minus infinity.
         if not best.values.isfinite():
-            raise _not_finite(logits.dtype)
+            raise not_finite("language model", "prompt", logits.dtype)
         if not self._processors:
             return self._draw(logits.float()[None]) if not self._greedy else int(best.indices)
         scores = logits.float()
@@ -108,15 +108,3 @@ class Sampler:
         if self._greedy:
             return int(scores.argmax())
         return int(torch.multinomial(scores.softmax(-1)[0], 1, generator=self._random))
-
-
-def _not_finite(dtype: torch.dtype) -> FailedPrecondition:
-    """The same at the next try, and nothing that the caller can mend."""
-    name = str(dtype).removeprefix("torch.")
-    remedy = {
-        torch.float16: "set it to bfloat16 or float32",
-        torch.bfloat16: "set it to float32, or see whether the weights are whole",
-    }.get(dtype, "the weights are not whole, or no good")
-    return FailedPrecondition(
-        f"HEROSERVE_DTYPE: in {name} the language model makes values of this prompt that are not finite; {remedy}"
-    )
