@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from scripts.redis_server import free_port
-from services.common.checkpoint import pick_device
+from services.common.device import pick_device
 
 from .answers import Projector, train_alignment, train_answers, train_together
 from .clip import DenseHeads, build_clip, train_clip

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from services.common import checkpoint as checkpoints
 from services.common.checkpoint import Checkpoint
+from services.common.device import pick_device, pick_dtype
 from services.common.rows import row_dtype
 from services.common.settings import SettingError
+from services.common.weights import check_weights
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store
@@ -35,13 +36,13 @@ def check(settings: EncoderSettings) -> None:
     source = model(settings)
     _ = vision_half(source).tiler
     pixel_table(source)
-    source.check_weights()
+    check_weights(source)
     clip = relevance_model(settings)
     if clip is not None:
         clip_config(clip)
         pixel_table(clip)
         clip.tokenizer()
-        clip.check_weights()
+        check_weights(clip)
     open_store(settings)
     if settings.cache_url == "memory://" and settings.max_replicas > 1:
         logger.warning("HEROSERVE_CACHE_URL=memory:// is each replica's own; with several of them use redis://")
@@ -64,8 +65,8 @@ def open_tower(settings: EncoderSettings) -> VisionTower:
     """
     source, relevance = model(settings), relevance_model(settings)
     half = vision_half(source)
-    device = checkpoints.pick_device(settings.device)
-    dtype = checkpoints.pick_dtype(settings.dtype, device)
+    device = pick_device(settings.device)
+    dtype = pick_dtype(settings.dtype, device)
     hero = hero_config(settings, half.layers)
     rows = "int8" if settings.row_dtype == "int8" else row_dtype(dtype)
     tower = half.open_tower(device, dtype)

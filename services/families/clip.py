@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import CLIPVisionModel
 
-from services.common import checkpoint as checkpoints
 from services.common.checkpoint import Checkpoint
+from services.common.weights import load
 from services.families.attention import ATTENTION
 
 
@@ -21,7 +21,7 @@ def build_clip(config: Any, weights: Mapping[str, torch.Tensor], source: Checkpo
     """
     config._attn_implementation = ATTENTION
     tower = CLIPVisionModel(config)
-    checkpoints.load(tower, {name: tensor.float() for name, tensor in weights.items()}, source)
+    load(tower, {name: tensor.float() for name, tensor in weights.items()}, source)
     return tower.eval()
 
 

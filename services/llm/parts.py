@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.common import checkpoint as checkpoints
 from services.common.checkpoint import Checkpoint
+from services.common.device import pick_device, pick_dtype
 from services.common.settings import SettingError
+from services.common.weights import check_weights
 from services.families.registry import language_half
 from services.llm.chat import ChatPipeline
 from services.llm.encoded import ImageEncoder
@@ -32,7 +33,7 @@ def check(settings: LlmSettings) -> None:
             f"HEROSERVE_MAX_IMAGES={settings.max_images}: the model's chat template has no place for a second image"
         )
     check_engine(settings, source)
-    source.check_weights()
+    check_weights(source)
 
 
 def settled(settings: LlmSettings) -> LlmSettings:
@@ -59,8 +60,8 @@ def open_prompts(settings: LlmSettings) -> PromptBuilder:
 
 def open_splicer(settings: LlmSettings) -> Splicer:
     source = model(settings)
-    device = checkpoints.pick_device(settings.device)
-    return Splicer(language_half(source), source, device, checkpoints.pick_dtype(settings.dtype, device))
+    device = pick_device(settings.device)
+    return Splicer(language_half(source), source, device, pick_dtype(settings.dtype, device))
 
 
 def open_encoder(settings: LlmSettings, splicer: Splicer) -> EncoderClient:

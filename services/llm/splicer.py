@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from services.common.checkpoint import Checkpoint
+from services.common.weights import read_tensors
 from services.families.family import LanguageHalf
 
 # What transformers calls it in a causal language model.
@@ -27,7 +28,7 @@ class Splicer:
 
     def __init__(self, half: LanguageHalf, source: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
-        table = source.tensors(lambda name: "table" if half.language_weight(name) == _TABLE else None)["table"]
+        table = read_tensors(source, lambda name: "table" if half.language_weight(name) == _TABLE else None)["table"]
         self._table = table.to(device, dtype)
         self._projector = half.open_projector(device, dtype)
 

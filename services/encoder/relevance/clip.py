@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from services.common.checkpoint import Checkpoint
+from services.common.weights import read_tensors
 
 
 def clip_config(source: Checkpoint) -> Any:
@@ -27,5 +28,5 @@ def learned_temperature(source: Checkpoint) -> float:
         SettingError: it is no CLIP, or has no such weight.
     """
     clip_config(source)
-    scale = source.tensors(lambda name: name if name == "logit_scale" else None)["logit_scale"]
+    scale = read_tensors(source, lambda name: name if name == "logit_scale" else None)["logit_scale"]
     return float(torch.exp(-scale.double()))

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from transformers import CLIPTextModelWithProjection
 
-from services.common import checkpoint as checkpoints
 from services.common.checkpoint import Checkpoint
+from services.common.weights import load, read_tensors
 from services.encoder.relevance.clip import clip_config
 
 _CACHED_QUESTIONS = 1024
@@ -22,12 +22,12 @@ class QuestionEmbedder:
 
     def __init__(self, source: Checkpoint) -> None:
         config = clip_config(source)
-        weights = source.tensors(
-            lambda name: name if name.startswith("text_model.") or name == "text_projection.weight" else None
+        weights = read_tensors(
+            source, lambda name: name if name.startswith("text_model.") or name == "text_projection.weight" else None
         )
         weights = {name: tensor.float() for name, tensor in weights.items() if "position_ids" not in name}
         self._model = CLIPTextModelWithProjection(_with_projection(config.text_config, config.projection_dim))
-        checkpoints.load(self._model, weights, source)
+        load(self._model, weights, source)
         self._model.eval()
         self._tokenizer = source.tokenizer()
         self._max_length = config.text_config.max_position_embeddings

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from transformers import CLIPVisionModel
 
-from services.common import checkpoint as checkpoints
-from services.common.checkpoint import Checkpoint, prefixed
+from services.common.checkpoint import Checkpoint
+from services.common.weights import digest, prefixed, read_tensors
 from services.encoder.identity import identity
 from services.encoder.images.pixels import pixel_table
 from services.encoder.relevance.clip import clip_config
@@ -72,12 +72,12 @@ def open_tile_embedder(
         SettingError: it is no CLIP, or has no such weights.
     """
     config = clip_config(source)
-    weights = clean(source.tensors(_CLIP_VISION))
-    projection = source.tensors(_PROJECTION)["weight"].to(device, dtype)
+    weights = clean(read_tensors(source, _CLIP_VISION))
+    projection = read_tensors(source, _PROJECTION)["weight"].to(device, dtype)
     pixels = pixel_table(source)
     embedder_id = identity(
         {
-            "weights": checkpoints.digest(weights | {"visual_projection": projection.cpu()}),
+            "weights": digest(weights | {"visual_projection": projection.cpu()}),
             "arithmetic": arithmetic(config.vision_config),
             "pixels": pixels.tolist(),
         }

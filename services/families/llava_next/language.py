@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from services.common.checkpoint import Checkpoint, prefixed
+from services.common.checkpoint import Checkpoint
+from services.common.weights import prefixed
 from services.families.family import Splice
 from services.families.grid import Grid, Newlines
 from services.families.llava_next.facts import checked_config

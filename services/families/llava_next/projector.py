@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
-from services.common import checkpoint as checkpoints
-from services.common.checkpoint import Checkpoint, prefixed
+from services.common.checkpoint import Checkpoint
+from services.common.weights import load, prefixed, read_tensors
 
 _PROJECTOR = prefixed("multi_modal_projector.", "model.multi_modal_projector.")
 _NEWLINE = ("image_newline", "model.image_newline")
@@ -27,9 +27,9 @@ class LlavaNextProjector:
         self._device = device
         self._dtype = dtype
         self._module = LlavaNextMultiModalProjector(config)
-        checkpoints.load(self._module, source.tensors(_PROJECTOR), source)
+        load(self._module, read_tensors(source, _PROJECTOR), source)
         self._module.to(device, dtype).eval()
-        newline = source.tensors(lambda name: name if name in _NEWLINE else None)
+        newline = read_tensors(source, lambda name: name if name in _NEWLINE else None)
         self.newline = next(iter(newline.values())).to(device, dtype)
 
     @property

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import CLIPVisionModel
 
-from services.common import checkpoint as checkpoints
-from services.common.checkpoint import Checkpoint, prefixed
+from services.common.checkpoint import Checkpoint
+from services.common.weights import digest, prefixed, read_tensors
 from services.families.clip import arithmetic, build_clip, clean
 from services.families.family import TowerPass
 
@@ -34,11 +34,11 @@ class LlavaNextTower:
         # hidden_states[i] is the input of block i, and the last one the output of the last block.
         self._states = [state % (layers + 1) for state in states]
         self.feature_width: int = config.vision_config.hidden_size * len(states)
-        weights = clean(source.tensors(_WEIGHTS))
+        weights = clean(read_tensors(source, _WEIGHTS))
         self.clip: CLIPVisionModel | None = build_clip(config.vision_config, weights, source).to(device, dtype)
         self._tower = self.clip
         self.identity = {
-            "weights": checkpoints.digest(weights),
+            "weights": digest(weights),
             "arithmetic": arithmetic(config.vision_config),
             "states": self._states,
         }

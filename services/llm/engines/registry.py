@@ -5,8 +5,8 @@ To add one: a module beside this, its name in ``EngineName`` of the settings, an
 
 from __future__ import annotations
 
-from services.common import checkpoint as checkpoints
 from services.common.checkpoint import Checkpoint
+from services.common.device import pick_device, pick_dtype
 from services.families.registry import language_half
 from services.llm.engines.engine import Engine
 from services.llm.generation import read_generation, warn_of_what_is_not_served
@@ -25,9 +25,9 @@ def open_engine(settings: LlmSettings, source: Checkpoint) -> Engine:
             from services.llm.engines.transformers import TransformersEngine, load_language_model
 
             half = language_half(source)
-            device = checkpoints.pick_device(settings.device)
+            device = pick_device(settings.device)
             generation = read_generation(source, half.config)
-            model = load_language_model(half, source, device, checkpoints.pick_dtype(settings.dtype, device))
+            model = load_language_model(half, source, device, pick_dtype(settings.dtype, device))
             model.generation_config = generation.config
             return TransformersEngine(model, generation.end_tokens, settings.engine_threads)
 

@@ -14,6 +14,7 @@ from transformers import DynamicCache
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from services.common.checkpoint import Checkpoint
+from services.common.weights import read_tensors
 from services.families.family import LanguageHalf
 from services.llm.assemble import Prompt
 from services.llm.cost import PromptCost
@@ -100,7 +101,7 @@ def load_language_model(half: LanguageHalf, source: Checkpoint, device: torch.de
     model, report = MODEL_FOR_CAUSAL_LM_MAPPING[type(half.config)].from_pretrained(
         None,
         config=half.config,
-        state_dict=source.tensors(half.language_weight),
+        state_dict=read_tensors(source, half.language_weight),
         dtype=dtype,
         output_loading_info=True,
         # Told with the other misfits, below.

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import LlavaNextForConditionalGeneration
 
-from services.common.checkpoint import Checkpoint
+from services.common import weights
 from services.common.settings import SettingError
 from services.llm import parts
 from services.llm.settings import LlmSettings
@@ -93,14 +93,14 @@ def is_module(value: object) -> bool:
 def test_no_vision_tensor_is_even_read(untrained, monkeypatch):
     """Not read and thrown away: a 7B model's tower would double the time to start of a small service."""
     read = []
-    tensors = Checkpoint.tensors
+    read_file = weights._read
 
-    def spy(source, select):
-        got = tensors(source, select)
+    def spy(path, names, select):
+        got = read_file(path, names, select)
         read.extend(got.values())
         return got
 
-    monkeypatch.setattr(Checkpoint, "tensors", spy)
+    monkeypatch.setattr(weights, "_read", spy)
     assert sum(t.numel() for t in held(load(untrained)).values()) == sum(t.numel() for t in read)
 
 
