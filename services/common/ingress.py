@@ -9,12 +9,12 @@ writes its tracebacks.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -68,11 +68,38 @@ def _around(handler: Handler, method: str) -> Handler:
         return await handler(request, await _taken_up(context, method))
 
     async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-        async with aclosing(handler(request, await _taken_up(context, method))) as responses:
+        responses = handler(request, await _taken_up(context, method))
+        try:
             async for response in responses:
                 yield response
+        finally:
+            await _abandon(responses)
 
     return stream if inspect.isasyncgenfunction(handler) else unary
+
+
+async def _abandon(responses: AsyncIterator[Any]) -> None:
+    """End a handler of Serve's, and what its replica does for it; nothing, if it has ended.
+
+    Serve cancels a replica's work only where it is cancelled while it waits for it. A caller may as well go away while
+    a response is being written: closed there, the handler ends and its replica works on to the last token. So it is
+    made to wait once more, and cancelled then.
+    """
+    ended = object()
+
+    async def wait() -> Any:
+        return await anext(responses, ended)
+
+    waiting = asyncio.ensure_future(wait())
+    while True:
+        await asyncio.sleep(0)
+        waiting.cancel()
+        try:
+            if await waiting is ended:
+                return
+        except asyncio.CancelledError:
+            return
+        waiting = asyncio.ensure_future(wait())
 
 
 async def _taken_up(context: Any, method: str) -> Any:
@@ -94,9 +121,14 @@ class _Context:
     def __init__(self, context: Any, sent: tuple[tuple[str, Any], ...], added: list[tuple[str, str]]) -> None:
         self._context = context
         self._metadata = (*sent, *added)
+        self._peer: str = context.peer()
 
     def invocation_metadata(self) -> tuple[tuple[str, Any], ...]:
         return self._metadata
+
+    def peer(self) -> str:
+        """Who called. Serve asks last of all, when a caller that went away has taken with it what gRPC would look at."""
+        return self._peer
 
     def set_details(self, details: str) -> None:
         """What Serve says of a failure that no gate has seen: for callers, not for who keeps the service."""

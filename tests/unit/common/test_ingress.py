@@ -9,7 +9,7 @@ import pickle
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from unittest.mock import Mock
 
 import grpc
@@ -46,6 +46,7 @@ class Proxy:
     seen: list[GrpcCall]
     requests: list[gRPCProxyRequest]
     cancelled: asyncio.Event
+    callers: list[str] = field(default_factory=list)
     failure: Exception | None = None
 
     def channel(self) -> grpc.aio.Channel:
@@ -81,12 +82,17 @@ async def proxy(servicers) -> AsyncIterator[Proxy]:
         async def stream(request, context):
             made = take_up(request, context)
             made.ray_serve_grpc_context._set_on_grpc_context(context)
-            try:
-                yield GenerateResponse(delta="a").SerializeToString()
-                if request.messages:
-                    await asyncio.sleep(60)
-            finally:
-                here.cancelled.set()
+            yield GenerateResponse(delta="a").SerializeToString()
+            for message in request.messages:
+                try:
+                    # A wait, as for Serve's next result: only a cancelled one cancels the replica's work.
+                    await asyncio.sleep(0.001 if message.parts else 60)
+                except asyncio.CancelledError:
+                    # As Serve's log does.
+                    here.callers.append(made.client)
+                    here.cancelled.set()
+                    break
+                yield GenerateResponse(delta="a" * len(message.parts[0].text)).SerializeToString()
 
         return {"unary_unary": unary, "unary_stream": stream}.get(streaming_type, unary)
 
@@ -201,6 +207,18 @@ async def test_a_caller_that_goes_away_cancels_serves_handler():
     async with proxy(node.SERVICERS) as here, here.channel() as channel:
         call = generate(channel, GenerateRequest(messages=[{}]))
         await call.read()
+        assert not here.cancelled.is_set()
+        call.cancel()
+        await asyncio.wait_for(here.cancelled.wait(), 30)
+
+
+async def test_a_caller_that_goes_away_while_a_response_is_written_cancels_it_too():
+    large = GenerateRequest(messages=[{"parts": [{"text": "x" * 500_000}]}] * 20)
+    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+        call = generate(channel, large)
+        await call.read()
+        await asyncio.sleep(0.5)
+        # What nobody reads fills gRPC's window: the handler is not waited for, but stands behind a write.
         assert not here.cancelled.is_set()
         call.cancel()
         await asyncio.wait_for(here.cancelled.wait(), 30)
