@@ -73,14 +73,6 @@ class Checkpoint:
             raise self.unusable(f"{filename} is not JSON ({error})") from error
         return content
 
-    def preprocessor_config(self) -> dict[str, Any]:
-        """Its image preprocessing; newer checkpoints keep it inside processor_config.json.
-
-        Raises:
-            SettingError: it is not JSON.
-        """
-        return self.json("preprocessor_config.json") or self.json("processor_config.json").get("image_processor", {})
-
     def tokenizer(self) -> Any:
         """Its tokenizer.
 

@@ -17,7 +17,8 @@ from services.encoder.hero import HeroConfig
 from services.encoder.identity import SCHEMA, identity
 from services.encoder.images.decode import DECODING
 from services.encoder.images.pixels import pixel_table
-from services.encoder.relevance.clip import clip_config, learned_temperature
+from services.encoder.relevance.clip import clip_config, clip_tokenizer, learned_temperature
+from services.encoder.relevance.preprocessing import tile_filter
 from services.encoder.relevance.questions import QuestionEmbedder
 from services.encoder.relevance.tiles import open_tile_embedder
 from services.encoder.settings import EncoderSettings
@@ -34,14 +35,14 @@ def check(settings: EncoderSettings) -> None:
         SettingError: a setting can't be used.
     """
     source = model(settings)
-    _ = vision_half(source).tiler
+    tiler = vision_half(source).tiler
     pixel_table(source)
     check_weights(source)
     clip = relevance_model(settings)
     if clip is not None:
-        clip_config(clip)
+        tile_filter(clip, tiler.tile_size, clip_config(clip).vision_config.image_size)
         pixel_table(clip)
-        clip.tokenizer()
+        clip_tokenizer(clip)
         check_weights(clip)
     open_store(settings)
     if settings.cache_url == "memory://" and settings.max_replicas > 1:
@@ -73,7 +74,7 @@ def open_tower(settings: EncoderSettings) -> VisionTower:
     pixels = pixel_table(source)
     embedder, embedder_id = None, ""
     if relevance is not None:
-        embedder, embedder_id = open_tile_embedder(relevance, tower.clip, device, dtype)
+        embedder, embedder_id = open_tile_embedder(relevance, tower.clip, pixels, half.tiler.tile_size, device, dtype)
     encoder_id = identity(
         {
             "schema": SCHEMA,

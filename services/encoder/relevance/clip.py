@@ -8,17 +8,41 @@ import torch
 
 from services.common.checkpoint import Checkpoint
 from services.common.weights import read_tensors
+from services.families.clip import check_clip, check_layers, positive
 
 
 def clip_config(source: Checkpoint) -> Any:
     """The config of a whole CLIP model.
 
     Raises:
-        SettingError: it is something else.
+        SettingError: it is something else, or there is no such model.
     """
-    if source.config.model_type != "clip":
-        raise source.unusable(f"expected a CLIP checkpoint, this is {source.config.model_type!r}")
-    return source.config
+    config = source.config
+    if config.model_type != "clip":
+        raise source.unusable(f"expected a CLIP checkpoint, this is {config.model_type!r}")
+    check_clip(config.vision_config, source)
+    check_layers(config.text_config, "text_config", source)
+    for key in ("vocab_size", "max_position_embeddings"):
+        positive(config.text_config, key, "text_config", source)
+    if type(config.projection_dim) is not int or config.projection_dim < 1:
+        raise source.unusable(f"projection_dim of its config is {config.projection_dim!r}; expected one above 0")
+    return config
+
+
+def clip_tokenizer(source: Checkpoint) -> Any:
+    """Its tokenizer, whose every token the model has an embedding for.
+
+    Raises:
+        SettingError: it has none, or one of another model.
+    """
+    tokenizer = source.tokenizer()
+    embedded = clip_config(source).text_config.vocab_size
+    if len(tokenizer) > embedded:
+        raise source.unusable(
+            f"its tokenizer has {len(tokenizer)} tokens, its config text_config.vocab_size {embedded}: "
+            "the two are not of one model"
+        )
+    return tokenizer
 
 
 def learned_temperature(source: Checkpoint) -> float:

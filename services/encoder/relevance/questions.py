@@ -12,7 +12,7 @@ from transformers import CLIPTextModelWithProjection
 
 from services.common.checkpoint import Checkpoint
 from services.common.weights import load, read_tensors
-from services.encoder.relevance.clip import clip_config
+from services.encoder.relevance.clip import clip_config, clip_tokenizer
 
 _CACHED_QUESTIONS = 1024
 
@@ -29,7 +29,7 @@ class QuestionEmbedder:
         self._model = CLIPTextModelWithProjection(_with_projection(config.text_config, config.projection_dim))
         load(self._model, weights, source)
         self._model.eval()
-        self._tokenizer = source.tokenizer()
+        self._tokenizer = clip_tokenizer(source)
         self._max_length = config.text_config.max_position_embeddings
         self._known: OrderedDict[str, np.ndarray[Any, np.dtype[np.float32]]] = OrderedDict()
         self._lock = threading.Lock()

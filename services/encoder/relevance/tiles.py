@@ -12,6 +12,7 @@ from services.common.weights import digest, prefixed, read_tensors
 from services.encoder.identity import identity
 from services.encoder.images.pixels import pixel_table
 from services.encoder.relevance.clip import clip_config
+from services.encoder.relevance.preprocessing import Filter, tile_filter
 from services.families.clip import arithmetic, build_clip, clean
 
 _CLIP_VISION = prefixed("vision_model.")
@@ -41,9 +42,12 @@ class SharedRelevance:
 class SeparateRelevance:
     """The original CLIP beside a fine-tuned tower; tiles are resized to what it was trained on."""
 
-    def __init__(self, tower: CLIPVisionModel, projection: torch.Tensor, pixels: torch.Tensor) -> None:
+    def __init__(
+        self, tower: CLIPVisionModel, projection: torch.Tensor, pixels: torch.Tensor, resample: Filter
+    ) -> None:
         self._tower = tower
         self._projection = projection
+        self._filter = resample
         # Value 0 and the step to 1, a channel: resized tiles are no longer whole numbers.
         self._offset = pixels[:, :1, None]
         self._step = ((pixels[:, -1:] - pixels[:, :1]) / 255)[..., None]
@@ -52,26 +56,35 @@ class SeparateRelevance:
         size = self._tower.config.image_size
         tiles = raw.float()
         if tiles.shape[-1] != size:
-            tiles = torch.nn.functional.interpolate(tiles, size=(size, size), mode="bicubic", antialias=True)
+            tiles = torch.nn.functional.interpolate(tiles, size=(size, size), mode=self._filter, antialias=True)
             tiles = tiles.round().clamp(0, 255)
         pixels = (tiles * self._step + self._offset).to(self._projection.dtype)
         return _unit(self._tower(pixels).pooler_output @ self._projection.T)
 
 
 def open_tile_embedder(
-    source: Checkpoint, clip: CLIPVisionModel | None, device: torch.device, dtype: torch.dtype
+    source: Checkpoint,
+    clip: CLIPVisionModel | None,
+    seen: torch.Tensor,
+    tile_size: int,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[TileEmbedder, str]:
     """What embeds tiles by a CLIP checkpoint, and the identity of its embeddings.
 
     Args:
         source: the relevance model.
-        clip: the tower of the model itself, where that is a CLIP: if it has the same weights its pass is shared.
+        clip: the tower of the model itself, where that is a CLIP: if this one has the same weights and is to see the
+            same, its pass is shared.
+        seen: what the model's tower sees of each byte, float32 [3, 256].
+        tile_size: side of a tile in pixels.
         device, dtype: to run on and in.
 
     Raises:
-        SettingError: it is no CLIP, or has no such weights.
+        SettingError: it is no CLIP, has no such weights, or wants its images otherwise.
     """
     config = clip_config(source)
+    resample = tile_filter(source, tile_size, config.vision_config.image_size)
     weights = clean(read_tensors(source, _CLIP_VISION))
     projection = read_tensors(source, _PROJECTION)["weight"].to(device, dtype)
     pixels = pixel_table(source)
@@ -80,12 +93,19 @@ def open_tile_embedder(
             "weights": digest(weights | {"visual_projection": projection.cpu()}),
             "arithmetic": arithmetic(config.vision_config),
             "pixels": pixels.tolist(),
+            "filter": resample,
         }
     )
-    if clip is not None and arithmetic(config.vision_config) == arithmetic(clip.config) and _same(weights, clip):
+    alike = (
+        clip is not None
+        and config.vision_config.image_size == tile_size
+        and torch.equal(pixels, seen)
+        and arithmetic(config.vision_config) == arithmetic(clip.config)
+    )
+    if clip is not None and alike and _same(weights, clip):
         return SharedRelevance(clip.post_layernorm, projection), embedder_id
     tower = build_clip(config.vision_config, weights, source).to(device, dtype)
-    return SeparateRelevance(tower, projection, pixels.to(device)), embedder_id
+    return SeparateRelevance(tower, projection, pixels.to(device), resample), embedder_id
 
 
 def _same(weights: dict[str, torch.Tensor], clip: CLIPVisionModel) -> bool:

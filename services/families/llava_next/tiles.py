@@ -17,6 +17,7 @@ from services.common.checkpoint import Checkpoint
 from services.families.family import CutError
 from services.families.grid import Grid
 from services.families.llava_next.facts import checked_config
+from services.families.llava_next.preprocessing import anyres_processor, check_tiles, pinpoints_of, resampling_of
 
 # Hugging Face's image processors that have a limit have this one.
 MAX_ASPECT = 200
@@ -52,27 +53,21 @@ class AnyresTiler:
 
     @classmethod
     def of(cls, source: Checkpoint) -> AnyresTiler:
-        """Read from the model's config and preprocessor config.
+        """Read from the model's config and image processor.
 
         Raises:
-            SettingError: the two do not agree, or a resolution is not made of whole tiles.
+            SettingError: the two do not agree, or ask for tiles that are not served.
         """
         config = checked_config(source)
-        processor = source.preprocessor_config()
-        size = config.vision_config.image_size
-        crop = processor.get("crop_size", {}).get("height", size)
-        edge = processor.get("size", {}).get("shortest_edge", size)
-        pinpoints = processor.get("image_grid_pinpoints", config.image_grid_pinpoints)
-        if not size == crop == edge:
-            raise source.unusable(f"tiles of {size}, crops of {crop} and edges of {edge} pixels do not agree")
-        if not pinpoints or any(h % size or w % size or not h or not w for h, w in pinpoints):
-            raise source.unusable(f"image_grid_pinpoints must be multiples of {size}: {pinpoints}")
-        return cls(
-            tile_size=size,
+        processor = anyres_processor(source)
+        tiler = cls(
+            tile_size=config.vision_config.image_size,
             patch_size=config.vision_config.patch_size,
-            pinpoints=tuple((int(h), int(w)) for h, w in pinpoints),
-            resample=processor.get("resample", Image.Resampling.BICUBIC),
+            pinpoints=pinpoints_of(processor, config, source),
+            resample=resampling_of(processor, source),
         )
+        check_tiles(tiler, processor, source)
+        return tiler
 
     def grid(self, width: int, height: int) -> Grid:
         """The grid an image of this size becomes.

@@ -12,6 +12,7 @@ from services.common.checkpoint import Checkpoint
 from services.common.weights import digest, prefixed, read_tensors
 from services.families.clip import arithmetic, build_clip, clean
 from services.families.family import TowerPass
+from services.families.llava_next.facts import feature_states
 
 _WEIGHTS = prefixed(
     "vision_tower.vision_model.", "vision_tower.", "model.vision_tower.vision_model.", "model.vision_tower."
@@ -28,12 +29,8 @@ class LlavaNextTower:
     """
 
     def __init__(self, config: Any, source: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
-        layers = config.vision_config.num_hidden_layers
-        states = config.vision_feature_layer
-        states = [states] if isinstance(states, int) else list(states)
-        # hidden_states[i] is the input of block i, and the last one the output of the last block.
-        self._states = [state % (layers + 1) for state in states]
-        self.feature_width: int = config.vision_config.hidden_size * len(states)
+        self._states = feature_states(config, source)
+        self.feature_width: int = config.vision_config.hidden_size * len(self._states)
         weights = clean(read_tensors(source, _WEIGHTS))
         self.clip: CLIPVisionModel | None = build_clip(config.vision_config, weights, source).to(device, dtype)
         self._tower = self.clip

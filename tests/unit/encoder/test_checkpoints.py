@@ -216,7 +216,6 @@ class TestIdentity:
         [
             {"image_mean": [0.5, 0.4578275, 0.40821073]},
             {"image_std": [0.5, 0.26130258, 0.27577711]},
-            {"image_grid_pinpoints": [[112, 224], [224, 112]]},
             {"resample": 2},
             {"rescale_factor": 1 / 127.5},
         ],
@@ -224,6 +223,11 @@ class TestIdentity:
     )
     def test_preprocessing(self, tower: VisionTower, folder: Path, change: dict[str, object]) -> None:
         edit_json(folder / "preprocessor_config.json", lambda config: config.update(change))
+        assert load(folder).encoder_id != tower.encoder_id
+
+    def test_grids(self, tower: VisionTower, folder: Path) -> None:
+        for file in ("preprocessor_config.json", "config.json"):
+            edit_json(folder / file, lambda config: config.update(image_grid_pinpoints=[[112, 224], [224, 112]]))
         assert load(folder).encoder_id != tower.encoder_id
 
     def test_the_layer_of_the_features(self, tower: VisionTower, folder: Path) -> None:

@@ -184,8 +184,10 @@ class TestRelevance:
         assert (output.embedding - shared.embedding).abs().max() > 0.01
         torch.testing.assert_close(output.features, shared.features, **TOLERANCE)
 
-    def test_its_own_mean_and_deviation(self, folder: Path, tower: VisionTower, tiles: np.ndarray) -> None:
-        edit_weights(folder / "clip", lambda tensors: shaken(tensors, "vision_model."))
+    @pytest.mark.parametrize("shake", [True, False], ids=["its own weights", "the tower's weights"])
+    def test_its_own_mean_and_deviation(self, folder: Path, tiles: np.ndarray, shake: bool) -> None:
+        if shake:
+            edit_weights(folder / "clip", lambda tensors: shaken(tensors, "vision_model."))
         own = {"image_mean": [0.3, 0.4, 0.5], "image_std": [0.2, 0.3, 0.4]}
         edit_json(folder / "clip" / "preprocessor_config.json", lambda config: config.update(own))
         output = open_tower(EncoderSettings(model=str(folder))).run(tiles)
@@ -194,7 +196,10 @@ class TestRelevance:
         pixels = (torch.from_numpy(tiles).float() / 255 - mean) / std
         torch.testing.assert_close(output.embedding, unit(image_features(clip, pixels)), **TOLERANCE)
 
-    def test_another_image_size(self, untrained: str, folder: Path, tiles: np.ndarray, clip: Any) -> None:
+    @pytest.mark.parametrize("resample", [Image.Resampling.BICUBIC, Image.Resampling.BILINEAR])
+    def test_another_image_size(
+        self, untrained: str, folder: Path, tiles: np.ndarray, clip: Any, resample: Image.Resampling
+    ) -> None:
         torch.manual_seed(0)
         config = clip.config.to_dict()
         config["vision_config"]["image_size"] = 56
@@ -202,11 +207,14 @@ class TestRelevance:
         own = CLIPModel(CLIPConfig.from_dict(config)).eval()
         own.save_pretrained(folder)
         edit_json(folder / "config.json", lambda saved: saved.pop("heroserve", None))
+        edit_json(
+            folder / "preprocessor_config.json", lambda saved: saved.update(size=56, crop_size=56, resample=resample)
+        )
 
         output = open_tower(EncoderSettings(model=untrained, relevance_model=str(folder))).run(tiles)
 
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-        small = [Image.fromarray(tile.transpose(1, 2, 0)).resize((56, 56), Image.Resampling.BICUBIC) for tile in tiles]
+        small = [Image.fromarray(tile.transpose(1, 2, 0)).resize((56, 56), resample) for tile in tiles]
         raw = torch.from_numpy(np.stack([np.asarray(tile).transpose(2, 0, 1) for tile in small]))
         expected = unit(image_features(own, (raw.float() / 255 - mean) / std))
         # Pillow and torch round a resized byte differently now and then; tiles differ far more.

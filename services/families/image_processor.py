@@ -1,0 +1,98 @@
+"""A checkpoint's image processor, as transformers reads it: there is no parser of ours to disagree with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from reprlib import Repr
+from typing import Any
+
+from transformers import AutoImageProcessor
+from transformers.image_processing_backends import PilBackend
+from transformers.image_processing_base import ImageProcessingMixin
+from transformers.image_utils import SizeDict
+
+from services.common.checkpoint import Checkpoint
+from services.common.settings import SettingError
+
+# What is raised of a value of a kind that nobody thought of: transformers checks few of them, and late.
+FAULTS = (ArithmeticError, AttributeError, ImportError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+
+_short = Repr()
+_short.maxstring = _short.maxother = 80
+
+
+def image_processor(source: Checkpoint) -> Any:
+    """The checkpoint's image processor, on Pillow, with the attributes that transformers gives it.
+
+    From processor_config.json where that has one, else from preprocessor_config.json.
+
+    Raises:
+        SettingError: it has none, or one that transformers doesn't know or can't make.
+    """
+    try:
+        processor = AutoImageProcessor.from_pretrained(source.name, backend="pil", trust_remote_code=False)
+    except OSError as error:
+        if source.path("preprocessor_config.json") is None:
+            problem = "it has no preprocessor_config.json, nor an image_processor in processor_config.json"
+            raise source.unusable(problem) from error
+        raise source.unusable(f"its image processor can't be read ({_first_line(error)})") from error
+    except FAULTS as error:
+        raise faulty(source, _culprit(source), error) from error
+    for name, value in vars(processor).items():
+        # Whatever stands in the file becomes an attribute.
+        if callable(getattr(type(processor), name, None)):
+            raise faulty(source, {name: value}, "that is what it does, not a value of it")
+    return processor
+
+
+def check_sizes(processor: Any, edge: int, source: Checkpoint) -> None:
+    """That its sizes say ``edge`` pixels wherever they say something; before anything is made of such a size.
+
+    Raises:
+        SettingError: they say something else.
+    """
+    edges = {"size": ("height", "width", "shortest_edge"), "crop_size": ("height", "width")}
+    if not processor.do_center_crop:
+        edges["crop_size"] = ("height",)  # of LLaVA-NeXT's local tiles, all the same
+    for name, names in edges.items():
+        size = getattr(processor, name)
+        if size is not None and any(size.get(each, edge) != edge for each in names):
+            raise faulty(source, {name: size}, f"the tower takes {edge} pixels, its image_size")
+
+
+def resizing(processor: Any) -> dict[str, Any]:
+    """All that says how large its pictures become."""
+    return {name: getattr(processor, name) for name in ("do_resize", "size", "do_center_crop", "crop_size")}
+
+
+def faulty(source: Checkpoint, values: Mapping[str, Any], problem: str | Exception) -> SettingError:
+    """What to raise of these values of an image processor."""
+    if isinstance(problem, Exception):
+        problem = f"transformers can't use that ({type(problem).__name__}: {_first_line(problem)})"
+    told = ", ".join(
+        f"{name}={_short.repr(dict(value) if isinstance(value, SizeDict) else value)}" for name, value in values.items()
+    )
+    return source.unusable(f"its image processor has {told}: {problem}" if told else f"its image processor: {problem}")
+
+
+def _culprit(source: Checkpoint) -> dict[str, Any]:
+    """The value without which an image processor can be made of its file; its type, if it can be made with all."""
+    try:
+        values, _ = ImageProcessingMixin.get_image_processor_dict(source.name)
+    except FAULTS:  # which is then the very fault that is told of
+        return {}
+    if not isinstance(values, dict):
+        return {"image_processor": values}
+    for left_out in (None, *values):
+        try:
+            PilBackend(**{name: value for name, value in values.items() if name != left_out})
+        except FAULTS:
+            continue
+        if left_out is not None:
+            return {left_out: values[left_out]}
+        break
+    return {name: values[name] for name in ("image_processor_type", "auto_map") if name in values} or values
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]
