@@ -127,7 +127,7 @@ class _Context:
         return self._metadata
 
     def peer(self) -> str:
-        """Who called. Serve asks last of all, when a caller that went away has taken with it what gRPC would look at."""
+        """Who called. Serve asks last of all, when a caller that went away has taken the means to answer with it."""
         return self._peer
 
     def set_details(self, details: str) -> None:
