@@ -1,4 +1,4 @@
-"""How a service's deployments are set up, and what each of their replicas does first."""
+"""How a service's deployments are set up."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from ray import serve
 from ray.serve import Deployment
 
-from services.common import logs, metrics, tracing
+from services.common import metrics, tracing
 from services.common.known import VARIABLES
+from services.common.replica import Replica
 from services.common.settings import Settings
 from services.common.variable import unknown
 
@@ -37,7 +38,7 @@ def settings(cls: type[T], args: Mapping[str, str] | None) -> T:
 
 
 def deploy(
-    replica: type, name: str, settings: Settings, *, cpus: float | None = None, accelerator: bool = False
+    replica: type[Replica[T]], name: str, settings: T, *, cpus: float | None = None, accelerator: bool = False
 ) -> Deployment:
     """A deployment of ``replica``: its resources, autoscaling, back-pressure and environment.
 
@@ -82,11 +83,3 @@ def _measured(settings: Settings) -> dict[str, float]:
     """
     window = min(30.0, max(3.0, min(settings.upscale_delay_s, settings.downscale_delay_s)))
     return {"look_back_period_s": window, "metrics_interval_s": window / 3}
-
-
-def start_replica(settings: Settings) -> None:
-    """Logs, spans, metrics and threads of a replica's process."""
-    logs.configure(settings.log_level, settings.log_format, settings.log_file)
-    tracing.configure(f"heroserve-{settings.name}")
-    metrics.serve(settings.metrics_port, settings.metrics_dir)
-    torch.set_num_threads(max(1, round(settings.replica_cpus)))

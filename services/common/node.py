@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from heroserve import MAX_MESSAGE_BYTES
 from services.common import health, logs, metrics
+from services.common.ports import check_host, check_port
 from services.common.settings import SettingError, Settings
 
 if TYPE_CHECKING:
@@ -43,11 +45,17 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
     try:
         settings = read()
         if "RAY_ADDRESS" not in os.environ:
-            _check_ports(settings)
+            check_host(settings.host)
+            check_port("HEROSERVE_HTTP_PORT", settings.http_port, settings.host)
+            check_port("HEROSERVE_GRPC_PORT", settings.grpc_port)
+            check_port("HEROSERVE_METRICS_PORT", settings.metrics_port)
+            check_port("HEROSERVE_RAY_METRICS_PORT", settings.ray_metrics_port)
         logs.configure(settings.log_level, settings.log_format, settings.log_file)
         # Before Ray is started: what is wrong with the settings is told at once.
         _serve(settings, build())
     except SettingError as error:
+        # What Ray passed on of other processes comes before it, in a pipe too.
+        sys.stdout.flush()
         sys.exit(f"heroserve: {error}")
 
 
@@ -63,15 +71,16 @@ def _serve(settings: Settings, application: Application) -> None:
     # The same for what it says in this process.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     address = os.environ.get("RAY_ADDRESS")
-    ray.init(
-        address=address or "local",
-        namespace="heroserve",
-        include_dashboard=None if address else False,
-        object_store_memory=None if address else OBJECT_STORE_BYTES,
-        logging_level=logging.WARNING,
-        # Left to itself Ray picks a port that no scrape configuration could name.
-        _metrics_export_port=None if address else settings.ray_metrics_port,
-    )
+    with _sessions_of_their_own():
+        ray.init(
+            address=address or "local",
+            namespace="heroserve",
+            include_dashboard=None if address else False,
+            object_store_memory=None if address else OBJECT_STORE_BYTES,
+            logging_level=logging.WARNING,
+            # Left to itself Ray picks a port that no scrape configuration could name.
+            _metrics_export_port=None if address else settings.ray_metrics_port,
+        )
     ready, stop = threading.Event(), threading.Event()
 
     def end(number: int, _: object) -> None:
@@ -98,7 +107,7 @@ def _serve(settings: Settings, application: Application) -> None:
         try:
             serve.run(application, name=settings.name, route_prefix=f"/{settings.name}", logging_config=quiet)
         except RuntimeError as error:
-            sys.exit(f"heroserve: {settings.name} did not start; what its replicas logged is above ({error})")
+            raise _reason(settings.name, error) from error
         ready.set()
         health.mark(settings)
         logger.info(
@@ -119,6 +128,41 @@ def _serve(settings: Settings, application: Application) -> None:
         if not address:
             metrics.remove(settings.metrics_dir)
     logger.info("%s has stopped", settings.name)
+
+
+def _reason(name: str, error: RuntimeError) -> Exception:
+    """Why Serve gave the application up: what a replica said last, in one line."""
+    from ray import serve
+
+    application = serve.status().applications.get(name)
+    for told in application.deployments.values() if application else ():
+        problem = told.message.rstrip().rpartition("\n")[2]
+        if told.status == "DEPLOY_FAILED" and problem:
+            # As the last line of a traceback has it.
+            return SettingError(problem.removeprefix(f"{SettingError.__module__}.{SettingError.__name__}: "))
+    return SettingError(f"{name} did not start; what its replicas logged is above ({error})")
+
+
+@contextmanager
+def _sessions_of_their_own() -> Iterator[None]:
+    """Who sends a signal to our whole process group means us: Ray's processes are stopped when requests have ended.
+
+    Ray has no setting for it. They end with this process all the same, however it ends; elsewhere than on Linux Ray
+    needs them in its group for that.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    start = subprocess.Popen.__init__
+
+    def apart(self: Any, *args: Any, **options: Any) -> None:
+        start(self, *args, **{"start_new_session": True, **options})
+
+    subprocess.Popen.__init__ = apart  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        subprocess.Popen.__init__ = start  # type: ignore[method-assign]
 
 
 def drain(settings: Settings) -> None:
@@ -155,21 +199,3 @@ def set_environment() -> None:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }.items():
         os.environ.setdefault(variable, value)
-
-
-def _check_ports(settings: Settings) -> None:
-    """Raises:
-    SettingError: another process listens on one of them.
-    """
-    for variable, number in (
-        ("HEROSERVE_GRPC_PORT", settings.grpc_port),
-        ("HEROSERVE_HTTP_PORT", settings.http_port),
-        ("HEROSERVE_METRICS_PORT", settings.metrics_port),
-        ("HEROSERVE_RAY_METRICS_PORT", settings.ray_metrics_port),
-    ):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("0.0.0.0", number))
-            except OSError as error:
-                raise SettingError(f"{variable}={number}: the port can't be used ({error.strerror})") from error

@@ -13,7 +13,11 @@ from typing import Protocol
 
 from services.common.settings import SettingError
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+# The first goes before the second.
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+# What of a URL is an address: a name, or one of IPv6 in brackets, with a port; or what gRPC itself resolves.
+_ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?")
+_TARGET = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6|vsock|xds):\S+")
 _EXPORTER = "opentelemetry.exporter.otlp.proto.grpc"
 # Version, trace, span, flags; a later version may go on behind them.
 _PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]*)?")
@@ -123,11 +127,16 @@ def wanted() -> bool:
     """Whether an OTLP endpoint is set.
 
     Raises:
-        SettingError: it is, and the packages are not there.
+        SettingError: it is, and can't be one, or the packages are not there.
     """
     variable = next((name for name in _ENDPOINTS if os.environ.get(name, "").strip()), None)
     if variable is None or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
+    if not _is_endpoint(os.environ[variable]):
+        raise SettingError(
+            f"{variable}={os.environ[variable]!r}: expected http://host:port, https://host:port or host:port, of a "
+            "receiver of OTLP over gRPC"
+        )
     try:
         found = importlib.util.find_spec(_EXPORTER)
     except ModuleNotFoundError:
@@ -135,3 +144,16 @@ def wanted() -> bool:
     if found is None:
         raise SettingError(f"{variable} is set: spans need the extra 'otel' (pip install -e .[otel])")
     return True
+
+
+def _is_endpoint(text: str) -> bool:
+    """Whether the exporter could connect to it; it would take anything, and say nothing."""
+    if _TARGET.fullmatch(text):
+        return True
+    scheme, separator, rest = text.lower().rpartition("://")
+    # Of a path behind it the exporter knows nothing, and needs nothing.
+    found = _ADDRESS.fullmatch(rest.partition("/")[0] if separator else rest)
+    if not found or (separator and scheme not in ("http", "https")):
+        return False
+    # Only that of TLS is a port that somebody may mean without naming it.
+    return 0 < int(found[2]) < 65536 if found[2] else scheme == "https"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from ray import serve
 from ray.serve import Application
+from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
 
@@ -24,6 +25,7 @@ from services.common.context import Origin
 from services.common.errors import FailedPrecondition
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
+from services.common.replica import Replica
 from services.common.rows import to_wire
 from services.common.stages import Stages
 from services.encoder import metrics, parts
@@ -43,11 +45,10 @@ Job = tuple[Tiles, Mask, Origin]
 _INGRESS_CPUS = 0.5
 
 
-class VisionTowerDeployment:
+class VisionTowerDeployment(Replica[EncoderSettings]):
     """Tiles in, ranked rows out; one pass for all requests that wait."""
 
-    def __init__(self, settings: EncoderSettings) -> None:
-        deployment.start_replica(settings)
+    async def open(self, settings: EncoderSettings, *_: Any) -> None:
         self._tower = parts.open_tower(settings)
         batch: Any = self._rank_batch
         batch.set_max_batch_size(max(settings.max_batch_tiles, self._tower.max_tiles))
@@ -103,19 +104,17 @@ class VisionTowerDeployment:
         self._tower.synchronize()
 
 
-class EncoderDeployment:
-    """``heroserve.v1.VisionEncoder``."""
+class EncoderDeployment(Replica[EncoderSettings]):
+    """``heroserve.v1.VisionEncoder``; behind it, the handle of its tower."""
 
-    async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, settings: EncoderSettings, tower: DeploymentHandle[Any]
-    ) -> None:
-        deployment.start_replica(settings)
+    async def open(self, settings: EncoderSettings, *others: Any) -> None:
+        (tower,) = others
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
         self._default_budget = Retention(settings.retention)
         source = parts.model(settings)
         half = vision_half(source)
-        described = await tower.describe.remote()
+        described = await _description(tower)
 
         async def rank(tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
             ranked: tuple[RankedImage, dict[str, float]] = await tower.rank.remote(tiles, mask, context.origin())
@@ -159,6 +158,18 @@ class EncoderDeployment:
 
         call = GrpcCall(methods.DESCRIBE_ENCODER.path, grpc_context, request)
         return await self._gate.unary(call, answer, EncoderDescription())
+
+
+async def _description(tower: DeploymentHandle[Any]) -> dict[str, Any]:
+    """The tower's, once it is there."""
+    while True:
+        try:
+            described: dict[str, Any] = await tower.describe.remote()
+        except DeploymentUnavailableError:
+            # It can't start, and its status says why. Whoever mends it may not touch this replica.
+            await asyncio.sleep(1)
+        else:
+            return described
 
 
 def build(args: dict[str, str] | None = None) -> Application:

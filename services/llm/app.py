@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from importlib.metadata import version
+from typing import Any
 
 from ray.serve import Application
 from ray.serve.grpc_util import RayServegRPCContext
@@ -14,17 +15,17 @@ from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, Generate
 from services.common import deployment
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
+from services.common.replica import Replica
 from services.llm import metrics, parts
 from services.llm.doors import grpc as door
 from services.llm.engines.registry import open_engine
 from services.llm.settings import LlmSettings
 
 
-class ChatDeployment:
+class ChatDeployment(Replica[LlmSettings]):
     """``heroserve.v1.VisionChat``."""
 
-    def __init__(self, settings: LlmSettings) -> None:
-        deployment.start_replica(settings)
+    async def open(self, settings: LlmSettings, *_: Any) -> None:
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
         source = parts.model(settings)
         self._engine = open_engine(settings, source)

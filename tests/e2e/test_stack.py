@@ -130,7 +130,8 @@ def test_sigterm_lets_an_answer_finish(stack: Stack):
         stream = client.stream(None, "Go on", max_tokens=600, temperature=2.0, seed=3)
         pieces = iter(stream)
         next(pieces)
-        stopping = threading.Thread(target=process.send_signal, args=(signal.SIGTERM,))
+        # As many a supervisor does: all of the group, which Ray's processes must not be in.
+        stopping = threading.Thread(target=os.killpg, args=(process.pid, signal.SIGTERM))
         stopping.start()
         rest = list(pieces)
         stopping.join()
@@ -146,6 +147,7 @@ def test_bad_settings_are_told_in_one_line():
         ("llm", {"HEROSERVE_MODEL": "/nowhere/model"}, "HEROSERVE_MODEL='/nowhere/model': no checkpoint found"),
         ("encoder", {"HEROSERVE_RELEVANCE_MODEL": "/nowhere"}, "HEROSERVE_RELEVANCE_MODEL='/nowhere': no checkpoint"),
         ("llm", {"HEROSERVE_DEVICE": "cuda"}, "HEROSERVE_DEVICE='cuda': this Ray has no GPU"),
+        ("llm", {"HEROSERVE_HTTP_HOST": "198.51.100.1"}, "HEROSERVE_HTTP_HOST='198.51.100.1': it can't be listened on"),
     ):
         result = subprocess.run(
             [sys.executable, "-m", f"services.{service}"],
@@ -158,3 +160,25 @@ def test_bad_settings_are_told_in_one_line():
         assert result.returncode == 1
         assert message in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_what_only_a_replica_finds_is_told_in_one_line_too(folder: Path):
+    """At once, not after three of its deaths."""
+    ports = {f"HEROSERVE_{name}_PORT": str(free_port()) for name in ("GRPC", "HTTP", "METRICS", "RAY_METRICS")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.llm"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), **ports, "HEROSERVE_MODEL": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    # Ray is started when build() has found nothing.
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    assert until(lambda: children.read_text().strip(), 120, 0.05)
+    (folder / "model.safetensors").unlink()
+    lines = process.communicate(timeout=120)[0].splitlines()
+    assert process.returncode == 1
+    assert lines[-1].startswith(f"heroserve: HEROSERVE_MODEL='{folder}': ")
+    assert not [line for line in lines if "Traceback" in line]
+    assert len(lines) < 10

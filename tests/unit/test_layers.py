@@ -110,7 +110,8 @@ def test_settings_end_where_the_application_is_composed():
         if isinstance(node, ast.ImportFrom) and any(alias.name.endswith("Settings") for alias in node.names)
     }
     composing = {"__main__", "app", "parts", "health", "settings"}
-    running = {"services.common.deployment", "services.common.node", "services.llm.engines.registry"}
+    running = {f"services.common.{name}" for name in ("deployment", "node", "replica")}
+    running.add("services.llm.engines.registry")
     assert {module for module in readers if module.rpartition(".")[2] not in composing} == running
 
 

@@ -90,6 +90,56 @@ def test_an_endpoint_without_the_packages_is_told(monkeypatch):
     tracing.configure("x")
 
 
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "garbage",
+        "http://",
+        "http//collector:4317",
+        "http://collector:port",
+        "http://collector:99999",
+        "http://collector",
+        "://collector:4317",
+        "collector:4317:4317",
+        "two words:4317",
+        "ftp://collector:4317",
+        "http://[::1:4317",
+        "unix:",
+    ],
+)
+def test_an_endpoint_that_is_none_is_told(monkeypatch, variable, endpoint):
+    """The exporter would take it, and lose every span."""
+    monkeypatch.setenv(variable, endpoint)
+    with pytest.raises(SettingError, match=rf"^{variable}='.*': expected http://host:port"):
+        tracing.wanted()
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://localhost:4317",
+        "http://localhost:4317/",
+        "http://10.0.0.7:4317/v1/traces",
+        "HTTPS://api.example.com",
+        "https://otel_collector.monitoring.svc:443",
+        "http://[::1]:4317",
+        "collector:4317",
+        "unix:///var/run/otel.sock",
+        "dns:///collector.monitoring:4317",
+    ],
+)
+def test_an_endpoint_as_people_write_them_is_taken(monkeypatch, endpoint):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    assert tracing.wanted()
+
+
+def test_of_two_endpoints_that_of_traces_counts(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "somebody's")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://localhost:4317")
+    assert tracing.wanted()
+
+
 @pytest.fixture
 def sent(monkeypatch):
     """The spans of a block of code: a function that waits for as many."""
