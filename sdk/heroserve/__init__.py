@@ -5,6 +5,7 @@ from importlib.metadata import version
 from heroserve.aio import AsyncClient
 from heroserve.client import Client
 from heroserve.errors import (
+    ArgumentError,
     Cancelled,
     DeadlineExceeded,
     FailedPrecondition,
@@ -35,6 +36,7 @@ __version__ = version("heroserve")
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "Answer",
+    "ArgumentError",
     "AsyncClient",
     "AsyncStream",
     "BudgetOptions",

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from heroserve import __version__
 from heroserve.client import Client
-from heroserve.errors import HeroserveError
+from heroserve.errors import ArgumentError, HeroserveError, ImageError
 from heroserve.results import Answer, Savings
 from heroserve.v1.encoder_pb2 import VisualTokens
 
@@ -165,6 +165,8 @@ def _reported() -> Iterator[None]:
     try:
         yield
     except HeroserveError as error:
+        if isinstance(error, ArgumentError) and not isinstance(error, ImageError):
+            raise typer.BadParameter(str(error)) from error
         request = f" (request {error.request_id})" if error.request_id else ""
         line = " ".join(f"{error.code.name}: {error.details}{request}".split())
         _console(stderr=True).print(line, style="red")

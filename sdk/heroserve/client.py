@@ -29,7 +29,7 @@ class Client:
 
     An image the service has seen from this client is sent as its digest, and again whole if the service
     has let go of it. Every method raises HeroserveError for a failed call, ImageError for an image that can't
-    be sent, ValueError for two budgets at once.
+    be sent, ArgumentError for what else no request can be made of, such as two budgets at once.
 
     Every method takes the keywords of `CallOptions` too: `timeout_s`, `request_id`, `trace`.
 

@@ -2,7 +2,8 @@
 
 HeroserveError
 ├── InvalidArgument       what was sent is wrong; the message names the field and its limit
-│   └── ImageError        an image that cannot be sent at all: missing, unreadable, empty, too large
+│   └── ArgumentError     an argument that no request can be made of; it is a ValueError and a TypeError too
+│       └── ImageError    an image that cannot be sent at all: missing, unreadable, empty, too large, not a file
 ├── NotFound              no such thing there, e.g. an image digest the encoder has not cached
 ├── ResourceExhausted     overload: the service refuses more work (retried)
 ├── Unauthenticated       no API key, or a wrong one
@@ -44,8 +45,12 @@ class InvalidArgument(HeroserveError):
     default_code = grpc.StatusCode.INVALID_ARGUMENT
 
 
-class ImageError(InvalidArgument, ValueError):
-    """An image that cannot be sent at all: missing, unreadable, empty, too large."""
+class ArgumentError(InvalidArgument, ValueError, TypeError):
+    """An argument that no request can be made of: of a wrong type, or what its field can't hold."""
+
+
+class ImageError(ArgumentError):
+    """An image that cannot be sent at all: missing, unreadable, empty, too large, not a file."""
 
 
 class NotFound(HeroserveError):

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
 from heroserve.errors import ImageError
-from heroserve.limits import MAX_MESSAGE_BYTES
+from heroserve.sources import BinaryFile, check_size, read_file, read_path
 from heroserve.v1.tokens_pb2 import Image
 
-# A path, the encoded file itself, or a message ready to send (perhaps holding only a digest).
-ImageSource = str | os.PathLike[str] | bytes | Image
+_ENCODE = "encode it first, e.g. as PNG (Pillow: picture.save(file, 'PNG')), and give the file's bytes"
+
+
+# A path, a data: URL, the encoded file itself, an open one, or a message ready to send (perhaps holding only a digest).
+ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image
 
 
 def load_image(source: ImageSource) -> Image:
     """The message for `source`.
 
-    Raises ImageError when a file can't be read, or when there is nothing in it, or more than a message holds.
+    Raises ImageError for what is none of an `ImageSource`, can't be read, is empty, or is more than a message holds.
     """
     if isinstance(source, Image):
         if source.WhichOneof("source") != "digest":
-            _check_size(len(source.data), "the image")
+            check_size(len(source.data), "the image")
         return source
-    if isinstance(source, bytes):
-        _check_size(len(source), "the image")
-        return Image(data=source)
-    path = Path(source)
-    try:
-        # Asked first: a film named by mistake should not have to fit into memory.
-        _check_size(path.stat().st_size, str(path))
-        return Image(data=path.read_bytes())
-    except OSError as error:
-        raise ImageError(f"image: cannot read {path}: {error.strerror or error}") from error
+    if isinstance(source, bytes | bytearray | memoryview):
+        return Image(data=_of_bytes(source))
+    if isinstance(source, str | os.PathLike):
+        return Image(data=read_path(source))
+    if callable(getattr(source, "read", None)):
+        return Image(data=read_file(source))
+    kind = f"{type(source).__module__}.{type(source).__qualname__}".removeprefix("builtins.")
+    # A picture of Pillow's, NumPy's, PyTorch's: how it is encoded is the caller's to choose, caches go by the bytes.
+    pixels = any(hasattr(source, name) for name in ("__array__", "__array_interface__", "__dlpack__", "getbands"))
+    hint = f"it has pixels, but is no file: {_ENCODE}" if pixels else "expected a path, bytes or an open file"
+    raise ImageError(f"image: {kind} can't be sent; {hint}")
 
 
 def image_digest(data: bytes) -> str:
@@ -40,8 +43,17 @@ def image_digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _check_size(size: int, name: str) -> None:
-    if size == 0:
-        raise ImageError(f"image.data: {name} is empty")
-    if size > MAX_MESSAGE_BYTES:
-        raise ImageError(f"image.data: {name} has {size} bytes; a whole request holds at most {MAX_MESSAGE_BYTES}")
+def _of_bytes(source: bytes | bytearray | memoryview) -> bytes:
+    if isinstance(source, bytes):
+        data = source
+    else:
+        try:
+            view = memoryview(source)
+        except ValueError as error:  # it was released
+            raise ImageError(f"image: cannot read the memoryview: {error}") from error
+        if view.ndim != 1 or view.itemsize != 1:
+            raise ImageError(f"image: a memoryview of {view.format!r}, {view.ndim} dimensions, is no file: {_ENCODE}")
+        check_size(view.nbytes, "the image")
+        data = bytes(view)
+    check_size(len(data), "the image")
+    return data

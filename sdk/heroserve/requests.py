@@ -5,12 +5,14 @@ Ranges are the service's to check: its errors name the field and the limit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypedDict, TypeVar
 
 from google.protobuf.message import Message as ProtoMessage
 from typing_extensions import Unpack
 
+from heroserve.errors import ArgumentError
 from heroserve.images import ImageSource, load_image
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part, Sampling
 from heroserve.v1.encoder_pb2 import EncodeRequest
@@ -50,19 +52,19 @@ class GenerateOptions(BudgetOptions, total=False):
 
 
 def user(text: str, *images: ImageSource) -> Message:
-    """A user's message: images first, then the text. Raises ImageError."""
+    """A user's message: images first, then the text. Raises ImageError, and ArgumentError for a text that is none."""
     parts = [Part(image=load_image(image)) for image in images]
-    return Message(role=Message.USER, parts=[*parts, Part(text=text)])
+    return Message(role=Message.USER, parts=[*parts, _part(text, "text")])
 
 
 def assistant(text: str) -> Message:
     """An earlier answer."""
-    return Message(role=Message.ASSISTANT, parts=[Part(text=text)])
+    return Message(role=Message.ASSISTANT, parts=[_part(text, "text")])
 
 
 def system(text: str) -> Message:
     """Instructions; the first message, if any."""
-    return Message(role=Message.SYSTEM, parts=[Part(text=text)])
+    return Message(role=Message.SYSTEM, parts=[_part(text, "text")])
 
 
 def generate_request(
@@ -77,24 +79,33 @@ def generate_request(
 ) -> GenerateRequest:
     """A conversation to go on with, oldest message first; options as in `GenerateOptions`.
 
-    Raises ValueError when two budgets are given, or a number does not fit its field at all.
+    Raises ArgumentError when two budgets are given, or something does not fit its field at all.
     """
-    sampling = Sampling(stop=[stop] if isinstance(stop, str) else stop)
+    sampling = Sampling()
+    with _naming("stop"):
+        sampling.stop.extend([stop] if isinstance(stop, str) else stop or ())
     _fill(sampling, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
-    return GenerateRequest(messages=messages, budget=_budget(budget), sampling=sampling)
+    limit = _budget(budget)
+    with _naming("messages"):
+        return GenerateRequest(messages=messages, budget=limit, sampling=sampling)
 
 
 def ask_request(image: ImageSource | None, question: str, **options: Unpack[GenerateOptions]) -> GenerateRequest:
     """One question about one image, or about none. Raises ImageError and what `generate_request` raises."""
-    return generate_request([user(question, *([] if image is None else [image]))], **options)
+    parts = [] if image is None else [Part(image=load_image(image))]
+    return generate_request([Message(role=Message.USER, parts=[*parts, _part(question, "question")])], **options)
 
 
 def encode_request(
     image: ImageSource, question: str, *, explain: bool = False, **budget: Unpack[BudgetOptions]
 ) -> EncodeRequest:
-    """The visual tokens of an image for a question. Raises ImageError, and ValueError as above."""
+    """The visual tokens of an image for a question. Raises ImageError, and ArgumentError as above."""
     limit = _budget(budget)
-    return EncodeRequest(image=load_image(image), question=question, budget=limit, explain=explain)
+    with _naming("explain"):
+        request = EncodeRequest(budget=limit, explain=explain)
+    request.question = _text(question, "question")
+    request.image.CopyFrom(load_image(image))
+    return request
 
 
 def _budget(options: BudgetOptions) -> Budget | None:
@@ -104,16 +115,35 @@ def _budget(options: BudgetOptions) -> Budget | None:
     given = {name: value for name, value in options.items() if value is not None}
     if len(given) > 1:
         one, other = [name for name in BudgetOptions.__annotations__ if name in given][:2]
-        raise ValueError(f"{one} and {other} are two ways to say the same: give one")
+        raise ArgumentError(f"{one} and {other} are two ways to say the same: give one")
     return _fill(Budget(), **given) if given else None
+
+
+def _part(text: str, argument: str) -> Part:
+    return Part(text=_text(text, argument))
+
+
+def _text(text: str, argument: str) -> str:
+    if not isinstance(text, str):
+        raise ArgumentError(f"{argument}: expected a string, got {type(text).__name__}")
+    with _naming(argument):
+        text.encode()  # lone surrogates are none of Unicode's characters
+    return text
 
 
 def _fill(message: M, **fields: object) -> M:
     """Set the fields that are not None; protobuf's complaints about a value gain the field's name."""
     for name, value in fields.items():
         if value is not None:
-            try:
+            with _naming(f"{type(message).__name__}.{name}"):
                 setattr(message, name, value)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"{type(message).__name__}.{name}: {error}") from error
     return message
+
+
+@contextmanager
+def _naming(argument: str) -> Iterator[None]:
+    """What protobuf says of a value, with the name of the argument."""
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ArgumentError(f"{argument}: {error}") from error
