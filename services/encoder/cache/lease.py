@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from services.encoder.cache.outage import Outage
+from services.encoder.cache.outage import StoreHealth
 from services.encoder.cache.store import Store, StoreError
 
 # How long a replica that dies while it encodes holds the others up; one that lives renews its lease.
@@ -21,13 +21,13 @@ class Leases:
 
     Args:
         store: keeps them.
-        outage: of that store; while it lasts every lease is given.
+        health: of that store; while it can't be written to, every lease is given.
         clock: seconds, monotonic.
     """
 
-    def __init__(self, store: Store, outage: Outage, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, health: StoreHealth, clock: Callable[[], float]) -> None:
         self._store = store
-        self._outage = outage
+        self._health = health
         self._clock = clock
 
     @asynccontextmanager
@@ -58,21 +58,21 @@ class Leases:
                 await asyncio.sleep(_LEASE_S / 3)
                 await self._store.renew(key, _LEASE_S)
         except StoreError as error:
-            self._outage.begin(error)
+            self._health.write_failed(error)
 
     async def _claim(self, key: str) -> bool:
-        if self._outage.lasts:
+        if not self._health.writable:
             return True
         try:
             return await self._store.claim(key, _LEASE_S)
         except StoreError as error:
-            self._outage.begin(error)
+            self._health.write_failed(error)
             return True
 
     async def _release(self, key: str) -> None:
-        if self._outage.lasts:
+        if not self._health.writable:
             return
         try:
             await self._store.release(key)
         except StoreError as error:
-            self._outage.begin(error)
+            self._health.write_failed(error)

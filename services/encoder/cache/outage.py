@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from services.encoder.cache.store import StoreError
+from services.encoder.cache.store import StoreError, StoreRefusedError
 
 # After a failure the store is left alone so long: a dead Redis costs one time-out now and then, not one a request.
 _PAUSE_S = 2.0
@@ -18,10 +18,12 @@ class Outage:
 
     Args:
         clock: seconds, monotonic.
+        told: what is said of it in the log.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], told: str = "cache out of reach, going on without it") -> None:
         self._clock = clock
+        self._told = told
         self._until = 0.0
 
     @property
@@ -39,11 +41,31 @@ class Outage:
     def begin(self, error: StoreError) -> None:
         """The store failed just now."""
         if not self._until:
-            logger.warning("cache out of reach, going on without it; tried again every %g s: %s", _PAUSE_S, error)
+            logger.warning("%s; tried again every %g s: %s", self._told, _PAUSE_S, error)
         self._until = self._clock() + _PAUSE_S
 
     def end(self) -> None:
         """The store answered."""
         if self._until:
-            logger.info("cache in reach again")
+            logger.info("no longer: %s", self._told)
         self._until = 0.0
+
+
+class StoreHealth:
+    """A store that refuses writes still answers reads.
+
+    Attributes:
+        reach: whether anything may be asked of it.
+        writes: whether anything may be written, once it is in reach.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.reach = Outage(clock)
+        self.writes = Outage(clock, "the cache refuses writes, what is in it is read")
+
+    @property
+    def writable(self) -> bool:
+        return not self.reach.lasts and not self.writes.lasts
+
+    def write_failed(self, error: StoreError) -> None:
+        (self.writes if isinstance(error, StoreRefusedError) else self.reach).begin(error)

@@ -12,7 +12,7 @@ from services.common.rows import Bytes2D
 from services.encoder import metrics
 from services.encoder.cache.entry import CorruptEntryError, Entry, dump, parse
 from services.encoder.cache.lease import Leases
-from services.encoder.cache.outage import Outage
+from services.encoder.cache.outage import StoreHealth
 from services.encoder.cache.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -30,18 +30,18 @@ class RankOnceCache:
     def __init__(self, store: Store, encoder_id: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._encoder_id = encoder_id
-        self._outage = Outage(clock)
-        self._leases = Leases(store, self._outage, clock)
+        self._health = StoreHealth(clock)
+        self._leases = Leases(store, self._health, clock)
 
     async def entry(self, digest: str) -> Entry | None:
         """An image's entry, to decide which of its rows to read; None for a miss of any kind."""
-        if not self._outage.admits():
+        if not self._health.reach.admits():
             _count("error")
             return None
         key = self._key(digest)
         try:
             meta = await self._store.meta(key)
-            self._outage.end()
+            self._health.reach.end()
             if meta is None:
                 _count("miss")
                 return None
@@ -50,7 +50,7 @@ class RankOnceCache:
             self._unusable(key, error)
             return None
         except StoreError as error:
-            self._outage.begin(error)
+            self._health.reach.begin(error)
             _count("error")
             return None
         metrics.CACHE_BYTES.labels(direction="read").inc(len(meta))
@@ -69,7 +69,7 @@ class RankOnceCache:
             self._unusable(key, error)
             return None
         except StoreError as error:
-            self._outage.begin(error)
+            self._health.reach.begin(error)
             _count("error")
             return None
         _count("hit")
@@ -90,14 +90,15 @@ class RankOnceCache:
 
     async def write(self, digest: str, entry: Entry, rows: Bytes2D) -> bool:
         """Keep an image's entry; False if the store could not."""
-        if self._outage.lasts:
+        if not self._health.writable:
             return False
         meta = dump(entry)
         try:
             written = await self._store.put(self._key(digest), meta, rows.tobytes())
         except StoreError as error:
-            self._outage.begin(error)
+            self._health.write_failed(error)
             return False
+        self._health.writes.end()
         if written:
             metrics.CACHE_BYTES.labels(direction="write").inc(len(meta) + rows.nbytes)
         return written

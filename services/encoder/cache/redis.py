@@ -9,9 +9,9 @@ from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
-from services.encoder.cache.store import Store, StoreError
+from services.encoder.cache.store import Store, StoreError, StoreRefusedError
 
 _PREFIX = "heroserve:"
 T = TypeVar("T")
@@ -78,6 +78,11 @@ class RedisStore(Store):
     async def _reach(self, command: Awaitable[T]) -> T:
         try:
             return await command
+        except ResponseError as error:
+            if isinstance(error, ReadOnlyError):
+                # After a failover the name leads to another server, which only new connections find.
+                await self._client.connection_pool.disconnect(inuse_connections=False)
+            raise StoreRefusedError(f"{type(error).__name__}: {error}") from error
         except (RedisError, OSError) as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
 

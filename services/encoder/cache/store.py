@@ -10,6 +10,10 @@ class StoreError(Exception):
     """The store is out of reach or refused; nothing is known about the entry."""
 
 
+class StoreRefusedError(StoreError):
+    """The store is there, and would not do this: it is full, read-only, can't save, or we may not."""
+
+
 class Store(ABC):
     """Two strings an entry: ``meta``, read whole, and ``rows``, read in ranges.
 
