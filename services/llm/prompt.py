@@ -104,7 +104,8 @@ def _check_vocabulary(source: Checkpoint, tokenizer: Any, image_token_id: int, e
 
     Special tokens are not in a caller's reach; those that the template writes are found by rendering it.
     """
-    if tokenizer.convert_ids_to_tokens(image_token_id) is None:
+    # Tokenizers count in 32 bits, and some from the end.
+    if not 0 <= image_token_id < 2**31 or tokenizer.convert_ids_to_tokens(image_token_id) is None:
         raise source.unusable(
             f"its tokenizer has no token {image_token_id}, which its config names as an image's placeholder"
         )

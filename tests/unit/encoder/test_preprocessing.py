@@ -17,10 +17,11 @@ from services.encoder.images.pixels import pixel_table
 from services.encoder.parts import check
 from services.encoder.settings import EncoderSettings
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import edit_json
+from tests.support.encoder_parts import edit_json, edit_weights
 from tests.support.pictures import picture
 
 FILE = "preprocessor_config.json"
+POSITIONS = "vision_model.embeddings.position_embedding.weight"
 MEAN, STD = "image_mean", "image_std"
 # Long, tall, small, odd, and of one colour channel's worth of detail.
 PICTURES = (Image.open("examples/scene.png").convert("RGB"), picture(333, 90), picture(61, 200), picture(7, 5))
@@ -223,6 +224,7 @@ class TestRelevance:
     @pytest.mark.parametrize(("key", "value"), [("resample", 1), ("resample", None), ("do_resize", False)])
     def test_how_its_pictures_become_smaller(self, folder: Path, key: str, value: object) -> None:
         # Patches of 14 pixels: 4 x 4 of them, and the tiles have 8 x 8.
+        edit_weights(folder / "clip", lambda tensors: tensors.update({POSITIONS: tensors[POSITIONS][:17].clone()}))
         edit_json(folder / "clip" / "config.json", lambda config: config["vision_config"].update(image_size=56))
         prepare(folder / "clip", {"size": 56, "crop_size": 56})
         check(EncoderSettings(model=str(folder)))
