@@ -3,74 +3,142 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, AutoTokenizer
-from transformers.utils.hub import cached_file
+from transformers import AutoTokenizer
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from services.common.settings import SettingError
+from services.common.snapshot import UNREACHABLE, Snapshot, settle
+from services.common.snapshot import first_line as first_line
+
+_CONFIG = "config.json"
+# What transformers raises at configs and tokenizers that are not what it expects.
+_ODD = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, TypeError, ValueError, StrictDataclassError)
+# How to compute is said here, not by a checkpoint: one of these may name code on the hub.
+_NOT_ITS_BUSINESS = ("attn_implementation", "_attn_implementation", "experts_implementation", "auto_map")
 
 
 class Checkpoint:
     """A checkpoint and the setting that named it, so that every failure can say which one to mend.
 
+    What the name stands for is settled when it is first asked for. Pickled, it is handed on settled.
+
     Args:
         name: folder, or hub id.
         variable: the environment variable it came from.
+        revision: branch, tag or commit on the hub; "" is the default branch.
     """
 
-    def __init__(self, name: str, variable: str) -> None:
+    def __init__(self, name: str, variable: str, revision: str = "") -> None:
         self.name = name
         self.variable = variable
+        self.revision = revision
+        # Once it is identified (identity.py).
+        self.known_as = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The rest is read again from the same snapshot.
+        return {key: getattr(self, key) for key in ("name", "variable", "revision", "known_as", "snapshot")}
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """Which files those are.
+
+        Raises:
+            SettingError: there are none.
+        """
+        return settle(self.name, self.variable, self.revision)
+
+    @cached_property
+    def written(self) -> dict[str, Any]:
+        """What its config.json says.
+
+        Raises:
+            SettingError: it has none, or none that is a JSON object.
+        """
+        if self.path(_CONFIG) is None:
+            there = "is a folder" if (Path(self.name) / _CONFIG).is_dir() else "is not there"
+            raise self.unusable(f"no checkpoint found ({_CONFIG} {there})")
+        return self.json(_CONFIG)
+
+    @property
+    def model_type(self) -> Any:
+        """As its config.json has it, which may be anything that JSON has; None if it has none.
+
+        Raises:
+            SettingError: see ``written``.
+        """
+        return self.written.get("model_type")
 
     @cached_property
     def config(self) -> Any:
         """The transformers config object.
 
         Raises:
-            SettingError: there is no such checkpoint, or no readable config in it.
+            SettingError: there is no such checkpoint, or no usable config in it.
         """
+        model_type = self.model_type
+        if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
+            raise self.unusable(f"{_CONFIG} has the model_type {model_type!r}, which transformers does not know")
         try:
-            return AutoConfig.from_pretrained(self.name)
-        except (OSError, ValueError, StrictDataclassError) as error:
-            raise self.unusable(f"no checkpoint found ({first_line(error)})") from error
+            # By transformers' own class, whatever else the file asks for.
+            return CONFIG_MAPPING[model_type].from_dict(_without(_NOT_ITS_BUSINESS, self.written))
+        except _ODD as error:
+            problem = ", ".join(_unknown_parts(self.written)) or f"{type(error).__name__}: {first_line(error)}"
+            raise self.unusable(f"{_CONFIG} can't be used ({problem})") from error
 
     @property
     def trained(self) -> bool:
         """False only for a checkpoint whose config says so: ``"heroserve": {"trained": false}``."""
-        own: Mapping[str, Any] = getattr(self.config, "heroserve", None) or {}
-        return bool(own.get("trained", True))
+        own = self.written.get("heroserve")
+        return bool(own.get("trained", True)) if isinstance(own, dict) else True
 
     def path(self, filename: str) -> Path | None:
         """Local path of one of its files, fetched from the hub if need be; None if it has none.
 
         Raises:
-            SettingError: the hub can't be asked, and the file is not at hand.
+            SettingError: it can't be fetched.
         """
         try:
-            found = cached_file(self.name, filename, _raise_exceptions_for_missing_entries=False)
-        except OSError as error:
+            return self.snapshot.find(filename)
+        except UNREACHABLE as error:
             raise self.unusable(f"{filename} can't be fetched ({first_line(error)})") from error
-        return Path(found) if found else None
+
+    @property
+    def folder(self) -> Path:
+        """A folder that has all its files but weights, for what wants one.
+
+        Raises:
+            SettingError: they can't be fetched.
+        """
+        try:
+            return self.snapshot.folder()
+        except UNREACHABLE as error:
+            raise self.unusable(f"its files can't be fetched ({first_line(error)})") from error
 
     def json(self, filename: str) -> dict[str, Any]:
         """One of its JSON files; empty if it has none.
 
         Raises:
-            SettingError: it is not JSON.
+            SettingError: it can't be read, or is no JSON object.
         """
         path = self.path(filename)
         if path is None:
             return {}
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise self.unusable(f"{filename} is not JSON ({error})") from error
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise self.unusable(f"{filename} can't be read ({first_line(error)})") from error
+        except (ValueError, RecursionError) as error:
+            raise self.unusable(f"{filename} is not JSON ({first_line(error)})") from error
+        if not isinstance(content, dict):
+            raise self.unusable(f"{filename} is not a JSON object but {type(content).__name__}")
         return content
 
     def tokenizer(self) -> Any:
@@ -79,10 +147,13 @@ class Checkpoint:
         Raises:
             SettingError: it has none that can be read.
         """
+        folder = self.folder
         try:
-            return AutoTokenizer.from_pretrained(self.name)
-        except (ImportError, OSError, ValueError) as error:
+            return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        except _ODD as error:
             problem = first_line(error)
+            if self.json("tokenizer_config.json").get("auto_map"):
+                problem = "it is code of the checkpoint's own, which is never run"
             # Transformers then takes it for another kind of file, and asks for the package of that.
             if self.path("tokenizer.json") is None and self.path("tokenizer.model") and not find_spec("sentencepiece"):
                 problem = "tokenizer.model without tokenizer.json takes `pip install sentencepiece`"
@@ -92,6 +163,20 @@ class Checkpoint:
         return SettingError(f"{self.variable}={self.name!r}: {problem}")
 
 
-def first_line(error: Exception) -> str:
-    """What a library says, as it fits into a line of ours."""
-    return str(error).strip().partition("\n")[0]
+def _unknown_parts(written: dict[str, Any]) -> Iterator[str]:
+    """What is said of the models in a model that transformers does not know."""
+    for name, part in written.items():
+        if name.endswith("_config") and isinstance(part, dict) and "model_type" in part:
+            kind = part["model_type"]
+            if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+                yield f"transformers does not know the model_type {kind!r} of its {name}"
+
+
+def _without(keys: tuple[str, ...], value: Any) -> Any:
+    """A copy of what a JSON file holds, without these keys wherever they are."""
+    match value:
+        case dict():
+            return {key: _without(keys, item) for key, item in value.items() if key not in keys}
+        case list():
+            return [_without(keys, item) for item in value]
+    return value

@@ -197,5 +197,7 @@ def set_environment() -> None:
         "RAY_COLOR_PREFIX": "0",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        # Which would be asked for at each start, with or without network.
+        "HF_HUB_DISABLE_TELEMETRY": "1",
     }.items():
         os.environ.setdefault(variable, value)

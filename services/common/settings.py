@@ -35,6 +35,13 @@ class Settings:
     model: str = setting(
         "HEROSERVE_MODEL", text, BUNDLED_MODEL, "LLaVA-NeXT checkpoint, hub id or folder", shown="the bundled model"
     )
+    revision: str = setting(
+        "HEROSERVE_REVISION",
+        text,
+        "",
+        "branch, tag or commit of `HEROSERVE_MODEL`, where that is a hub id",
+        shown="its default branch",
+    )
     device: Device = setting(
         "HEROSERVE_DEVICE", choice(Device), "auto", "what the model runs on; `auto` is a GPU where there is one"
     )

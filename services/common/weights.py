@@ -48,6 +48,15 @@ def check_weights(source: Checkpoint) -> None:
     _shards(source, lambda name: name)
 
 
+def weight_files(source: Checkpoint) -> dict[str, list[str]]:
+    """Its files of weights, there or not, and the tensors in each; an empty list where only the file itself knows.
+
+    Raises:
+        SettingError: it has no weights.
+    """
+    return _shards(source, lambda name: name)
+
+
 def prefixed(*prefixes: str) -> Select:
     """A ``select`` that keeps names under any of the prefixes, and cuts the first that fits off."""
 

@@ -25,6 +25,7 @@ from services.common.context import Origin
 from services.common.errors import FailedPrecondition
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
+from services.common.identity import identify
 from services.common.replica import Replica
 from services.common.rows import to_wire
 from services.common.stages import Stages
@@ -48,8 +49,10 @@ _INGRESS_CPUS = 0.5
 class VisionTowerDeployment(Replica[EncoderSettings]):
     """Tiles in, ranked rows out; one pass for all requests that wait."""
 
-    async def open(self, settings: EncoderSettings, *_: Any) -> None:
-        self._tower = parts.open_tower(settings)
+    async def open(self, settings: EncoderSettings, *others: Any) -> None:
+        (sources,) = others
+        self._checkpoint = identify(sources.model)
+        self._tower = parts.open_tower(settings, sources)
         batch: Any = self._rank_batch
         batch.set_max_batch_size(max(settings.max_batch_tiles, self._tower.max_tiles))
         batch.set_batch_wait_timeout_s(settings.batch_wait_s)
@@ -59,6 +62,7 @@ class VisionTowerDeployment(Replica[EncoderSettings]):
         tower = self._tower
         return {
             "encoder_id": tower.encoder_id,
+            "checkpoint": self._checkpoint,
             "feature_width": tower.feature_width,
             "dtype": tower.row_dtype,
         }
@@ -108,12 +112,11 @@ class EncoderDeployment(Replica[EncoderSettings]):
     """``heroserve.v1.VisionEncoder``; behind it, the handle of its tower."""
 
     async def open(self, settings: EncoderSettings, *others: Any) -> None:
-        (tower,) = others
+        sources, tower = others
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
         self._default_budget = Retention(settings.retention)
-        source = parts.model(settings)
-        half = vision_half(source)
+        half = vision_half(sources.model)
         described = await _description(tower)
 
         async def rank(tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
@@ -122,13 +125,15 @@ class EncoderDeployment(Replica[EncoderSettings]):
 
         self._pipeline = EncodePipeline(
             encoder_id=described["encoder_id"],
+            model=settings.model,
+            checkpoint=described["checkpoint"],
             tiler=half.tiler,
             limits=self._limits,
-            hero=parts.hero_config(settings, half.layers),
+            hero=parts.hero_config(settings, half.layers, sources),
             cache=RankOnceCache(parts.open_store(settings), described["encoder_id"]),
             cache_depth=settings.cache_depth,
             tower=rank,
-            embedder=parts.open_embedder(settings),
+            embedder=parts.open_embedder(settings, sources),
         )
         self._description = EncoderDescription(
             model=settings.model,
@@ -141,8 +146,9 @@ class EncoderDeployment(Replica[EncoderSettings]):
             default_retention=settings.retention,
             max_image_bytes=settings.max_image_bytes,
             max_image_pixels=settings.max_image_pixels,
-            trained=source.trained,
+            trained=sources.model.trained,
             version=version("heroserve"),
+            checkpoint=described["checkpoint"],
         )
 
     async def Encode(self, request: EncodeRequest, grpc_context: RayServegRPCContext) -> VisualTokens:
@@ -176,6 +182,8 @@ def build(args: dict[str, str] | None = None) -> Application:
     """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
     settings = deployment.settings(EncoderSettings, args)
     # What is wrong with these is told here, not by a replica that keeps restarting.
-    parts.check(settings)
-    tower = deployment.deploy(VisionTowerDeployment, "VisionTower", settings, accelerator=True).bind(settings)
-    return deployment.deploy(EncoderDeployment, "Encoder", settings, cpus=_INGRESS_CPUS).bind(settings, tower)
+    sources = parts.check(settings)
+    tower = deployment.deploy(VisionTowerDeployment, "VisionTower", settings, accelerator=True)
+    return deployment.deploy(EncoderDeployment, "Encoder", settings, cpus=_INGRESS_CPUS).bind(
+        settings, sources, tower.bind(settings, sources)
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from services.common.checkpoint import Checkpoint
 from services.common.device import pick_device, pick_dtype
+from services.common.identity import identify
 from services.common.rows import row_dtype
 from services.common.settings import SettingError
 from services.common.weights import check_weights
@@ -28,18 +29,31 @@ from services.families.registry import vision_half
 logger = logging.getLogger(__name__)
 
 
-def check(settings: EncoderSettings) -> None:
+@dataclass(frozen=True)
+class Sources:
+    """What is loaded: the model, and the CLIP that compares tiles with questions; None where relevance is off."""
+
+    model: Checkpoint
+    relevance: Checkpoint | None
+
+
+def check(settings: EncoderSettings) -> Sources:
     """What can be told before anything is loaded, by a process that serves nothing.
+
+    Returns:
+        The checkpoints, settled: for all replicas the same files.
 
     Raises:
         SettingError: a setting can't be used.
     """
-    source = model(settings)
+    sources = Sources(model(settings), relevance_model(settings))
+    source, clip = sources.model, sources.relevance
     tiler = vision_half(source).tiler
     pixel_table(source)
     check_weights(source)
-    clip = relevance_model(settings)
+    identify(source)
     if clip is not None:
+        _settle(clip)
         tile_filter(clip, tiler.tile_size, clip_config(clip).vision_config.image_size)
         pixel_table(clip)
         clip_tokenizer(clip)
@@ -47,28 +61,54 @@ def check(settings: EncoderSettings) -> None:
     open_store(settings)
     if settings.cache_url == "memory://" and settings.max_replicas > 1:
         logger.warning("HEROSERVE_CACHE_URL=memory:// is each replica's own; with several of them use redis://")
+    return sources
+
+
+def _settle(clip: Checkpoint) -> None:
+    try:
+        _ = clip.snapshot
+    except SettingError as error:
+        raise SettingError(
+            f"{error}; name another CLIP, or HEROSERVE_RELEVANCE_MODEL=none to share tokens out without relevance"
+        ) from error
 
 
 def model(settings: EncoderSettings) -> Checkpoint:
-    return Checkpoint(settings.model, "HEROSERVE_MODEL")
+    return Checkpoint(settings.model, "HEROSERVE_MODEL", settings.revision)
 
 
 def relevance_model(settings: EncoderSettings) -> Checkpoint | None:
-    """The CLIP that compares tiles with questions; None where relevance is switched off."""
-    return None if settings.relevance is None else Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL")
+    """The CLIP that compares tiles with questions; None where relevance is switched off.
+
+    Raises:
+        SettingError: it is switched off, and a revision of it is asked for.
+    """
+    if settings.relevance is not None:
+        return Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL", settings.relevance_revision)
+    if settings.relevance_revision:
+        raise SettingError(
+            f"HEROSERVE_RELEVANCE_REVISION={settings.relevance_revision!r}: HEROSERVE_RELEVANCE_MODEL is 'none', "
+            "which has no revisions; leave it blank"
+        )
+    return None
 
 
-def open_tower(settings: EncoderSettings) -> VisionTower:
+def open_tower(settings: EncoderSettings, sources: Sources | None = None) -> VisionTower:
     """Load the tower, and the relevance model's where it is another.
+
+    Args:
+        settings: of the service.
+        sources: what ``check`` returned; made from the settings where nobody has checked them.
 
     Raises:
         SettingError: one of them can't be used.
     """
-    source, relevance = model(settings), relevance_model(settings)
+    sources = sources or Sources(model(settings), relevance_model(settings))
+    source, relevance = sources.model, sources.relevance
     half = vision_half(source)
     device = pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
-    hero = hero_config(settings, half.layers)
+    hero = hero_config(settings, half.layers, sources)
     rows = "int8" if settings.row_dtype == "int8" else row_dtype(dtype)
     tower = half.open_tower(device, dtype)
     pixels = pixel_table(source)
@@ -100,7 +140,7 @@ def open_tower(settings: EncoderSettings) -> VisionTower:
     )
 
 
-def hero_config(settings: EncoderSettings, layers: int) -> HeroConfig:
+def hero_config(settings: EncoderSettings, layers: int, sources: Sources | None = None) -> HeroConfig:
     """The HERO config a service with these settings runs on a tower of ``layers`` blocks.
 
     The default takes T_clip from the relevance model; OpenAI's have learnt the very 0.01 that ``HeroConfig`` names.
@@ -108,15 +148,15 @@ def hero_config(settings: EncoderSettings, layers: int) -> HeroConfig:
     if settings.hero == "reference":
         return HeroConfig.reference().for_depth(layers)
     config = HeroConfig().for_depth(layers)
-    relevance = relevance_model(settings)
+    relevance = sources.relevance if sources else relevance_model(settings)
     if relevance is None:
         return config
     return replace(config, relevance_temperature=learned_temperature(relevance))
 
 
-def open_embedder(settings: EncoderSettings) -> QuestionEmbedder | None:
+def open_embedder(settings: EncoderSettings, sources: Sources | None = None) -> QuestionEmbedder | None:
     """What embeds questions; None where relevance is switched off."""
-    relevance = relevance_model(settings)
+    relevance = sources.relevance if sources else relevance_model(settings)
     return None if relevance is None else QuestionEmbedder(relevance)
 
 

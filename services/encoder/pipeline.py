@@ -44,6 +44,7 @@ class EncodePipeline:
 
     Args:
         encoder_id: of the tower behind ``tower``.
+        model, checkpoint: what it was loaded from, as a setting names it and as ``identify`` does.
         tiler: how images are cut.
         limits: what an image may be.
         hero: how budgets are shared.
@@ -57,6 +58,8 @@ class EncodePipeline:
         self,
         *,
         encoder_id: str,
+        model: str,
+        checkpoint: str,
         tiler: Tiler,
         limits: ImageLimits,
         hero: HeroConfig,
@@ -66,6 +69,8 @@ class EncodePipeline:
         embedder: QuestionEmbedder | None,
     ) -> None:
         self._encoder_id = encoder_id
+        self._model = model
+        self._checkpoint = checkpoint
         self._tiler = tiler
         self._limits = limits
         self._hero = hero
@@ -107,6 +112,8 @@ class EncodePipeline:
         tokens = await asyncio.to_thread(
             visual_tokens, job.digest, self._encoder_id, entry, plan, rows, cache, explain=job.explain
         )
+        # Of this encoder, also where another with the same tower has cached the rows: they are the same rows.
+        tokens.model, tokens.checkpoint = self._model, self._checkpoint
         tokens.timings.stages.update(stages.seconds)
         tokens.timings.total = stages.total
         return tokens

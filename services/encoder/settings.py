@@ -42,6 +42,13 @@ class EncoderSettings(Settings):
         "CLIP checkpoint that compares tiles with questions, hub id or folder, or `none`",
         shown="the model's `clip` folder, else `openai/clip-vit-base-patch32`",
     )
+    relevance_revision: str = setting(
+        "HEROSERVE_RELEVANCE_REVISION",
+        text,
+        "",
+        "branch, tag or commit of `HEROSERVE_RELEVANCE_MODEL`, where that is a hub id",
+        shown="its default branch",
+    )
     hero: Hero = setting(
         "HEROSERVE_HERO", choice(Hero), "default", "our rules, or those of the authors' code, habits included"
     )

@@ -30,7 +30,7 @@ def image_processor(source: Checkpoint) -> Any:
         SettingError: it has none, or one that transformers doesn't know or can't make.
     """
     try:
-        processor = AutoImageProcessor.from_pretrained(source.name, backend="pil", trust_remote_code=False)
+        processor = AutoImageProcessor.from_pretrained(str(source.folder), backend="pil", trust_remote_code=False)
     except OSError as error:
         if source.path("preprocessor_config.json") is None:
             problem = "it has no preprocessor_config.json, nor an image_processor in processor_config.json"
@@ -78,7 +78,7 @@ def faulty(source: Checkpoint, values: Mapping[str, Any], problem: str | Excepti
 def _culprit(source: Checkpoint) -> dict[str, Any]:
     """The value without which an image processor can be made of its file; its type, if it can be made with all."""
     try:
-        values, _ = ImageProcessingMixin.get_image_processor_dict(source.name)
+        values, _ = ImageProcessingMixin.get_image_processor_dict(str(source.folder))
     except FAULTS:  # which is then the very fault that is told of
         return {}
     if not isinstance(values, dict):

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from services.common.checkpoint import Checkpoint
+from services.common.model_type import checked_model_type
 from services.families.family import LanguageHalf, VisionHalf
 
 # A checkpoint's model_type to the folder of its family.
@@ -35,10 +36,7 @@ def language_half(source: Checkpoint) -> LanguageHalf:
 
 
 def _half(source: Checkpoint, half: str) -> object:
-    config = source.config
-    folder = FAMILIES.get(config.model_type)
-    if folder is None:
-        raise source.unusable(f"it is a {config.model_type!r} checkpoint; served are {', '.join(FAMILIES)}")
+    folder = FAMILIES[checked_model_type(source, FAMILIES, f"served are {', '.join(FAMILIES)}")]
     _refuse_quantised(source)
     # By name: the other half's modules stay out of this process.
     return import_module(f"services.families.{folder}.{half}").open_half(source)

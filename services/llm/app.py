@@ -15,6 +15,7 @@ from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, Generate
 from services.common import deployment
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
+from services.common.identity import identify
 from services.common.replica import Replica
 from services.llm import metrics, parts
 from services.llm.doors import grpc as door
@@ -25,13 +26,15 @@ from services.llm.settings import LlmSettings
 class ChatDeployment(Replica[LlmSettings]):
     """``heroserve.v1.VisionChat``."""
 
-    async def open(self, settings: LlmSettings, *_: Any) -> None:
+    async def open(self, settings: LlmSettings, *others: Any) -> None:
+        (source,) = others
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
-        source = parts.model(settings)
+        checkpoint = identify(source)
         self._engine = open_engine(settings, source)
-        splicer = parts.open_splicer(settings)
-        self._encoder = parts.open_encoder(settings, splicer)
-        self._chat = parts.open_chat(settings, self._encoder, parts.open_prompts(settings), splicer, self._engine)
+        splicer = parts.open_splicer(settings, source)
+        prompts = parts.open_prompts(settings, source)
+        self._encoder = parts.open_encoder(settings, splicer, checkpoint)
+        self._chat = parts.open_chat(settings, self._encoder, prompts, splicer, self._engine, source)
         self._description = ChatDescription(
             model=settings.model,
             engine=settings.engine,
@@ -42,6 +45,7 @@ class ChatDeployment(Replica[LlmSettings]):
             position_ids=settings.position_ids,
             trained=source.trained,
             version=version("heroserve"),
+            checkpoint=checkpoint,
         )
 
     async def Generate(
@@ -72,7 +76,9 @@ class ChatDeployment(Replica[LlmSettings]):
 
 def build(args: dict[str, str] | None = None) -> Application:
     """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
-    settings = parts.settled(deployment.settings(LlmSettings, args))
+    settings = deployment.settings(LlmSettings, args)
+    source = parts.model(settings)
+    settings = parts.settled(settings, source)
     # What is wrong with it is told here, not by a replica that keeps restarting.
-    parts.check(settings)
-    return deployment.deploy(ChatDeployment, "Chat", settings, accelerator=True).bind(settings)
+    parts.check(settings, source)
+    return deployment.deploy(ChatDeployment, "Chat", settings, accelerator=True).bind(settings, source)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 import heroserve
@@ -24,8 +26,11 @@ from services.common.rows import from_wire, unpack
 from services.common.wire import MAX_QUESTION_CHARS
 from services.families.grid import Grid
 from services.llm.encoded import EncodedImage
+from services.llm.halves import refuse_another
 from services.llm.job import ImagePart
 from services.llm.refusal import Refusal, Role, RoleName
+
+logger = logging.getLogger(__name__)
 
 _DESCRIBE_TIMEOUT_S = 5.0
 _SAME = (ResourceExhausted, DeadlineExceeded, Unavailable, FailedPrecondition)
@@ -46,12 +51,18 @@ class EncoderClient:
         api_key: sent to it; "" sends none.
         timeout_s: longest to wait for it, retries included.
         feature_width: H, of the rows that can be used here.
+        model, checkpoint: whose language half is here, as a setting names it and as ``identify`` does.
     """
 
-    def __init__(self, target: str, *, api_key: str, timeout_s: float, feature_width: int) -> None:
+    def __init__(
+        self, target: str, *, api_key: str, timeout_s: float, feature_width: int, model: str, checkpoint: str
+    ) -> None:
         self._target = target
         self._timeout_s = timeout_s
         self._feature_width = feature_width
+        self._model = model
+        self._checkpoint = checkpoint
+        self._warned = False
         self._client = heroserve.AsyncClient(
             encoder_target=target,
             api_key=api_key or None,
@@ -71,12 +82,25 @@ class EncoderClient:
             )
         except heroserve.HeroserveError as error:
             raise self._translate(error, place) from error
+        self._check_checkpoint(tokens)
         if tokens.features.cols != self._feature_width:
             raise Internal(
                 f"the encoder at {self._target} serves another model: its features are "
                 f"{tokens.features.cols} wide, this one's projector takes {self._feature_width}"
             )
         return encoded_image(tokens)
+
+    def _check_checkpoint(self, tokens: VisualTokens) -> None:
+        """Of every answer: either service may be replaced at any time, and the encoder's replicas one by one."""
+        if tokens.checkpoint:
+            refuse_another(self._target, tokens.model, tokens.checkpoint, self._model, self._checkpoint)
+        elif not self._warned:
+            self._warned = True
+            logger.warning(
+                "the encoder at %s is older than this service and does not tell which checkpoint it serves; that it is "
+                "%s is taken on trust until it is upgraded",
+                *(self._target, self._model),
+            )
 
     async def describe(self) -> EncoderDescription | None:
         """What the encoder runs; None when it can't be reached."""

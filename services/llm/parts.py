@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from services.common.checkpoint import Checkpoint
 from services.common.device import pick_device, pick_dtype
+from services.common.identity import identify
 from services.common.settings import SettingError
 from services.common.weights import check_weights
 from services.families.registry import language_half
@@ -20,23 +21,28 @@ from services.llm.splicer import Splicer
 from services.llm.template import chat_template
 
 
-def check(settings: LlmSettings) -> None:
+def check(settings: LlmSettings, source: Checkpoint | None = None) -> None:
     """What can be told before anything is loaded, by a process that serves nothing.
+
+    Args:
+        settings: of the service.
+        source: the model, here and below; made from the settings where it is not handed in.
 
     Raises:
         SettingError: a setting can't be used.
     """
-    source = model(settings)
-    prompts = open_prompts(settings)
+    source = source or model(settings)
+    prompts = open_prompts(settings, source)
     if settings.max_images > 1 and not prompts.places_images:
         raise SettingError(
             f"HEROSERVE_MAX_IMAGES={settings.max_images}: the model's chat template has no place for a second image"
         )
     check_engine(settings, source)
     check_weights(source)
+    identify(source)
 
 
-def settled(settings: LlmSettings) -> LlmSettings:
+def settled(settings: LlmSettings, source: Checkpoint | None = None) -> LlmSettings:
     """With the chat template's text in the place of its file, which other nodes may not have.
 
     Raises:
@@ -44,37 +50,44 @@ def settled(settings: LlmSettings) -> LlmSettings:
     """
     if not settings.chat_template:
         return settings
-    source = model(settings)
+    source = source or model(settings)
     return replace(settings, chat_template=chat_template(source, source.tokenizer(), settings.chat_template))
 
 
 def model(settings: LlmSettings) -> Checkpoint:
-    return Checkpoint(settings.model, "HEROSERVE_MODEL")
+    return Checkpoint(settings.model, "HEROSERVE_MODEL", settings.revision)
 
 
-def open_prompts(settings: LlmSettings) -> PromptBuilder:
-    source = model(settings)
+def open_prompts(settings: LlmSettings, source: Checkpoint | None = None) -> PromptBuilder:
+    source = source or model(settings)
     half = language_half(source)
     return PromptBuilder(source, half.image_token_id, half.config.vocab_size, settings.chat_template)
 
 
-def open_splicer(settings: LlmSettings) -> Splicer:
-    source = model(settings)
+def open_splicer(settings: LlmSettings, source: Checkpoint | None = None) -> Splicer:
+    source = source or model(settings)
     device = pick_device(settings.device)
     return Splicer(language_half(source), source, device, pick_dtype(settings.dtype, device))
 
 
-def open_encoder(settings: LlmSettings, splicer: Splicer) -> EncoderClient:
+def open_encoder(settings: LlmSettings, splicer: Splicer, checkpoint: str) -> EncoderClient:
     return EncoderClient(
         settings.encoder_target,
         api_key=settings.encoder_api_key,
         timeout_s=settings.encoder_timeout_s,
         feature_width=splicer.feature_width,
+        model=settings.model,
+        checkpoint=checkpoint,
     )
 
 
 def open_chat(
-    settings: LlmSettings, encoder: ImageEncoder, prompts: PromptBuilder, splicer: Splicer, engine: Engine
+    settings: LlmSettings,
+    encoder: ImageEncoder,
+    prompts: PromptBuilder,
+    splicer: Splicer,
+    engine: Engine,
+    source: Checkpoint | None = None,
 ) -> ChatPipeline:
     """The heart, of parts that are open.
 
@@ -90,7 +103,7 @@ def open_chat(
         encoder=encoder,
         prompts=prompts,
         splicer=splicer,
-        splice=language_half(model(settings)).splice,
+        splice=language_half(source or model(settings)).splice,
         engine=engine,
         newlines=settings.newlines,
         original_positions=original,

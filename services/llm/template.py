@@ -53,7 +53,7 @@ def _named(source: Checkpoint, own: dict[str, str], name: str) -> str:
 def _templates(source: Checkpoint, tokenizer: Any) -> dict[str, str]:
     """The processor's templates, else the tokenizer's, by name; empty if there is none."""
     try:
-        processor, _ = ProcessorMixin.get_processor_dict(source.name)
+        processor, _ = ProcessorMixin.get_processor_dict(str(source.folder))
     except (OSError, ValueError, LookupError) as error:
         line = str(error).strip().partition("\n")[0]
         raise source.unusable(f"its chat template can't be read ({line})") from error

@@ -252,6 +252,8 @@ class InProcessEncoder:
 
         self._pipeline = EncodePipeline(
             encoder_id=tower.encoder_id,
+            model="a model",
+            checkpoint="digest:0-0",
             tiler=vision_half(encoder_parts.model(settings)).tiler,
             limits=self._limits,
             hero=tower.hero,

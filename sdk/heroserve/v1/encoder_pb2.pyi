@@ -20,7 +20,7 @@ class EncodeRequest(_message.Message):
     def __init__(self, image: _Optional[_Union[_tokens_pb2.Image, _Mapping]] = ..., question: _Optional[str] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., explain: bool = ...) -> None: ...
 
 class VisualTokens(_message.Message):
-    __slots__ = ("image_digest", "encoder_id", "grid", "tiles", "features", "savings", "cache", "timings")
+    __slots__ = ("image_digest", "encoder_id", "grid", "tiles", "features", "savings", "cache", "timings", "model", "checkpoint")
     class Cache(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         CACHE_UNSPECIFIED: _ClassVar[VisualTokens.Cache]
@@ -39,6 +39,8 @@ class VisualTokens(_message.Message):
     SAVINGS_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     image_digest: str
     encoder_id: str
     grid: Grid
@@ -47,7 +49,9 @@ class VisualTokens(_message.Message):
     savings: _tokens_pb2.Savings
     cache: VisualTokens.Cache
     timings: EncodeTimings
-    def __init__(self, image_digest: _Optional[str] = ..., encoder_id: _Optional[str] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., tiles: _Optional[_Iterable[_Union[Tile, _Mapping]]] = ..., features: _Optional[_Union[Features, _Mapping]] = ..., savings: _Optional[_Union[_tokens_pb2.Savings, _Mapping]] = ..., cache: _Optional[_Union[VisualTokens.Cache, str]] = ..., timings: _Optional[_Union[EncodeTimings, _Mapping]] = ...) -> None: ...
+    model: str
+    checkpoint: str
+    def __init__(self, image_digest: _Optional[str] = ..., encoder_id: _Optional[str] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., tiles: _Optional[_Iterable[_Union[Tile, _Mapping]]] = ..., features: _Optional[_Union[Features, _Mapping]] = ..., savings: _Optional[_Union[_tokens_pb2.Savings, _Mapping]] = ..., cache: _Optional[_Union[VisualTokens.Cache, str]] = ..., timings: _Optional[_Union[EncodeTimings, _Mapping]] = ..., model: _Optional[str] = ..., checkpoint: _Optional[str] = ...) -> None: ...
 
 class Grid(_message.Message):
     __slots__ = ("rows", "cols", "patches_per_side", "image_width", "image_height", "window")
@@ -145,7 +149,7 @@ class DescribeEncoderRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class EncoderDescription(_message.Message):
-    __slots__ = ("model", "relevance_model", "encoder_id", "tile_size", "patches_per_side", "feature_width", "dtype", "default_retention", "max_image_bytes", "max_image_pixels", "trained", "version")
+    __slots__ = ("model", "relevance_model", "encoder_id", "tile_size", "patches_per_side", "feature_width", "dtype", "default_retention", "max_image_bytes", "max_image_pixels", "trained", "version", "checkpoint")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     RELEVANCE_MODEL_FIELD_NUMBER: _ClassVar[int]
     ENCODER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +162,7 @@ class EncoderDescription(_message.Message):
     MAX_IMAGE_PIXELS_FIELD_NUMBER: _ClassVar[int]
     TRAINED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     model: str
     relevance_model: str
     encoder_id: str
@@ -170,4 +175,5 @@ class EncoderDescription(_message.Message):
     max_image_pixels: int
     trained: bool
     version: str
-    def __init__(self, model: _Optional[str] = ..., relevance_model: _Optional[str] = ..., encoder_id: _Optional[str] = ..., tile_size: _Optional[int] = ..., patches_per_side: _Optional[int] = ..., feature_width: _Optional[int] = ..., dtype: _Optional[_Union[Features.DType, str]] = ..., default_retention: _Optional[float] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., trained: bool = ..., version: _Optional[str] = ...) -> None: ...
+    checkpoint: str
+    def __init__(self, model: _Optional[str] = ..., relevance_model: _Optional[str] = ..., encoder_id: _Optional[str] = ..., tile_size: _Optional[int] = ..., patches_per_side: _Optional[int] = ..., feature_width: _Optional[int] = ..., dtype: _Optional[_Union[Features.DType, str]] = ..., default_retention: _Optional[float] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., trained: bool = ..., version: _Optional[str] = ..., checkpoint: _Optional[str] = ...) -> None: ...

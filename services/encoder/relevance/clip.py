@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from services.common.checkpoint import Checkpoint
+from services.common.model_type import checked_model_type
 from services.common.weights import read_tensors
 from services.families.clip import check_clip, check_layers, positive
 
@@ -17,9 +18,8 @@ def clip_config(source: Checkpoint) -> Any:
     Raises:
         SettingError: it is something else, or there is no such model.
     """
+    checked_model_type(source, ("clip",), "expected a CLIP checkpoint")
     config = source.config
-    if config.model_type != "clip":
-        raise source.unusable(f"expected a CLIP checkpoint, this is {config.model_type!r}")
     check_clip(config.vision_config, source)
     check_layers(config.text_config, "text_config", source)
     for key in ("vocab_size", "max_position_embeddings"):

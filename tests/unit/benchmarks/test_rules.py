@@ -88,6 +88,8 @@ async def served(untrained: str, picture: Picture, question: str, retention: flo
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
     pipeline = EncodePipeline(
         encoder_id=tower.encoder_id,
+        model="a model",
+        checkpoint="digest:0-0",
         tiler=vision_half(parts.model(settings)).tiler,
         limits=limits,
         hero=tower.hero,

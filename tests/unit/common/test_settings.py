@@ -17,6 +17,7 @@ PORT = ("4711", 4711, ["0", "65536", "-1", "x", "80.5"], "a whole number from 1 
 # Variable: field, a value, what it becomes, what is refused, what is expected instead.
 CASES = {
     "HEROSERVE_MODEL": ("model", " /models/x ", "/models/x", [], ""),
+    "HEROSERVE_REVISION": ("revision", " v1.0 ", "v1.0", [], ""),
     "HEROSERVE_DTYPE": ("dtype", "bfloat16", "bfloat16", ["int8", "FLOAT32"], "one of auto, float32, float16, bfl"),
     "HEROSERVE_DEVICE": ("device", " cpu ", "cpu", ["gpu", "cuda:0"], "one of auto, cpu, cuda"),
     "HEROSERVE_HTTP_HOST": ("host", "127.0.0.1", "127.0.0.1", [], ""),

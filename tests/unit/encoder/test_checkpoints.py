@@ -105,7 +105,7 @@ UNUSABLE = {
         "pytorch_model.bin is damaged or incomplete",
     ),
     "no config": (lambda folder: (folder / "config.json").unlink(), "no checkpoint found"),
-    "config is no JSON": (lambda folder: (folder / "config.json").write_text("{"), "no checkpoint found"),
+    "config is no JSON": (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON"),
     "another architecture": (edited(lambda config: config.update(model_type="llava")), "'llava'"),
     "another tower": (
         edited(lambda config: config["vision_config"].update(model_type="siglip_vision_model")),
@@ -161,7 +161,7 @@ def test_no_such_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("relevance", "told"),
     [
-        (lambda folder: folder, "expected a CLIP checkpoint, this is 'llava_next'"),
+        (lambda folder: folder, "it is a 'llava_next' checkpoint; expected a CLIP checkpoint"),
         (lambda folder: folder / "nowhere", "no checkpoint found"),
     ],
 )

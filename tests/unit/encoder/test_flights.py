@@ -40,6 +40,8 @@ def gated(tower: VisionTower) -> InProcessTower:
 def pipeline(tower: VisionTower, tiler: AnyresTiler, gated: InProcessTower) -> EncodePipeline:
     return EncodePipeline(
         encoder_id=tower.encoder_id,
+        model="a model",
+        checkpoint="digest:0-0",
         tiler=tiler,
         limits=ImageLimits(10**7, 10**7),
         hero=tower.hero,

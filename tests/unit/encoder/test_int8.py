@@ -61,6 +61,8 @@ def pipeline(tower: VisionTower, tiler: AnyresTiler) -> EncodePipeline:
 
     return EncodePipeline(
         encoder_id=tower.encoder_id,
+        model="a model",
+        checkpoint="digest:0-0",
         tiler=tiler,
         limits=ImageLimits(10**7, 10**8),
         hero=tower.hero,

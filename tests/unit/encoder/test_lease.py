@@ -66,6 +66,8 @@ def replica(tower: VisionTower, tiler: AnyresTiler, stores: Callable[[], RedisSt
     def make(slow: SlowTower, depth: float = 1.0) -> EncodePipeline:
         return EncodePipeline(
             encoder_id=tower.encoder_id,
+            model="a model",
+            checkpoint="digest:0-0",
             tiler=tiler,
             limits=ImageLimits(10**7, 10**8),
             hero=tower.hero,

@@ -50,6 +50,8 @@ async def test_an_overflow_is_told_and_not_cached(folder: Path, tiler: AnyresTil
     within, store = InProcessTower(tower), MemoryStore(1 << 26, 60)
     pipeline = EncodePipeline(
         encoder_id=tower.encoder_id,
+        model="a model",
+        checkpoint="digest:0-0",
         tiler=tiler,
         limits=ImageLimits(10**7, 10**7),
         hero=tower.hero,

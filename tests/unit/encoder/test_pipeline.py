@@ -77,6 +77,8 @@ def make(tower: VisionTower, tiler: AnyresTiler, embedder: QuestionEmbedder, wit
     def make(store: Store | None = None, *, depth: float = 1.0, **changes: Any) -> EncodePipeline:
         parts: dict[str, Any] = {
             "encoder_id": tower.encoder_id,
+            "model": "a model",
+            "checkpoint": "digest:0-0",
             "tiler": tiler,
             "limits": ImageLimits(10**7, 10**7),
             "hero": tower.hero,
@@ -241,6 +243,15 @@ async def test_a_hit_is_the_miss_again(
                 assert substance(tokens) == substance(fresh[question, str(budget)])
     assert within.calls == calls
     await store.close()
+
+
+async def test_every_answer_is_of_the_checkpoint_that_gives_it(make: Make) -> None:
+    """Whoever cached the rows: two tuned ones with one tower have the same, and no entry names either."""
+    store = MemoryStore(1 << 26, 60)
+    for checkpoint, cache in (("digest:0-0", VisualTokens.MISS), ("digest:0-1", VisualTokens.HIT)):
+        pipeline = make(store, model=f"model of {checkpoint}", checkpoint=checkpoint)
+        tokens = await pipeline.visual_tokens(job())
+        assert (tokens.cache, tokens.checkpoint, tokens.model) == (cache, checkpoint, f"model of {checkpoint}")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -14,6 +14,7 @@ from services.encoder.settings import EncoderSettings
 # Variable: field, a good value, what it becomes, bad values, a part of what is expected.
 VARIABLES: dict[str, tuple[str, str, Any, tuple[str, ...], str]] = {
     "HEROSERVE_MODEL": ("model", " llava-hf/x ", "llava-hf/x", (), ""),
+    "HEROSERVE_REVISION": ("revision", " v1.0 ", "v1.0", (), ""),
     "HEROSERVE_DTYPE": ("dtype", "bfloat16", "bfloat16", ("float64", "BFLOAT16"), "float32"),
     "HEROSERVE_DEVICE": ("device", "cpu", "cpu", ("tpu", "cuda:0"), "auto, cpu, cuda"),
     "HEROSERVE_HTTP_HOST": ("host", "127.0.0.1", "127.0.0.1", (), ""),
@@ -35,6 +36,7 @@ VARIABLES: dict[str, tuple[str, str, Any, tuple[str, ...], str]] = {
     "HEROSERVE_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG", ("debug", "ALL"), "DEBUG, INFO"),
     "HEROSERVE_LOG_FORMAT": ("log_format", "text", "text", ("TEXT", "plain"), "auto, json, text"),
     "HEROSERVE_LOG_FILE": ("log_file", "/tmp/x", "/tmp/x", (), ""),
+    "HEROSERVE_RELEVANCE_REVISION": ("relevance_revision", " main", "main", (), ""),
     "HEROSERVE_RELEVANCE_MODEL": ("relevance_model", "openai/x", "openai/x", (), ""),
     "HEROSERVE_CACHE_URL": ("cache_url", "redis://h:1/0", "redis://h:1/0", (), ""),
     "HEROSERVE_CACHE_TTL_S": ("cache_ttl_s", "60", 60, ("0", "1.5", "x", "31536001"), "1 to 31536000"),

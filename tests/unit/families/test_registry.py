@@ -58,6 +58,42 @@ def test_another_family_is_refused_by_build(folder, build):
     assert len(str(refused.value).splitlines()) == 1
 
 
+ODD = {
+    "a list": {"model_type": ["llava_next"]},
+    "an object": {"model_type": {}},
+    "null": {"model_type": None},
+    "a number": {"model_type": 7},
+    "a long one": {"model_type": "x" * 100_000},
+    "code of its own": {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}},
+    "code alone": {"model_type": None, "auto_map": {"AutoConfig": "mine.Config"}},
+}
+NO_CONFIG = {"a list": b"[]", "cut": b"{", "empty": b"", "not UTF-8": b'{"model_type": "\xff"}', "none": None}
+
+
+@pytest.mark.parametrize(
+    ("build", "variable", "wanted"),
+    [
+        (build_encoder, "HEROSERVE_MODEL", "served are llava_next"),
+        (build_llm, "HEROSERVE_MODEL", "served are llava_next"),
+        (build_encoder, "HEROSERVE_RELEVANCE_MODEL", "expected a CLIP checkpoint"),
+    ],
+)
+@pytest.mark.parametrize("odd", [*ODD, *NO_CONFIG])
+def test_what_is_of_no_kind_is_told_which_are_served(untrained, folder, build, variable, wanted, odd):
+    if odd in ODD:
+        change(folder, ODD[odd])
+    elif NO_CONFIG[odd] is None:
+        (folder / "config.json").unlink()
+    else:
+        (folder / "config.json").write_bytes(NO_CONFIG[odd])
+    with pytest.raises(SettingError) as refused:
+        build({"HEROSERVE_MODEL": untrained, variable: str(folder)})
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"{variable}={str(folder)!r}: ")
+    assert line.endswith(f"; {wanted}")
+    assert len(line) < 600
+
+
 @pytest.mark.parametrize(("half", "other"), [("vision", "language"), ("language", "vision")])
 def test_a_half_leaves_the_others_modules_alone(untrained, half, other):
     script = f"""

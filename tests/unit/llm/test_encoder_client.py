@@ -25,6 +25,7 @@ from services.llm.job import ImagePart
 from services.llm.refusal import Refusal, Role
 
 FIELD = "messages[2].parts[1].image"
+OWN = f"commit:{'a' * 40}"
 PLACE = Role("image", 2, 1)
 IMAGE = ImagePart(data=b"png")
 SAME = {
@@ -39,7 +40,7 @@ SAME = {
 
 
 def connect(target: str, api_key: str = "") -> EncoderClient:
-    return EncoderClient(target, api_key=api_key, timeout_s=120, feature_width=2)
+    return EncoderClient(target, api_key=api_key, timeout_s=120, feature_width=2, model="a model", checkpoint=OWN)
 
 
 def told(client: EncoderClient, error: heroserve.HeroserveError) -> errors.ServiceError:
@@ -103,6 +104,8 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
         self.remaining_s = 0.0
         self.fail: tuple[grpc.StatusCode, str] | None = None
         self.cols = 2
+        self.model = "a model"
+        self.checkpoint = OWN
 
     async def Encode(self, request, context):
         self.metadata = dict(context.invocation_metadata())
@@ -115,6 +118,8 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
             tiles=[Tile(positions=[1, 3]), Tile(index=1, positions=[2])],
             features=Features(dtype=Features.FLOAT16, rows=3, cols=self.cols, data=bytes(6 * self.cols)),
             savings=Savings(total=8, kept=3, dropped=5),
+            model=self.model,
+            checkpoint=self.checkpoint,
         )
 
     async def Describe(self, request, context):
@@ -166,6 +171,42 @@ async def test_an_encoder_of_another_model_is_told(peer):
     with pytest.raises(errors.Internal, match=r"serves another model: its features are 4 wide, .* takes 2"):
         await client.fetch(PLACE, IMAGE, "What?", None)
     await client.close()
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "remedy"),
+    [
+        (f"commit:{'b' * 40}", "HEROSERVE_MODEL and HEROSERVE_REVISION alike in both"),
+        (f"digest:{'a' * 16}-{'b' * 24}", "a hub id and a folder can't be compared"),
+        (f"digest:{'a' * 16}-incomplete", "a hub id and a folder can't be compared"),
+        ("of a later version", "HEROSERVE_MODEL and HEROSERVE_REVISION alike in both"),
+    ],
+)
+async def test_rows_of_another_checkpoint_are_refused_and_both_are_named(peer, checkpoint, remedy):
+    """As wide as they are: that every answer is looked at is what lets a rolling update go by without a restart."""
+    client = connect(peer.target)
+    for _ in range(2):
+        peer.model, peer.checkpoint = "another model", checkpoint
+        with pytest.raises(errors.FailedPrecondition) as refused:
+            await client.fetch(PLACE, IMAGE, "What?", None)
+        (line,) = str(refused.value).splitlines()
+        assert all(said in line for said in (peer.target, "'another model'", "'a model'", checkpoint, OWN, remedy))
+        peer.model, peer.checkpoint = "a model", OWN
+        assert (await client.fetch(PLACE, IMAGE, "What?", None)).total == 8
+    # By whatever name: the encoder's folder may be mounted elsewhere.
+    peer.model = "/mnt/model"
+    assert (await client.fetch(PLACE, IMAGE, "What?", None)).total == 8
+    await client.close()
+
+
+async def test_an_older_encoder_is_taken_at_its_word_with_one_warning(peer, caplog):
+    client = connect(peer.target)
+    peer.model = peer.checkpoint = ""
+    for _ in range(3):
+        assert (await client.fetch(PLACE, IMAGE, "What?", None)).total == 8
+    await client.close()
+    (warning,) = [record for record in caplog.records if record.name == "services.llm.encoder_client"]
+    assert (warning.levelname, peer.target in warning.getMessage()) == ("WARNING", True)
 
 
 async def test_of_a_long_question_the_beginning_is_sent(peer):

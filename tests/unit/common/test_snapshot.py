@@ -1,0 +1,279 @@
+"""What a model's name stands for is settled once: one question to the hub, and none of what the cache has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from scripts.redis_server import free_port
+from services.common import snapshot
+from services.common.checkpoint import Checkpoint
+from services.common.identity import identify
+from services.common.settings import SettingError
+from services.common.weights import check_weights
+from services.encoder import parts as encoder
+from services.encoder.settings import EncoderSettings
+from services.llm import parts as llm
+from services.llm.engines.registry import open_engine
+from services.llm.settings import LlmSettings
+from tests.support.hub import Hub, Silent, commit, point_to, serving
+from tests.support.shards import shard
+
+MODEL, CLIP = "someone/a-model", "someone/a-clip"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def hub(untrained: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """With the tests' model, its CLIP apart, and this process pointed to it."""
+    with serving(Hub()) as hub:
+        hub.push(MODEL, Path(untrained))
+        hub.push(CLIP, Path(untrained) / "clip")
+        point_to(monkeypatch, hub.endpoint, cache)
+        yield hub
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    silent = Silent()
+    yield silent
+    silent.close()
+
+
+def model(revision: str = "", name: str = MODEL) -> Checkpoint:
+    return Checkpoint(name, "HEROSERVE_MODEL", revision)
+
+
+def refusal(source: Checkpoint) -> str:
+    with pytest.raises(SettingError) as refused:
+        _ = source.snapshot
+    (line,) = str(refused.value).splitlines()
+    return line
+
+
+def open_encoder() -> None:
+    """All that the encoder's processes do with its checkpoints."""
+    settings = EncoderSettings(model=MODEL, relevance_model=CLIP)
+    sources = encoder.check(settings)
+    # Each replica has its own, off the wire.
+    for replica in (pickle.loads(pickle.dumps(sources)) for _ in range(2)):
+        identify(replica.model)
+        encoder.open_tower(settings, replica)
+        encoder.open_embedder(settings, replica)
+
+
+def open_llm() -> None:
+    """All that the LLM service's processes do with its checkpoint."""
+    settings = LlmSettings(model=MODEL)
+    source = llm.model(settings)
+    settings = llm.settled(settings, source)
+    llm.check(settings, source)
+    replica = pickle.loads(pickle.dumps(source))
+    identify(replica)
+    open_engine(settings, replica)
+    llm.open_splicer(settings, replica)
+    assert llm.open_prompts(settings, replica).places_images
+
+
+SERVICES = [(open_encoder, 2), (open_llm, 1)]
+
+
+@pytest.mark.parametrize(("opened", "checkpoints"), SERVICES)
+def test_the_hub_is_asked_once_a_checkpoint_for_its_commit(hub, opened, checkpoints):
+    opened()
+    first = list(hub.requests)
+    assert sum(asked.startswith("GET /api/") for asked in first) == checkpoints, first
+    # Each file is looked at and fetched once, and none that the commit does not have.
+    assert len(first) == len(set(first))
+    assert all(hub.answer(asked.split()[1])[0] == 200 for asked in first)
+    hub.requests.clear()
+    opened()
+    assert all(asked.startswith("GET /api/") for asked in hub.requests)
+    assert len(hub.requests) == checkpoints
+
+
+@pytest.mark.parametrize(("opened", "fetched"), [(open_encoder, "tower"), (open_llm, "rest")])
+def test_only_files_that_a_half_needs_are_fetched(hub, folder, opened, fetched):
+    shard(folder)
+    hub.push(MODEL, folder)
+    opened()
+    shards = [asked for asked in hub.requests if asked.startswith(f"GET /{MODEL}/") and "safetensors" in asked]
+    assert [asked.rpartition("/")[2] for asked in shards] == ["model.safetensors.index.json", f"{fetched}.safetensors"]
+
+
+def test_a_process_of_its_own(hub, silent, cache):
+    """As both services start, with what they set for Hugging Face's libraries in the environment."""
+    open_encoder()
+    open_llm()
+    script = f"""
+from services.common import node
+node.set_environment()
+from services.encoder.app import build as build_encoder
+from services.llm.app import build as build_llm
+build_encoder({{"HEROSERVE_MODEL": {MODEL!r}, "HEROSERVE_RELEVANCE_MODEL": {CLIP!r}}})
+build_llm({{"HEROSERVE_MODEL": {MODEL!r}}})
+"""
+    environment = {**os.environ, "HF_ENDPOINT": silent.endpoint, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "0"}
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert silent.connections == 3
+    assert process.stderr.count("the hub can't be asked") == 3
+
+
+@pytest.mark.parametrize(("opened", "checkpoints"), SERVICES)
+@pytest.mark.parametrize("silence", [False, True], ids=["closed", "silent"])
+def test_a_filled_cache_is_enough(hub, silent, cache, monkeypatch, caplog, opened, checkpoints, silence):
+    opened()
+    monkeypatch.setattr(snapshot, "_TIMEOUT_S", 0.2)
+    point_to(monkeypatch, silent.endpoint if silence else f"http://127.0.0.1:{free_port()}", cache)
+    # Nor does anything depend on what the cache remembers as missing.
+    for forgotten in cache.glob("*/.no_exist"):
+        shutil.rmtree(forgotten)
+    with caplog.at_level(logging.WARNING):
+        opened()
+    told = [record.getMessage() for record in caplog.records if record.name == snapshot.__name__]
+    assert len(told) == checkpoints
+    assert all("the hub can't be asked" in line and len(line.splitlines()) == 1 for line in told)
+    assert hub.refs[MODEL]["main"] in told[0]
+    if silence:
+        assert silent.connections == checkpoints
+
+
+def test_offline_nobody_is_asked_and_nothing_said(hub, silent, cache, monkeypatch, caplog):
+    open_llm()
+    point_to(monkeypatch, silent.endpoint, cache)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with caplog.at_level(logging.WARNING):
+        open_llm()
+    assert not [record for record in caplog.records if record.name == snapshot.__name__]
+    assert silent.connections == 0
+
+
+def test_a_cache_without_the_file_that_is_needed_says_so(hub, cache, monkeypatch):
+    assert model().path("config.json")
+    point_to(monkeypatch, f"http://127.0.0.1:{free_port()}", cache)
+    source = model()
+    assert source.path("config.json")
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='someone/a-model': it has no weights"):
+        check_weights(source)
+
+
+def test_replicas_stay_with_the_commit_that_was_found(hub, untrained, folder):
+    source = model()
+    before = identify(source)
+    (folder / "config.json").write_text("{")
+    assert hub.push(MODEL, folder) != hub.commits[MODEL]
+    replica = pickle.loads(pickle.dumps(source))
+    assert identify(replica) == before == f"commit:{commit(f'{MODEL} 0')}"
+    assert replica.path("config.json").read_bytes() == (Path(untrained) / "config.json").read_bytes()
+    assert identify(model()) == f"commit:{commit(f'{MODEL} 1')}"
+
+
+def test_a_hub_that_answers_what_no_hub_does_is_one_that_cannot_be_asked(hub, monkeypatch, caplog):
+    assert model().path("config.json")
+    monkeypatch.setattr(hub, "answer", lambda path: (200, {"Content-Type": "text/html"}, b"<html>Log in"))
+    assert model().snapshot.commit == hub.refs[MODEL]["main"]
+    assert "the hub can't be asked" in caplog.text
+
+
+def test_a_model_that_is_gone_is_served_from_the_cache(hub, caplog):
+    assert model().path("config.json")
+    del hub.commits[MODEL]
+    assert model().path("config.json")
+    assert "the hub can't be asked" in caplog.text
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_branch_a_tag_and_a_commit(hub, folder, cache, monkeypatch, cached):
+    (folder / "config.json").write_text('{"model_type": "clip"}')
+    other = hub.push(MODEL, folder, "refs/pr/4")
+    hub.refs[MODEL]["v1.0"] = other
+    for revision in ("refs/pr/4", "v1.0", other):
+        assert model(revision).config.model_type == "clip"
+    assert model().config.model_type == model("main").config.model_type == "llava_next"
+    if cached:
+        point_to(monkeypatch, f"http://127.0.0.1:{free_port()}", cache)
+    assert {model(revision).snapshot.commit for revision in ("refs/pr/4", "v1.0", other)} == {other}
+    assert model().snapshot.commit != other
+
+
+@pytest.mark.parametrize(
+    "revision", ["no-such-branch", "0" * 40, "refs/pr/9", "..", "../main", "./main", "ünknown", "a b"]
+)
+@pytest.mark.parametrize("variable", ["HEROSERVE_MODEL", "HEROSERVE_RELEVANCE_MODEL"])
+def test_an_unknown_revision_is_told_by_its_variable(hub, cache, monkeypatch, revision, variable):
+    source = Checkpoint(MODEL, variable, revision)
+    its = {"HEROSERVE_MODEL": "HEROSERVE_REVISION", "HEROSERVE_RELEVANCE_MODEL": "HEROSERVE_RELEVANCE_REVISION"}
+    assert refusal(source).startswith(f"{its[variable]}={revision!r}: {variable}={MODEL!r} has no such")
+    assert model().path("config.json")
+    point_to(monkeypatch, f"http://127.0.0.1:{free_port()}", cache)
+    line = refusal(Checkpoint(MODEL, variable, revision))
+    assert line.startswith(f"{its[variable]}={revision!r}: ")
+    assert "has no such" in line
+
+
+def test_a_folder_has_no_revision(untrained):
+    line = refusal(model("main", untrained))
+    assert line.startswith(f"HEROSERVE_REVISION='main': HEROSERVE_MODEL={untrained!r} is a folder")
+    with pytest.raises(SettingError, match=r"^HEROSERVE_RELEVANCE_REVISION='v1'.*is a folder"):
+        encoder.check(EncoderSettings(model=untrained, relevance_revision="v1"))
+    with pytest.raises(SettingError, match=r"^HEROSERVE_RELEVANCE_REVISION='v1': HEROSERVE_RELEVANCE_MODEL is 'none'"):
+        encoder.check(EncoderSettings(model=untrained, relevance_model="none", relevance_revision="v1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("someone/nothing", "no such folder, and the hub has no such model"),
+        ("nothing", "no such folder, and the hub has no such model"),
+        ("./nowhere", "there is no such folder"),
+        ("/no/where", "there is no such folder"),
+        ("a/b/c", "there is no such folder"),
+        ("x" * 5000, "File name too long"),
+        (__file__, "it is a file"),
+    ],
+)
+def test_a_name_that_nothing_has(hub, name, told):
+    line = refusal(model("", name))
+    assert line.startswith(f"HEROSERVE_MODEL={name!r}: no checkpoint found (")
+    assert told in line
+
+
+def test_a_model_that_must_be_asked_for(hub):
+    hub.gated.add(MODEL)
+    assert "HF_TOKEN" in refusal(model())
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_nothing_at_all(cache, monkeypatch, offline):
+    point_to(monkeypatch, f"http://127.0.0.1:{free_port()}", cache)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    line = refusal(model())
+    assert line.startswith(f"HEROSERVE_MODEL={MODEL!r}: no checkpoint found (")
+    assert ("HF_HUB_OFFLINE is set" if offline else "Connection refused") in line
+
+
+def test_a_relevance_default_that_cannot_be_had_tells_of_none(folder, cache, monkeypatch):
+    shutil.rmtree(folder / "clip")
+    point_to(monkeypatch, f"http://127.0.0.1:{free_port()}", cache)
+    with pytest.raises(SettingError) as refused:
+        encoder.check(EncoderSettings(model=str(folder)))
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith("HEROSERVE_RELEVANCE_MODEL='openai/clip-vit-base-patch32': no checkpoint found (")
+    assert "HEROSERVE_RELEVANCE_MODEL=none" in line
+    encoder.check(EncoderSettings(model=str(folder), relevance_model="none"))
