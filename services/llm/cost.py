@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from services.llm.language_model import language_model
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class PromptCost:
         """
         # A model without memory: its modules know their shapes.
         with torch.device("meta"):
-            model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
+            model = language_model(config)(config)
         outside = {
             id(parameter)
             for module in (model.get_input_embeddings(), model.get_output_embeddings())

@@ -32,7 +32,9 @@ class Generation:
 
 
 def read_generation(source: Checkpoint, config: Any) -> Generation:
-    """Of generation_config.json, else of config.json; end tokens of the language model's ``config`` where it has none.
+    """Of generation_config.json, else of config.json, as transformers does; end tokens of the latter in any case.
+
+    Without them no answer would end.
 
     Raises:
         SettingError: they can't be read.
@@ -46,7 +48,11 @@ def read_generation(source: Checkpoint, config: Any) -> Generation:
             generation = GenerationConfig.from_model_config(source.config)
     except (TypeError, ValueError) as error:
         raise source.unusable(f"{_FILE} can't be used ({error})") from error
-    ends = frozenset(_ids(source, config.eos_token_id if eos is None else eos))
+    if eos is None:
+        # Of the whole model's config before the language model's.
+        eos = getattr(source.config, "eos_token_id", None)
+        eos = getattr(config, "eos_token_id", None) if eos is None else eos
+    ends = frozenset(_ids(source, eos))
     generation.eos_token_id = sorted(ends) or None
     return Generation(generation, ends)
 

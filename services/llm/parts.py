@@ -15,6 +15,7 @@ from services.llm.encoded import ImageEncoder
 from services.llm.encoder_client import EncoderClient
 from services.llm.engines.engine import Engine
 from services.llm.engines.registry import check_engine
+from services.llm.language_model import check_language_model
 from services.llm.prompt import PromptBuilder
 from services.llm.settings import LlmSettings
 from services.llm.splicer import Splicer
@@ -32,6 +33,7 @@ def check(settings: LlmSettings, source: Checkpoint | None = None) -> None:
         SettingError: a setting can't be used.
     """
     source = source or model(settings)
+    check_language_model(language_half(source).config, source)
     prompts = open_prompts(settings, source)
     if settings.max_images > 1 and not prompts.places_images:
         raise SettingError(

@@ -7,9 +7,7 @@ import torch
 from services.common.checkpoint import Checkpoint
 from services.common.weights import read_tensors
 from services.families.family import LanguageHalf
-
-# What transformers calls it in a causal language model.
-_TABLE = "model.embed_tokens.weight"
+from services.llm.language_model import embedding_of
 
 
 class Splicer:
@@ -28,8 +26,12 @@ class Splicer:
 
     def __init__(self, half: LanguageHalf, source: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
-        table = read_tensors(source, lambda name: "table" if half.language_weight(name) == _TABLE else None)["table"]
+        embedding = embedding_of(half.config)
+        table = read_tensors(source, lambda name: "table" if half.language_weight(name) == embedding.weight else None)[
+            "table"
+        ]
         self._table = table.to(device, dtype)
+        self._scale = None if embedding.scale is None else torch.tensor(embedding.scale, device=device).to(dtype)
         self._projector = half.open_projector(device, dtype)
 
     @property
@@ -44,7 +46,8 @@ class Splicer:
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """int64 [L] to [L, D]."""
-        return torch.nn.functional.embedding(ids, self._table)
+        rows = torch.nn.functional.embedding(ids, self._table)
+        return rows if self._scale is None else rows * self._scale
 
     def project(self, features: torch.Tensor) -> torch.Tensor:
         """Feature rows [n, H] of any dtype to the language model's width, [n, D]."""

@@ -229,12 +229,13 @@ def edit(
     tensors = {new: tensor for name, tensor in stored.items() if (new := rename(name)) is not None}
     (folder / "model.safetensors").unlink()
     if shards is None:
-        save_file(tensors, folder / "model.safetensors")
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     else:
         index = {name: shards(name) for name in tensors}
         for file in set(index.values()):
-            save_file({name: t for name, t in tensors.items() if index[name] == file}, folder / file)
-        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+            shard = {name: tensor for name, tensor in tensors.items() if index[name] == file}
+            save_file(shard, folder / file, {"format": "pt"})
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
     for file in absent:
         (folder / file).unlink()
 
@@ -242,13 +243,13 @@ def edit(
 class InProcessEncoder:
     """The encoder service without Ray and gRPC, with the face of the LLM service's client."""
 
-    def __init__(self, model: str) -> None:
-        settings = EncoderSettings(model=model, relevance_model="none")
+    def __init__(self, model: str, **options: Any) -> None:
+        settings = EncoderSettings(model=model, relevance_model="none", **options)
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         tower = encoder_parts.open_tower(settings)
 
         async def rank(tiles: Any, mask: Any) -> Any:
-            return rank_images(tower.run(tiles), [mask], tower.hero)[0], {}
+            return rank_images(tower.run(tiles), [mask], tower.hero, tower.row_dtype)[0], {}
 
         self._pipeline = EncodePipeline(
             encoder_id=tower.encoder_id,

@@ -30,7 +30,8 @@ class LlavaNextLanguage:
         self.image_token_id: int = self._config.image_token_id
         self.config: Any = self._config.text_config
         # In a checkpoint of several models, what ties the head to the embeddings stands at the top.
-        self.config.tie_word_embeddings = self._config.tie_word_embeddings or self.config.tie_word_embeddings
+        tied = getattr(self.config, "tie_word_embeddings", False)
+        self.config.tie_word_embeddings = self._config.tie_word_embeddings or tied
 
     def language_weight(self, name: str) -> str | None:
         body = _BODY(name)

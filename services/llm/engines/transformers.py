@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from services.common.checkpoint import Checkpoint
 from services.common.weights import read_tensors
@@ -20,6 +19,7 @@ from services.llm.assemble import Prompt
 from services.llm.cost import PromptCost
 from services.llm.engines.sampler import LogitsProcessors, Sampler
 from services.llm.job import Sampling
+from services.llm.language_model import language_model
 
 
 class TransformersEngine:
@@ -87,7 +87,7 @@ class TransformersEngine:
             if token in self.end_tokens:
                 return
             inputs = {
-                "input_ids": torch.tensor([[token]], device=device),
+                "inputs_embeds": model.get_input_embeddings()(torch.tensor([[token]], device=device)),
                 "position_ids": torch.tensor([[prompt.next_position + index]], device=device),
             }
 
@@ -98,7 +98,7 @@ def load_language_model(half: LanguageHalf, source: Checkpoint, device: torch.de
     Raises:
         SettingError: the checkpoint has no such weights, or they do not fit its config.
     """
-    model, report = MODEL_FOR_CAUSAL_LM_MAPPING[type(half.config)].from_pretrained(
+    model, report = language_model(half.config).from_pretrained(
         None,
         config=half.config,
         state_dict=read_tensors(source, half.language_weight),

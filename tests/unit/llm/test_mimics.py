@@ -1,104 +1,17 @@
-"""Whole answers about images, equal to Hugging Face's, on checkpoints made like the published ones.
-
-Their tokenizers' kinds, templates, control tokens and language models; small, and with random weights.
-"""
+"""Whole answers about images, equal to Hugging Face's, on checkpoints made like the published ones."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, LlavaNextForConditionalGeneration
+from safetensors.torch import load_file
 
-from models.untrained import spread
-from services.common.budget import Retention
 from services.llm import parts
-from services.llm.job import ChatJob, ImagePart, Sampling, Turn
 from services.llm.settings import LlmSettings
-from tests.support.hugging_face import conversation_inputs
-from tests.support.llm_parts import InProcessEncoder, Language, collect, picture, png
-from tests.support.templates import CHATML, LLAMA3, MISTRAL, VICUNA
-from tests.support.tokenizers import bytes_like, sentencepiece_like
-
-LLAMA3_TOKENS = ("<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|begin_of_text|>")
-ROPE = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-MIMICS: dict[str, tuple[Any, str, dict[str, Any]]] = {
-    "vicuna": (sentencepiece_like, VICUNA, {"model_type": "llama"}),
-    "mistral": (sentencepiece_like, MISTRAL, {"model_type": "mistral", "sliding_window": None}),
-    "yi": (lambda: bytes_like("<|im_end|>", "<|im_start|>"), CHATML, {"model_type": "llama"}),
-    "qwen": (lambda: bytes_like("<|im_end|>", "<|im_start|>"), CHATML, {"model_type": "qwen2"}),
-    "llama3": (
-        lambda: bytes_like(*LLAMA3_TOKENS, bos="<|begin_of_text|>"),
-        LLAMA3,
-        {"model_type": "llama", "rope_parameters": ROPE | {"original_max_position_embeddings": 512}},
-    ),
-}
-CONVERSATIONS = {
-    "a question": [("user", [(91, 37), "What is shown?"])],
-    "turns": [
-        ("system", ["Be terse. 北京 \N{GRINNING FACE}"]),
-        ("user", [(112, 230), "is it red?"]),
-        ("assistant", ["yes"]),
-        ("user", ["and\n the  circle?"]),
-    ],
-}
-
-
-def make(folder: Path, tokenizer: Any, template: str, language: dict[str, Any]) -> None:
-    """The untrained checkpoint with another language model, drawn anew, and what belongs to it."""
-    tokenizer.save_pretrained(folder)
-    (folder / "chat_template.jinja").write_text(template)
-    content = json.loads((folder / "config.json").read_text())
-    content["image_token_index"] = tokenizer.convert_tokens_to_ids("<image>")
-    # A few more than there are tokens, as published ones have.
-    own = {"vocab_size": len(tokenizer) + 8, "eos_token_id": tokenizer.eos_token_id}
-    content["text_config"] |= own | language
-    (folder / "config.json").write_text(json.dumps(content))
-    torch.manual_seed(0)
-    model = LlavaNextForConditionalGeneration(AutoConfig.from_pretrained(folder))
-    spread(model.model.vision_tower, 8.0)
-    spread(model.model.language_model, 0.7)
-    (folder / "generation_config.json").unlink()
-    model.save_pretrained(folder)
-
-
-def theirs(folder: Path, turns: Any, tokens: int) -> list[int]:
-    inputs = conversation_inputs(folder, turns, lambda size: picture(*size))
-    model = LlavaNextForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-    out = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
-    answer: list[int] = out[0, inputs["input_ids"].shape[1] :].tolist()
-    return answer
-
-
-async def ours(folder: Path, turns: Any, tokens: int) -> list[int]:
-    """Tokens, as what random ones decode to is broken characters."""
-    settings = LlmSettings(model=str(folder))
-    language = Language(folder)
-    generate, answer = language.engine.generate, []
-
-    async def spy(*args: Any) -> AsyncIterator[int]:
-        async for token in generate(*args):
-            answer.append(token)
-            yield token
-
-    language.engine.generate = spy
-    chat = parts.open_chat(
-        settings, InProcessEncoder(str(folder)), parts.open_prompts(settings), language.splicer, language.engine
-    )
-    job = ChatJob(
-        tuple(
-            Turn(role, tuple(part if isinstance(part, str) else ImagePart(png(picture(*part))) for part in said))
-            for role, said in turns
-        ),
-        budget=Retention(1.0),
-        sampling=Sampling(max_tokens=tokens),
-    )
-    await collect(chat.generate(job))
-    return answer
+from tests.support.llm_parts import edit
+from tests.support.mimics import LATER, MIMICS, QUESTION, TURNS, assert_same, make, ours, theirs
 
 
 @pytest.mark.parametrize(
@@ -106,12 +19,115 @@ async def ours(folder: Path, turns: Any, tokens: int) -> list[int]:
 )
 @pytest.mark.parametrize("kind", MIMICS)
 async def test_answers_are_hugging_faces(folder, kind, generation):
-    tokenizer, template, language = MIMICS[kind]
-    make(folder, tokenizer(), template, language)
+    make(folder, kind)
     if generation:
         (folder / "generation_config.json").write_text(json.dumps(generation))
     parts.check(LlmSettings(model=str(folder)))
-    for turns in CONVERSATIONS.values():
-        answer = await ours(folder, turns, 12)
-        assert answer
-        assert answer == theirs(folder, turns, 12)
+    for turns in (QUESTION, TURNS, LATER):
+        assert_same(await ours(folder, turns, 12), theirs(folder, turns, 12))
+
+
+# Each rounds in its own places: CLS rows are recorded beside the tower's own attention.
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.15), (torch.float16, 0.03)], ids=str)
+@pytest.mark.parametrize("kind", ["vicuna", "qwen"])
+async def test_in_half_precision_too(folder, kind, dtype, tolerance):
+    make(folder, kind)
+    mine = await ours(folder, TURNS, 8, dtype)
+    assert_same(mine, theirs(folder, TURNS, 8, dtype), tolerance)
+    # Another dtype's are further off than that, or this would say nothing.
+    exact = theirs(folder, TURNS, 1).logits[0]
+    assert not torch.equal(mine.logits[0], exact)
+
+
+@pytest.mark.parametrize("layers", [[-2], [-3, -2], [1, 4, 2]], ids=str)
+async def test_features_of_several_layers(folder, layers):
+    make(folder, "vicuna", vision_feature_layer=layers)
+    parts.check(LlmSettings(model=str(folder)))
+    assert_same(await ours(folder, QUESTION, 8), theirs(folder, QUESTION, 8))
+
+
+def published(name: str) -> str:
+    """As transformers 4 wrote them, and the published checkpoints are."""
+    return name.replace("vision_tower.", "vision_tower.vision_model.")
+
+
+def in_memory(name: str) -> str:
+    """As transformers 5 names them."""
+    for before, after in (("language_model.model.", "model.language_model."), ("language_model.lm_head.", "lm_head.")):
+        if name.startswith(before):
+            return after + name.removeprefix(before)
+    if name.startswith(("vision_tower.", "multi_modal_projector.", "image_newline")):
+        return "model." + name
+    return name
+
+
+@pytest.mark.parametrize("sharded", [False, True], ids=["single", "sharded"])
+@pytest.mark.parametrize("style", [published, in_memory])
+async def test_every_way_to_lie_on_disk(folder, style, sharded):
+    make(folder, "mistral")
+    names = {style(name) for name in load_file(folder / "model.safetensors")}
+    assert ("lm_head.weight" in names) == (style is in_memory)
+    assert any(name.startswith("vision_tower.vision_model.") for name in names) == (style is published)
+    expected = theirs(folder, QUESTION, 8)
+
+    def shard(name: str) -> str:
+        """Tensors of tower and language model side by side."""
+        return f"model-0000{1 + len(name) % 3}-of-00003.safetensors"
+
+    edit(folder, rename=style, shards=shard if sharded else None)
+    parts.check(LlmSettings(model=str(folder)))
+    assert_same(await ours(folder, QUESTION, 8), expected)
+    assert_same(expected, theirs(folder, QUESTION, 8))
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
+@pytest.mark.parametrize(
+    "place", ["generation", "text", "config", "text under generation", "text under config", "tokenizer"]
+)
+async def test_where_an_answer_ends(folder, place, several):
+    """Wherever that stands Hugging Face's ``generate`` decides whether it counts; a tokenizer's own never does."""
+    make(folder, "yi")
+    edit(folder, text_config={"eos_token_id": None})
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    plain = theirs(folder, QUESTION, 10).tokens
+    end = next(token for index, token in enumerate(plain) if index > 1 and token not in plain[:index])
+    eos = [200, end] if several else end
+    match place:
+        case "generation":
+            (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": eos}))
+        case "text":
+            edit(folder, text_config={"eos_token_id": eos})
+        case "config":
+            edit(folder, config={"eos_token_id": eos})
+        case "text under generation":
+            edit(folder, text_config={"eos_token_id": plain[1]})
+            (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": eos}))
+        case "text under config":
+            edit(folder, text_config={"eos_token_id": plain[1]}, config={"eos_token_id": eos})
+        case "tokenizer":
+            file = folder / "tokenizer_config.json"
+            content = json.loads(file.read_text())
+            vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+            token = next(token for token, number in vocabulary.items() if number == end)
+            file.write_text(json.dumps(content | {"eos_token": token}))
+    parts.check(LlmSettings(model=str(folder)))
+    expected = theirs(folder, QUESTION, 10)
+    assert_same(await ours(folder, QUESTION, 10), expected)
+    assert (len(expected.tokens) < 10) == (place != "tokenizer")
+
+
+async def test_an_answer_ends_though_the_generation_config_does_not_say_where(folder):
+    """As far as there Hugging Face's is the same; it goes on, behind the token that ends it."""
+    make(folder, "yi")
+    plain = theirs(folder, QUESTION, 10)
+    edit(folder, text_config={"eos_token_id": plain.tokens[0]}, generation={"bos_token_id": 1})
+    assert theirs(folder, QUESTION, 10).tokens == plain.tokens
+    assert (await ours(folder, QUESTION, 10)).tokens == plain.tokens[:1]
+
+
+@pytest.mark.parametrize("kind", ["vicuna", "qwen"])
+async def test_a_head_that_is_the_embeddings(folder, kind):
+    make(folder, kind, tie_word_embeddings=True)
+    assert not [name for name in load_file(folder / "model.safetensors") if "lm_head" in name]
+    parts.check(LlmSettings(model=str(folder)))
+    assert_same(await ours(folder, QUESTION, 8), theirs(folder, QUESTION, 8))

@@ -1,0 +1,120 @@
+"""The language model of a vision-language checkpoint, as Hugging Face puts it together: its kind's body, and a head.
+
+Not the kind's own causal language model: in such a checkpoint the head is plain. It has no bias, and its logits are
+neither scaled nor capped, whatever the kind does on its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING
+
+from services.common.checkpoint import Checkpoint
+
+# What a body must take: embeddings, for images have no ids, where they stand, and what it has read so far.
+_TAKES = {"inputs_embeds", "position_ids", "past_key_values"}
+
+
+def language_model(config: Any) -> Any:
+    """The class of such models, whose parts are ``model`` and ``lm_head``.
+
+    Args:
+        config: the language model's, of a kind that ``check_language_model`` has nothing to say of.
+    """
+    body: Any = MODEL_MAPPING[type(config)]
+    kind: Any = next(base for base in body.__mro__[1:] if issubclass(base, PreTrainedModel))
+
+    class LanguageModel(kind):  # type: ignore[misc]
+        base_model_prefix = "model"
+
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.model = body(config)
+            self.lm_head = torch.nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+            self._tied_weights_keys = {"lm_head.weight": f"model.{_embedding_name(self.model)}"}
+            self.post_init()
+
+        def get_input_embeddings(self) -> Any:
+            return self.model.get_input_embeddings()
+
+        def get_output_embeddings(self) -> torch.nn.Linear:
+            return self.lm_head
+
+        def forward(self, *, logits_to_keep: int = 0, **inputs: Any) -> CausalLMOutputWithPast:
+            output = self.model(**inputs)
+            logits = self.lm_head(output.last_hidden_state[:, -logits_to_keep:])
+            return CausalLMOutputWithPast(logits=logits, past_key_values=output.past_key_values)
+
+    return LanguageModel
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """How a language model embeds tokens.
+
+    Args:
+        weight: name of its table.
+        scale: what embeddings are multiplied with; those of images are not.
+    """
+
+    weight: str
+    scale: float | None
+
+
+def embedding_of(config: Any) -> Embedding:
+    """Raises:
+    TypeError: it is done in a way that is not served.
+    """
+    body = _without_memory(config).model
+    module = body.get_input_embeddings()
+    scale = None
+    if type(module) is not torch.nn.Embedding:
+        # On ``meta`` a buffer has no value; what it is made of has.
+        scale = getattr(module, "scalar_embed_scale", None) or getattr(module, "embed_scale", None)
+        if not isinstance(scale, float):
+            raise TypeError(f"its embeddings are a {type(module).__name__}")
+    if module.embedding_dim != config.hidden_size:
+        raise TypeError(f"its embeddings have {module.embedding_dim} values, its layers {config.hidden_size}")
+    return Embedding(f"model.{_embedding_name(body)}", scale)
+
+
+def check_language_model(config: Any, source: Checkpoint) -> None:
+    """Raises:
+    SettingError: it is of a kind that can't be run as Hugging Face would.
+    """
+    problem = _problem(config)
+    if problem:
+        raise source.unusable(f"its language model is a {config.model_type!r}, which is not served: {problem}")
+
+
+def _problem(config: Any) -> str | None:
+    if type(config) not in MODEL_MAPPING or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return "it generates no text"
+    body: Any = MODEL_MAPPING[type(config)]
+    if config.is_encoder_decoder:
+        return "it is no decoder alone"
+    lacking = _TAKES - inspect.signature(body.forward).parameters.keys()
+    if lacking:
+        return f"it takes no {', '.join(sorted(lacking))}"
+    try:
+        embedding_of(config)
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+def _without_memory(config: Any) -> Any:
+    """Its modules know their shapes."""
+    with torch.device("meta"):
+        return language_model(config)(config)
+
+
+def _embedding_name(body: Any) -> str:
+    embeddings = body.get_input_embeddings()
+    return next(f"{name}.weight" for name, module in body.named_modules() if module is embeddings)
