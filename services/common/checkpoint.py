@@ -20,8 +20,11 @@ from services.common.snapshot import first_line as first_line
 _CONFIG = "config.json"
 # What transformers raises at configs and tokenizers that are not what it expects.
 _ODD = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, TypeError, ValueError, StrictDataclassError)
-# How to compute is said here, not by a checkpoint: one of these may name code on the hub.
-_NOT_ITS_BUSINESS = ("attn_implementation", "_attn_implementation", "experts_implementation", "auto_map")
+# How to compute, and what a model's code returns, is said here, not by a checkpoint: one may name code on the hub.
+_NOT_ITS_BUSINESS = (
+    *("attn_implementation", "_attn_implementation", "experts_implementation", "auto_map"),
+    *("return_dict", "output_attentions", "output_hidden_states"),
+)
 
 
 class Checkpoint:
@@ -91,6 +94,8 @@ class Checkpoint:
             return CONFIG_MAPPING[model_type].from_dict(_without(_NOT_ITS_BUSINESS, self.written))
         except _ODD as error:
             problem = ", ".join(_unknown_parts(self.written)) or f"{type(error).__name__}: {first_line(error)}"
+            if isinstance(error, ZeroDivisionError):
+                problem = f"{', '.join(_zeros(self.written))}: {problem}"
             raise self.unusable(f"{_CONFIG} can't be used ({problem})") from error
 
     @property
@@ -170,6 +175,15 @@ def _unknown_parts(written: dict[str, Any]) -> Iterator[str]:
             kind = part["model_type"]
             if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
                 yield f"transformers does not know the model_type {kind!r} of its {name}"
+
+
+def _zeros(written: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """What may have been divided by."""
+    for name, value in written.items():
+        if isinstance(value, dict):
+            yield from _zeros(value, f"{prefix}{name}.")
+        elif type(value) is int and value == 0 and not name.endswith("_id"):
+            yield f"{prefix}{name} is 0"
 
 
 def _without(keys: tuple[str, ...], value: Any) -> Any:

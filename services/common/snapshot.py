@@ -147,7 +147,10 @@ def cached_commit(folder: Path) -> str:
 
 def first_line(error: Exception) -> str:
     """What a library says, as it fits into a line of ours."""
-    line = str(error).strip().partition("\n")[0] or type(error).__name__
+    line, _, rest = str(error).strip().partition("\n")
+    if line.endswith(":"):  # what it is about; what of it comes next
+        line = f"{line} {rest.strip().partition(chr(10))[0]}"
+    line = line or type(error).__name__
     return line if len(line) <= _LONG else f"{line[:_LONG]} ..."
 
 

@@ -11,7 +11,7 @@ from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.image_utils import SizeDict
 
-from services.common.checkpoint import Checkpoint
+from services.common.checkpoint import Checkpoint, first_line
 from services.common.settings import SettingError
 
 # What is raised of a value of a kind that nobody thought of: transformers checks few of them, and late.
@@ -35,7 +35,7 @@ def image_processor(source: Checkpoint) -> Any:
         if source.path("preprocessor_config.json") is None:
             problem = "it has no preprocessor_config.json, nor an image_processor in processor_config.json"
             raise source.unusable(problem) from error
-        raise source.unusable(f"its image processor can't be read ({_first_line(error)})") from error
+        raise source.unusable(f"its image processor can't be read ({first_line(error)})") from error
     except FAULTS as error:
         raise faulty(source, _culprit(source), error) from error
     for name, value in vars(processor).items():
@@ -68,7 +68,7 @@ def resizing(processor: Any) -> dict[str, Any]:
 def faulty(source: Checkpoint, values: Mapping[str, Any], problem: str | Exception) -> SettingError:
     """What to raise of these values of an image processor."""
     if isinstance(problem, Exception):
-        problem = f"transformers can't use that ({type(problem).__name__}: {_first_line(problem)})"
+        problem = f"transformers can't use that ({type(problem).__name__}: {first_line(problem)})"
     told = ", ".join(
         f"{name}={_short.repr(dict(value) if isinstance(value, SizeDict) else value)}" for name, value in values.items()
     )
@@ -92,7 +92,3 @@ def _culprit(source: Checkpoint) -> dict[str, Any]:
             return {left_out: values[left_out]}
         break
     return {name: values[name] for name in ("image_processor_type", "auto_map") if name in values} or values
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]

@@ -42,7 +42,7 @@ class QuestionEmbedder:
                 return self._known[question]
             tokens = self._tokenizer(question, truncation=True, max_length=self._max_length, return_tensors="pt")
             with torch.inference_mode():
-                embedding = self._model(tokens.input_ids, tokens.attention_mask, return_dict=True).text_embeds[0]
+                embedding = self._model(tokens.input_ids, tokens.attention_mask).text_embeds[0]
             unit: np.ndarray[Any, np.dtype[np.float32]] = torch.nn.functional.normalize(embedding, dim=0).numpy()
             self._known[question] = unit
             if len(self._known) > _CACHED_QUESTIONS:

@@ -59,7 +59,7 @@ class SeparateRelevance:
             tiles = torch.nn.functional.interpolate(tiles, size=(size, size), mode=self._filter, antialias=True)
             tiles = tiles.round().clamp(0, 255)
         pixels = (tiles * self._step + self._offset).to(self._projection.dtype)
-        return _unit(self._tower(pixels, return_dict=True).pooler_output @ self._projection.T)
+        return _unit(self._tower(pixels).pooler_output @ self._projection.T)
 
 
 def open_tile_embedder(
