@@ -7,6 +7,8 @@ neither scaled nor capped, whatever the kind does on its own.
 from __future__ import annotations
 
 import inspect
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +17,19 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING
 
-from services.common.checkpoint import Checkpoint
+from services.common.checkpoint import Checkpoint, first_line
 
 # What a body must take: embeddings, for images have no ids, where they stand, and what it has read so far.
 _TAKES = {"inputs_embeds", "position_ids", "past_key_values"}
+
+_SIZES = (
+    *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
+    *("head_dim", "vocab_size", "max_position_embeddings"),
+)
+# No published model comes near; beyond it, making the layers alone would take for ever.
+_LIMITS = {"num_hidden_layers": 1000}
+# Whatever a config's values make the code of a model raise.
+_BUILDING = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def language_model(config: Any) -> Any:
@@ -86,9 +97,20 @@ def embedding_of(config: Any) -> Embedding:
 
 def check_language_model(config: Any, source: Checkpoint) -> None:
     """Raises:
-    SettingError: it is of a kind that can't be run as Hugging Face would.
+    SettingError: it is of a kind that can't be run as Hugging Face would, or makes no model.
     """
-    problem = _problem(config)
+    for key in _SIZES:
+        size = getattr(config, key, None)
+        if type(size) is int and not 0 < size <= _LIMITS.get(key, sys.maxsize):
+            limit = f" to {_LIMITS[key]}" if key in _LIMITS else ""
+            raise source.unusable(f"text_config.{key} of its config is {size}; expected a whole number from 1{limit}")
+    try:
+        problem = _problem(config)
+    except _BUILDING as error:
+        told = f"{type(error).__name__}: {first_line(error)}"
+        if isinstance(error, KeyError):  # which says no more than a value
+            told = f"{', '.join(_places(error.args[0], config.to_dict()))}: {told}"
+        raise source.unusable(f"its text_config makes no language model ({told})") from error
     if problem:
         raise source.unusable(f"its language model is a {config.model_type!r}, which is not served: {problem}")
 
@@ -107,6 +129,14 @@ def _problem(config: Any) -> str | None:
     except TypeError as error:
         return str(error)
     return None
+
+
+def _places(wanted: object, values: dict[str, Any], prefix: str = "text_config.") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _places(wanted, value, f"{prefix}{name}.")
+        elif value == wanted:
+            yield f"{prefix}{name} is {value!r}"
 
 
 def _without_memory(config: Any) -> Any:

@@ -105,3 +105,26 @@ def test_served_or_refused(folder: Path, file: str, service: str, caplog: pytest
             faults.append(f"{done}: {step}: {type(error).__name__}: {error}")
     assert not faults, "\n".join(faults)
     assert passed > 5
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("num_hidden_layers", 10**9, "text_config.num_hidden_layers of its config is 1000000000; expected"),
+        ("num_hidden_layers", 0, "text_config.num_hidden_layers of its config is 0; expected"),
+        ("num_key_value_heads", -1, "text_config.num_key_value_heads of its config is -1; expected"),
+        ("num_attention_heads", 0, "text_config.num_attention_heads is 0"),
+        ("head_dim", 0, "text_config.head_dim of its config is 0; expected"),
+        ("vocab_size", -1, "text_config.vocab_size of its config is -1; expected"),
+        ("hidden_act", "swish2", "text_config.hidden_act is 'swish2'"),
+        ("rope_parameters", {"rope_type": "x"}, "text_config.rope_parameters.rope_type is 'x'"),
+    ],
+)
+def test_what_makes_no_language_model_is_refused_by_its_key(folder: Path, key: str, value: Any, told: str) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["text_config"][key] = value
+    path.write_text(json.dumps(config))
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL=.*$") as caught:
+        check_llm(folder)
+    assert told in str(caught.value)
