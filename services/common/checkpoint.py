@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from services.common.hub import UNREACHABLE
+from services.common.hub import first_line as first_line
+from services.common.model_config import ODD, model_config
 from services.common.settings import SettingError
-from services.common.snapshot import UNREACHABLE, Snapshot, settle
-from services.common.snapshot import first_line as first_line
+from services.common.snapshot import Snapshot, settle
 
 _CONFIG = "config.json"
-# What transformers raises at configs and tokenizers that are not what it expects.
-_ODD = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, TypeError, ValueError, StrictDataclassError)
-# How to compute, and what a model's code returns, is said here, not by a checkpoint: one may name code on the hub.
-_NOT_ITS_BUSINESS = (
-    *("attn_implementation", "_attn_implementation", "experts_implementation", "auto_map"),
-    *("return_dict", "output_attentions", "output_hidden_states"),
-)
 
 
 class Checkpoint:
@@ -86,17 +78,11 @@ class Checkpoint:
         Raises:
             SettingError: there is no such checkpoint, or no usable config in it.
         """
-        model_type = self.model_type
-        if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
-            raise self.unusable(f"{_CONFIG} has the model_type {model_type!r}, which transformers does not know")
+        written = self.written
         try:
-            # By transformers' own class, whatever else the file asks for.
-            return CONFIG_MAPPING[model_type].from_dict(_without(_NOT_ITS_BUSINESS, self.written))
-        except _ODD as error:
-            problem = ", ".join(_unknown_parts(self.written)) or f"{type(error).__name__}: {first_line(error)}"
-            if isinstance(error, ZeroDivisionError):
-                problem = f"{', '.join(_zeros(self.written))}: {problem}"
-            raise self.unusable(f"{_CONFIG} can't be used ({problem})") from error
+            return model_config(written)
+        except ValueError as error:
+            raise self.unusable(f"{_CONFIG} can't be used ({error})") from error
 
     @property
     def trained(self) -> bool:
@@ -155,7 +141,7 @@ class Checkpoint:
         folder = self.folder
         try:
             return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-        except _ODD as error:
+        except ODD as error:
             problem = first_line(error)
             if self.json("tokenizer_config.json").get("auto_map"):
                 problem = "it is code of the checkpoint's own, which is never run"
@@ -166,31 +152,3 @@ class Checkpoint:
 
     def unusable(self, problem: str) -> SettingError:
         return SettingError(f"{self.variable}={self.name!r}: {problem}")
-
-
-def _unknown_parts(written: dict[str, Any]) -> Iterator[str]:
-    """What is said of the models in a model that transformers does not know."""
-    for name, part in written.items():
-        if name.endswith("_config") and isinstance(part, dict) and "model_type" in part:
-            kind = part["model_type"]
-            if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
-                yield f"transformers does not know the model_type {kind!r} of its {name}"
-
-
-def _zeros(written: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """What may have been divided by."""
-    for name, value in written.items():
-        if isinstance(value, dict):
-            yield from _zeros(value, f"{prefix}{name}.")
-        elif type(value) is int and value == 0 and not name.endswith("_id"):
-            yield f"{prefix}{name} is 0"
-
-
-def _without(keys: tuple[str, ...], value: Any) -> Any:
-    """A copy of what a JSON file holds, without these keys wherever they are."""
-    match value:
-        case dict():
-            return {key: _without(keys, item) for key, item in value.items() if key not in keys}
-        case list():
-            return [_without(keys, item) for item in value]
-    return value

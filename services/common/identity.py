@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from services.common.checkpoint import Checkpoint, first_line
-from services.common.snapshot import cached_commit
+from services.common.hub import cached_commit
 from services.common.weights import weight_files
 
 # A tensor of up to _SAMPLES * _SAMPLE_BYTES is read whole, of a larger one that many samples.
@@ -22,6 +23,8 @@ _SAMPLES = 16
 _SAMPLE_BYTES = 4096
 _HEADER_LIMIT = 100 << 20
 _INCOMPLETE = "incomplete"
+
+logger = logging.getLogger(__name__)
 
 
 def identify(source: Checkpoint) -> str:
@@ -34,6 +37,11 @@ def identify(source: Checkpoint) -> str:
     if source.known_as not in ("", found):
         raise source.unusable(
             f"its files are others than when the service was started ({source.known_as}, now {found}); start it again"
+        )
+    if found.endswith(_INCOMPLETE) and not source.known_as:
+        logger.warning(
+            "%s=%r: not all files of its weights are there; by what is, models tuned from one can't be told apart",
+            *(source.variable, source.name),
         )
     source.known_as = found
     return found

@@ -6,30 +6,22 @@ That is settled once, by the process that starts a service. Its replicas are han
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is of the library it is built on
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
-    HTTPError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils._validators import validate_repo_id
 
+from services.common import hub
+from services.common.hub import first_line
 from services.common.settings import SettingError
 
-# What is raised where the hub can't be reached, refuses, or answers what is no answer of a hub.
-UNREACHABLE = (HTTPError, OSError, ValueError)
-# One question, asked once; with a filled cache nobody waits longer than this for it.
-_TIMEOUT_S = 5.0
-# Some libraries list all that they know.
-_LONG = 300
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 # What configs, tokenizers and templates are read from: small, and never code.
 _SMALL = {".json", ".jinja", ".model", ".txt", ".tiktoken"}
 _TEMPLATES = "additional_chat_templates"
@@ -81,7 +73,7 @@ class Snapshot:
             path = Path(file)
             if path.suffix in _SMALL and str(path.parent) in (".", _TEMPLATES):
                 self.find(file)
-        return _cached(self.name) / "snapshots" / self.commit
+        return hub.cached_folder(self.name, self.commit)
 
 
 def settle(name: str, variable: str, revision: str = "") -> Snapshot:
@@ -119,7 +111,7 @@ def settle(name: str, variable: str, revision: str = "") -> Snapshot:
             return _asked(name, revision)
         except RevisionNotFoundError as error:
             raise SettingError(f"{asked}: {variable}={name!r} has no such branch, tag or commit") from error
-        except UNREACHABLE as error:
+        except hub.UNREACHABLE as error:
             problem = error
     cached = _from_cache(name, revision)
     if cached is None:
@@ -137,23 +129,6 @@ def revision_variable(variable: str) -> str:
     return f"{variable.removesuffix('_MODEL')}_REVISION"
 
 
-def cached_commit(folder: Path) -> str:
-    """The commit that a folder in the hub's cache is a snapshot of; "" for any other folder."""
-    folder = folder.resolve()
-    repository = folder.parent.parent
-    in_cache = folder.parent.name == "snapshots" and repository.name.startswith("models--")
-    return folder.name if in_cache and _COMMIT.fullmatch(folder.name) else ""
-
-
-def first_line(error: Exception) -> str:
-    """What a library says, as it fits into a line of ours."""
-    line, _, rest = str(error).strip().partition("\n")
-    if line.endswith(":"):  # what it is about; what of it comes next
-        line = f"{line} {rest.strip().partition(chr(10))[0]}"
-    line = line or type(error).__name__
-    return line if len(line) <= _LONG else f"{line[:_LONG]} ..."
-
-
 def _no_hub_id(name: str) -> str:
     """Why this can't be one; "" if it can."""
     if Path(name).exists():
@@ -166,37 +141,19 @@ def _no_hub_id(name: str) -> str:
 
 
 def _asked(name: str, revision: str) -> Snapshot:
-    """One request: which commit it is, and which files that has."""
-    info = HfApi().model_info(name, revision=revision or None, timeout=_TIMEOUT_S)
-    if not info.sha:
-        raise ValueError("it names no commit")
-    snapshot = Snapshot(name, info.sha, frozenset(file.rfilename for file in info.siblings or ()))
+    commit, files = hub.ask(name, revision)
+    snapshot = Snapshot(name, commit, files)
     # Not before there is something of it, or the next start without network would find nothing.
     if snapshot.find("config.json") is not None:
-        _remember(name, revision, info.sha)
+        hub.remember(name, revision, commit)
     return snapshot
 
 
-def _remember(name: str, revision: str, commit: str) -> None:
-    """For a start without network, where huggingface_hub itself keeps it."""
-    reference = _reference(name, revision)
-    try:
-        reference.parent.mkdir(parents=True, exist_ok=True)
-        reference.write_text(commit, encoding="utf-8")
-    except OSError as error:
-        # A cache that is only read is good enough for all but that.
-        logger.debug("%s can't be written: %s", reference, error)
-
-
 def _from_cache(name: str, revision: str) -> Snapshot | None:
-    if _COMMIT.fullmatch(revision):
-        commit = revision
-    else:
-        reference = _reference(name, revision)
-        commit = reference.read_text(errors="replace").strip() if reference.is_file() else ""
-    root = _cached(name) / "snapshots" / commit
-    if not _COMMIT.fullmatch(commit) or not root.is_dir():
+    commit = hub.recall(name, revision)
+    if not commit:
         return None
+    root = hub.cached_folder(name, commit)
     files = frozenset(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     return Snapshot(name, commit, files, cached_only=True)
 
@@ -210,16 +167,15 @@ def _not_at_hand(name: str, variable: str, revision: str, problem: Exception | N
             "shows it only to those who set HF_TOKEN)"
         )
     why = "HF_HUB_OFFLINE is set" if problem is None else f"the hub can't be asked: {first_line(problem)}"
+    commits = hub.cached_commits(name)
+    if commits:
+        why = f"it has {', '.join(commits)}, and {why}"
     if revision:
         return (
             f"{revision_variable(variable)}={revision!r}: the cache has no such revision of {variable}={name!r} ({why})"
         )
+    if commits:
+        return (
+            f"{variable}={name!r}: which commit of it to take is not known ({why}); set {revision_variable(variable)}"
+        )
     return f"{variable}={name!r}: no checkpoint found (there is no such folder, the cache does not have it, and {why})"
-
-
-def _cached(name: str) -> Path:
-    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
-
-
-def _reference(name: str, revision: str) -> Path:
-    return _cached(name) / "refs" / (revision or constants.DEFAULT_REVISION)

@@ -87,14 +87,18 @@ def test_another_config_is_another(folder: Path) -> None:
     assert not same(of(folder), before)
 
 
-def test_half_a_folder_is_told_by_config_and_names(folder: Path, tmp_path: Path) -> None:
+def test_half_a_folder_is_told_by_config_and_names(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """One service needs half of the shards, and its machine may have no more of them."""
     rest, tower = shard(folder)
     whole = of(folder)
     halves = {file: shutil.copytree(folder, tmp_path / file) for file in (rest, tower)}
     for file, half in halves.items():
         (half / file).unlink()
+    assert not caplog.records
     one, other = (of(half) for half in halves.values())
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
     assert same(one, whole)
     assert same(whole, other)
     assert same(one, other)

@@ -139,7 +139,7 @@ build_llm({{"HEROSERVE_MODEL": {MODEL!r}}})
 @pytest.mark.parametrize("silence", [False, True], ids=["closed", "silent"])
 def test_a_filled_cache_is_enough(hub, silent, cache, monkeypatch, caplog, opened, checkpoints, silence):
     opened()
-    monkeypatch.setattr(snapshot, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("services.common.hub._TIMEOUT_S", 0.2)
     point_to(monkeypatch, silent.endpoint if silence else f"http://127.0.0.1:{free_port()}", cache)
     # Nor does anything depend on what the cache remembers as missing.
     for forgotten in cache.glob("*/.no_exist"):
@@ -171,6 +171,34 @@ def test_a_cache_without_the_file_that_is_needed_says_so(hub, cache, monkeypatch
     assert source.path("config.json")
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='someone/a-model': it has no weights"):
         check_weights(source)
+
+
+def test_a_cache_that_has_commits_and_no_branch_names_them(hub, cache, monkeypatch):
+    made = model().snapshot.commit
+    point_to(monkeypatch, f"http://127.0.0.1:{free_port()}", cache)
+    shutil.rmtree(next(cache.glob("models--*/refs")))
+    line = refusal(model())
+    assert line.startswith(f"HEROSERVE_MODEL={MODEL!r}: ")
+    assert all(said in line for said in (made, "Connection refused", "HEROSERVE_REVISION"))
+    assert model(made).config.model_type == "llava_next"
+    assert made in refusal(model("v2"))
+
+
+def test_a_cache_laid_out_by_hand(untrained, cache, monkeypatch):
+    """Its files are links to others, and nothing but a branch says which commit it is."""
+    root = cache / "models--someone--a-model"
+    for file in (file for file in Path(untrained).rglob("*") if file.is_file()):
+        blob = root / "blobs" / commit(str(file))
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, blob)
+        link = root / "snapshots" / "0123abc" / file.relative_to(untrained)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob)
+    (root / "refs").mkdir()
+    (root / "refs" / "main").write_text("0123abc\n")
+    point_to(monkeypatch, f"http://127.0.0.1:{free_port()}", cache)
+    open_llm()
+    assert model().snapshot.commit == "0123abc"
 
 
 def test_replicas_stay_with_the_commit_that_was_found(hub, untrained, folder):

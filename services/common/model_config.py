@@ -1,0 +1,65 @@
+"""What transformers makes of a config.json: by its own classes, whatever code or kernels the file may name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from services.common.hub import first_line
+
+# What transformers raises at configs and tokenizers that are not what it expects.
+ODD = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, TypeError, ValueError, StrictDataclassError)
+# How to compute, and what a model's code returns, is said here, not by a checkpoint: one may name code on the hub.
+_NOT_ITS_BUSINESS = (
+    *("attn_implementation", "_attn_implementation", "experts_implementation", "auto_map"),
+    *("return_dict", "output_attentions", "output_hidden_states"),
+)
+
+
+def model_config(written: dict[str, Any]) -> Any:
+    """The config object of what a config.json says.
+
+    Raises:
+        ValueError: none can be made of that; says why, in one line.
+    """
+    model_type = written.get("model_type")
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
+        raise ValueError(f"transformers does not know its model_type {model_type!r}")
+    try:
+        return CONFIG_MAPPING[model_type].from_dict(_without(_NOT_ITS_BUSINESS, written))
+    except ODD as error:
+        problem = ", ".join(_unknown_parts(written)) or f"{type(error).__name__}: {first_line(error)}"
+        if isinstance(error, ZeroDivisionError):
+            problem = f"{', '.join(_zeros(written))}: {problem}"
+        raise ValueError(problem) from error
+
+
+def _unknown_parts(written: dict[str, Any]) -> Iterator[str]:
+    """What is said of the models in a model that transformers does not know."""
+    for name, part in written.items():
+        if name.endswith("_config") and isinstance(part, dict) and "model_type" in part:
+            kind = part["model_type"]
+            if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+                yield f"transformers does not know the model_type {kind!r} of its {name}"
+
+
+def _zeros(written: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """What may have been divided by."""
+    for name, value in written.items():
+        if isinstance(value, dict):
+            yield from _zeros(value, f"{prefix}{name}.")
+        elif type(value) is int and value == 0 and not name.endswith("_id"):
+            yield f"{prefix}{name} is 0"
+
+
+def _without(keys: tuple[str, ...], value: Any) -> Any:
+    """A copy of what a JSON file holds, without these keys wherever they are."""
+    match value:
+        case dict():
+            return {key: _without(keys, item) for key, item in value.items() if key not in keys}
+        case list():
+            return [_without(keys, item) for item in value]
+    return value
