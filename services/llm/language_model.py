@@ -19,6 +19,19 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, 
 
 from services.common.checkpoint import Checkpoint, first_line
 
+# No published model comes near; beyond it, making the layers alone would take for ever.
+_MAX_LAYERS = 1000
+# Whatever a config's values may make the code of a model raise.
+_BUILDING = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 # What a body must take: embeddings, for images have no ids, where they stand, and what it has read so far.
 _TAKES = {"inputs_embeds", "position_ids", "past_key_values"}
 
@@ -30,6 +43,10 @@ _SIZES = (
 _LIMITS = {"num_hidden_layers": 1000}
 # Whatever a config's values make the code of a model raise.
 _BUILDING = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+class NotServedError(Exception):
+    """A language model can't be run as Hugging Face would; the message says what of it."""
 
 
 def language_model(config: Any) -> Any:
@@ -80,18 +97,21 @@ class Embedding:
 
 def embedding_of(config: Any) -> Embedding:
     """Raises:
-    TypeError: it is done in a way that is not served.
+    NotServedError: it is done in a way that is not served, or the config makes no model.
     """
-    body = _without_memory(config).model
+    try:
+        body = _without_memory(config).model
+    except _BUILDING as error:
+        raise NotServedError(f"its config makes none ({type(error).__name__}: {first_line(error)})") from error
     module = body.get_input_embeddings()
     scale = None
     if type(module) is not torch.nn.Embedding:
         # On ``meta`` a buffer has no value; what it is made of has.
         scale = getattr(module, "scalar_embed_scale", None) or getattr(module, "embed_scale", None)
         if not isinstance(scale, float):
-            raise TypeError(f"its embeddings are a {type(module).__name__}")
+            raise NotServedError(f"its embeddings are a {type(module).__name__}")
     if module.embedding_dim != config.hidden_size:
-        raise TypeError(f"its embeddings have {module.embedding_dim} values, its layers {config.hidden_size}")
+        raise NotServedError(f"its embeddings have {module.embedding_dim} values, its layers {config.hidden_size}")
     return Embedding(f"model.{_embedding_name(body)}", scale)
 
 
@@ -124,9 +144,12 @@ def _problem(config: Any) -> str | None:
     lacking = _TAKES - inspect.signature(body.forward).parameters.keys()
     if lacking:
         return f"it takes no {', '.join(sorted(lacking))}"
+    layers = getattr(config, "num_hidden_layers", 0)
+    if isinstance(layers, int) and layers > _MAX_LAYERS:
+        return f"its num_hidden_layers is {layers}, expected at most {_MAX_LAYERS}"
     try:
         embedding_of(config)
-    except TypeError as error:
+    except NotServedError as error:
         return str(error)
     return None
 

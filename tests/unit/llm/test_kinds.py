@@ -65,3 +65,25 @@ def test_what_can_not_be_served_right_is_refused(folder, kind, problem):
     file.write_text(json.dumps(content))
     with pytest.raises(SettingError, match=rf"^HEROSERVE_MODEL='.*': its language model is a '{kind}'.*({problem})$"):
         parts.check(LlmSettings(model=str(folder)))
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"num_attention_heads": 0},
+        {"num_attention_heads": 4, "head_dim": None, "num_key_value_heads": 0},
+        {"hidden_size": -64},
+        {"hidden_act": "no such"},
+        {"num_hidden_layers": 10**8},
+        {"vocab_size": -1},
+        {"rope_parameters": {"rope_type": "no such"}},
+    ],
+    ids=str,
+)
+def test_a_config_that_makes_no_model_is_refused(folder, entries):
+    file = folder / "config.json"
+    content = json.loads(file.read_text())
+    content["text_config"] |= entries
+    file.write_text(json.dumps(content))
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='[^\n]*$"):
+        parts.check(LlmSettings(model=str(folder)))
