@@ -17,8 +17,15 @@ What dropping visual tokens costs in right answers. `make bench-accuracy` measur
 
 
 def write(path: Path, text: str) -> None:
-    """Put the text between the marks of a page, or behind what it says if it has none."""
+    """Put the text between the marks of a page, or behind what it says if it has none.
+
+    Raises:
+        ValueError: a mark is missing, or there twice: what is written by hand could not be told from the rest.
+    """
     page = path.read_text(encoding="utf-8") if path.exists() else _INTRO
+    begins, ends = page.count(BEGIN), page.count(END)
+    if (begins, ends) not in ((0, 0), (1, 1)) or (begins and page.index(END) < page.index(BEGIN)):
+        raise ValueError(f"{path}: expected one line {BEGIN!r} and one below it {END!r}, or neither")
     head, mark, rest = page.partition(BEGIN)
     tail = rest.partition(END)[2] if mark else "\n"
     path.write_text(f"{head.rstrip()}\n\n{BEGIN}\n\n{text.strip()}\n\n{END}{tail}", encoding="utf-8")

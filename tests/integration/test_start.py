@@ -36,27 +36,37 @@ def tries(folder: Path) -> int:
     return len(list((folder / "tries").iterdir()))
 
 
-@pytest.mark.parametrize(("build", "deployment"), [(build_llm, "Chat"), (build_encoder, "VisionTower")])
+@pytest.mark.parametrize(
+    ("build", "deployment", "file"),
+    [
+        (build_llm, "Chat", "model.safetensors"),
+        (build_encoder, "VisionTower", "model.safetensors"),
+        (build_encoder, "Encoder", "clip/tokenizer.json"),
+    ],
+    ids=["Chat", "VisionTower", "Encoder"],
+)
 def test_a_checkpoint_that_is_damaged_after_it_was_checked(
-    services: Services, folder: Path, tmp_path: Path, build: Any, deployment: str
+    services: Services, folder: Path, tmp_path: Path, build: Any, deployment: str, file: str
 ):
     counts = str(tmp_path / "counts")
     metrics.prepare(counts)
     application = build(
         {
             "HEROSERVE_MODEL": str(folder),
+            "HEROSERVE_RELEVANCE_MODEL": str(folder / "clip"),
             "HEROSERVE_REPLICA_CPUS": "0.1",
             "HEROSERVE_METRICS_PORT": str(free_port()),
             "HEROSERVE_METRICS_DIR": counts,
         }
     )
-    (folder / "model.safetensors").unlink()
+    (folder / file).unlink()
     with pytest.raises(RuntimeError, match=deployment):
         serve.run(application, name=NAME, route_prefix=f"/{NAME}")
+    variable = "RELEVANCE_MODEL" if "clip" in file else "MODEL"
     told = {name: one for name, one in status().deployments.items() if one.status == "DEPLOY_FAILED"}
     assert set(told) == {deployment}
     message = told[deployment].message
-    assert message.splitlines()[-1].startswith(f"HEROSERVE_MODEL={str(folder)!r}: ")
+    assert message.splitlines()[-1].startswith(f"HEROSERVE_{variable}={str((folder / file).parent)!r}: ")
     assert "Traceback" not in message
     # One process that tried, which said no more than that it was there.
     assert len(list((services.logs / "serve").glob(f"replica_{NAME}_{deployment}_*.log"))) == 1

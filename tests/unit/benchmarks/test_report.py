@@ -86,6 +86,16 @@ def test_a_page_keeps_what_was_written_around(tmp_path: Path) -> None:
     assert page.read_text() == once
 
 
+@pytest.mark.parametrize("marks", [(report.BEGIN,), (report.END,), (report.END, report.BEGIN), (report.BEGIN,) * 2])
+def test_what_is_written_by_hand_is_never_taken_for_the_rest(tmp_path: Path, marks: tuple[str, ...]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("\n".join(["before", *marks, "behind"]))
+    with pytest.raises(ValueError, match=r"expected one line"):
+        report.write(page, "text")
+    assert page.read_text().startswith("before")
+    assert page.read_text().endswith("behind")
+
+
 def test_the_whole_command(
     untrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
