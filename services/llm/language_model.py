@@ -22,7 +22,7 @@ from services.common.checkpoint import Checkpoint, first_line
 # No published model comes near; beyond it, making the layers alone would take for ever.
 _MAX_LAYERS = 1000
 # Whatever a config's values may make the code of a model raise.
-_BUILDING = (
+BUILDING = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -101,7 +101,7 @@ def embedding_of(config: Any) -> Embedding:
     """
     try:
         body = _without_memory(config).model
-    except _BUILDING as error:
+    except BUILDING as error:
         raise NotServedError(f"its config makes none ({type(error).__name__}: {first_line(error)})") from error
     module = body.get_input_embeddings()
     scale = None

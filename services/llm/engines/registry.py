@@ -5,11 +5,15 @@ To add one: a module beside this, its name in ``EngineName`` of the settings, an
 
 from __future__ import annotations
 
-from services.common.checkpoint import Checkpoint
+import torch
+
+from services.common.checkpoint import Checkpoint, first_line
 from services.common.device import pick_device, pick_dtype
 from services.families.registry import language_half
+from services.llm.cost import PromptCost
 from services.llm.engines.engine import Engine
 from services.llm.generation import read_generation, warn_of_what_is_not_served
+from services.llm.language_model import BUILDING
 from services.llm.settings import LlmSettings
 
 
@@ -43,6 +47,11 @@ def check_engine(settings: LlmSettings, source: Checkpoint) -> None:
             from services.llm.engines.sampler import LogitsProcessors
 
             config = language_half(source).config
+            try:
+                int(config.max_position_embeddings)
+                PromptCost.of(config, torch.float32)
+            except BUILDING as error:
+                raise source.unusable(f"its text_config can't be read ({first_line(error)})") from error
             generation = read_generation(source, config)
             warn_of_what_is_not_served(source, generation)
             try:

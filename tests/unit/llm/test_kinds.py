@@ -77,6 +77,7 @@ def test_what_can_not_be_served_right_is_refused(folder, kind, problem):
         {"num_hidden_layers": 10**8},
         {"vocab_size": -1},
         {"rope_parameters": {"rope_type": "no such"}},
+        {"max_position_embeddings": None},
     ],
     ids=str,
 )
