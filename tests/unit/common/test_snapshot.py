@@ -201,6 +201,26 @@ def test_a_cache_laid_out_by_hand(untrained, cache, monkeypatch):
     assert model().snapshot.commit == "0123abc"
 
 
+def test_another_node_without_the_files_does_not_try_a_hub_that_was_out_of_reach(hub, silent, cache, monkeypatch):
+    assert model().path("config.json")
+    point_to(monkeypatch, f"http://127.0.0.1:{free_port()}", cache)
+    handed_on = pickle.dumps(model())
+    point_to(monkeypatch, silent.endpoint, cache.with_name("another"))
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='someone/a-model': config.json can't be fetched \(.+\)$"):
+        pickle.loads(handed_on).path("config.json")
+    assert silent.connections == 0
+
+
+def test_another_node_fetches_the_very_commit(hub, folder, cache, monkeypatch):
+    handed_on = pickle.dumps(model())
+    (folder / "config.json").write_text("{}")
+    hub.push(MODEL, folder)
+    hub.requests.clear()
+    point_to(monkeypatch, hub.endpoint, cache.with_name("another"))
+    assert pickle.loads(handed_on).config.model_type == "llava_next"
+    assert {asked.split("/")[4] for asked in hub.requests} == {commit(f"{MODEL} 0")}
+
+
 def test_replicas_stay_with_the_commit_that_was_found(hub, untrained, folder):
     source = model()
     before = identify(source)
