@@ -94,12 +94,18 @@ class Checkpoint:
         """Local path of one of its files, fetched from the hub if need be; None if it has none.
 
         Raises:
-            SettingError: it can't be fetched.
+            SettingError: it can't be fetched, or what is there only stands for it.
         """
         try:
-            return self.snapshot.find(filename)
+            found = self.snapshot.find(filename)
         except UNREACHABLE as error:
             raise self.unusable(f"{filename} can't be fetched ({first_line(error)})") from error
+        try:
+            if found is None or not is_pointer(found):
+                return found
+        except OSError as error:
+            raise self.unusable(f"{filename} can't be read ({error.strerror or error})") from error
+        raise self.unusable(f"{filename} is a Git LFS pointer, not the file itself: run `git lfs pull`")
 
     @property
     def folder(self) -> Path:
@@ -139,6 +145,9 @@ class Checkpoint:
             SettingError: it has none that can be read.
         """
         folder = self.folder
+        # Libraries say many things of a file that only stands for another.
+        for file in ("tokenizer.json", "tokenizer.model", "tokenizer_config.json"):
+            self.path(file)
         try:
             return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         except ODD as error:
@@ -152,3 +161,9 @@ class Checkpoint:
 
     def unusable(self, problem: str) -> SettingError:
         return SettingError(f"{self.variable}={self.name!r}: {problem}")
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is what ``git clone`` leaves in the place of a large one, without Git LFS."""
+    with path.open("rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \r\n").startswith(b"version https://git-lfs.github.com/")

@@ -14,9 +14,9 @@ import logging
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from services.common.checkpoint import Checkpoint, first_line
+from services.common.checkpoint import Checkpoint, first_line, is_pointer
 from services.common.hub import cached_commit
-from services.common.weights import weight_files
+from services.common.weights.index import weight_files
 
 # A tensor of up to _SAMPLES * _SAMPLE_BYTES is read whole, of a larger one that many samples.
 _SAMPLES = 16
@@ -54,11 +54,11 @@ def _identity(source: Checkpoint) -> str:
     tensors: dict[str, bytes] = {}
     absent: list[str] = []
     for filename, names in weight_files(source).items():
-        path = source.path(filename)
-        if path is None:
+        path = source.snapshot.find(filename)
+        if path is None or is_pointer(path):
             # What a service does not need of a folder may well be left out of it.
             absent.append(filename)
-            tensors |= dict.fromkeys(names, b"")
+            tensors |= dict.fromkeys(names if filename.endswith(".safetensors") else [filename], b"")
             continue
         try:
             tensors |= _tensors(path) if path.suffix == ".safetensors" else {filename: _samples_of(path)}

@@ -46,7 +46,10 @@ class Settings:
         "HEROSERVE_DEVICE", choice(Device), "auto", "what the model runs on; `auto` is a GPU where there is one"
     )
     dtype: Dtype = setting(
-        "HEROSERVE_DTYPE", choice(Dtype), "auto", "the model's; `auto` is float32 on a CPU, float16 on a GPU"
+        "HEROSERVE_DTYPE",
+        choice(Dtype),
+        "auto",
+        "the model's; `auto` is float32 on a CPU, on a GPU the checkpoint's own",
     )
     # The ports' defaults are each service's own.
     grpc_port: int = setting("HEROSERVE_GRPC_PORT", port, 0, "gRPC")

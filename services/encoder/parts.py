@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+import torch
+
 from services.common.checkpoint import Checkpoint
 from services.common.device import pick_device, pick_dtype
 from services.common.identity import identify
 from services.common.rows import row_dtype
 from services.common.settings import SettingError
-from services.common.weights import check_weights
+from services.common.weights.load import META
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store
@@ -21,7 +23,7 @@ from services.encoder.images.pixels import pixel_table
 from services.encoder.relevance.clip import clip_config, clip_tokenizer, learned_temperature
 from services.encoder.relevance.preprocessing import tile_filter
 from services.encoder.relevance.questions import QuestionEmbedder
-from services.encoder.relevance.tiles import open_tile_embedder
+from services.encoder.relevance.tiles import check_tile_embedder, open_tile_embedder
 from services.encoder.settings import EncoderSettings
 from services.encoder.tower import VisionTower
 from services.families.registry import vision_half
@@ -48,16 +50,19 @@ def check(settings: EncoderSettings) -> Sources:
     """
     sources = Sources(model(settings), relevance_model(settings))
     source, clip = sources.model, sources.relevance
-    tiler = vision_half(source).tiler
+    half = vision_half(source)
+    tiler = half.tiler
     pixel_table(source)
-    check_weights(source)
+    half.open_tower(META, torch.float32)
     identify(source)
     if clip is not None:
         _settle(clip)
         tile_filter(clip, tiler.tile_size, clip_config(clip).vision_config.image_size)
         pixel_table(clip)
         clip_tokenizer(clip)
-        check_weights(clip)
+        check_tile_embedder(clip)
+        QuestionEmbedder(clip, META)
+        learned_temperature(clip)
     open_store(settings)
     if settings.cache_url == "memory://" and settings.max_replicas > 1:
         logger.warning("HEROSERVE_CACHE_URL=memory:// is each replica's own; with several of them use redis://")
@@ -107,7 +112,7 @@ def open_tower(settings: EncoderSettings, sources: Sources | None = None) -> Vis
     source, relevance = sources.model, sources.relevance
     half = vision_half(source)
     device = pick_device(settings.device)
-    dtype = pick_dtype(settings.dtype, device)
+    dtype = pick_dtype(settings.dtype, device, lambda: half.stored_dtype)
     hero = hero_config(settings, half.layers, sources)
     rows = "int8" if settings.row_dtype == "int8" else row_dtype(dtype)
     tower = half.open_tower(device, dtype)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import CLIPVisionModel
 from transformers.activations import ACT2FN
 
 from services.common.checkpoint import Checkpoint
-from services.common.weights import load
+from services.common.weights.load import load_pretrained
+from services.common.weights.stored import StoredTensor
 from services.families.attention import ATTENTION
+
+T = TypeVar("T")
 
 # No published model comes near; beyond it, making the layers alone would take for ever.
 _MAX_LAYERS = 1000
@@ -80,19 +83,20 @@ def positive(config: Any, key: str, part: str, source: Checkpoint) -> None:
         raise source.unusable(f"{part}.{key} of its config is {value!r}; expected a whole number above 0")
 
 
-def build_clip(config: Any, weights: Mapping[str, torch.Tensor], source: Checkpoint) -> CLIPVisionModel:
-    """A CLIP vision tower in float32 whose blocks can tell what CLS looks at.
+def open_clip(
+    config: Any, weights: Mapping[str, StoredTensor], source: Checkpoint, device: torch.device, dtype: torch.dtype
+) -> CLIPVisionModel:
+    """A CLIP vision tower whose blocks can tell what CLS looks at.
 
     Raises:
         SettingError: the weights do not fit the config.
     """
     config._attn_implementation = ATTENTION
-    tower = CLIPVisionModel(config)
-    load(tower, {name: tensor.float() for name, tensor in weights.items()}, source)
-    return tower.eval()
+    tower: CLIPVisionModel = load_pretrained(CLIPVisionModel, config, weights, source, device, dtype)
+    return tower
 
 
-def clean(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def clean(weights: Mapping[str, T]) -> dict[str, T]:
     """Without a buffer that older checkpoints store with their weights."""
     return {name: tensor for name, tensor in weights.items() if not name.endswith("position_ids")}
 

@@ -118,8 +118,17 @@ class VisionHalf(Protocol):
         """Transformer blocks of the tower."""
         ...
 
+    @property
+    def stored_dtype(self) -> torch.dtype:
+        """That most of the tower's values are stored in.
+
+        Raises:
+            SettingError: the checkpoint has no such weights.
+        """
+        ...
+
     def open_tower(self, device: torch.device, dtype: torch.dtype) -> Tower:
-        """Load the tower, and nothing else.
+        """Load the tower, and nothing else; on ``meta`` nothing is read, and all is checked.
 
         Raises:
             SettingError: the checkpoint has no such weights.
@@ -180,12 +189,21 @@ class LanguageHalf(Protocol):
         """Stands for an image in a prompt."""
         ...
 
+    @property
+    def stored_dtype(self) -> torch.dtype:
+        """That most of the language model's values are stored in.
+
+        Raises:
+            SettingError: the checkpoint has no such weights.
+        """
+        ...
+
     def language_weight(self, name: str) -> str | None:
         """A stored tensor's name in a causal language model of transformers; None for what is no part of it."""
         ...
 
     def open_projector(self, device: torch.device, dtype: torch.dtype) -> Projector:
-        """Load the projector and what else makes visual tokens, and nothing else.
+        """Load the projector and what else makes visual tokens, and nothing else; on ``meta`` nothing is read.
 
         Raises:
             SettingError: the checkpoint has no such weights.

@@ -7,10 +7,11 @@ its ``model_type`` below. ``family.py`` says what the halves are asked for.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, cast
+from typing import cast
 
 from services.common.checkpoint import Checkpoint
 from services.common.model_type import checked_model_type
+from services.common.weights.quantised import refuse_quantised
 from services.families.family import LanguageHalf, VisionHalf
 
 # A checkpoint's model_type to the folder of its family.
@@ -37,19 +38,6 @@ def language_half(source: Checkpoint) -> LanguageHalf:
 
 def _half(source: Checkpoint, half: str) -> object:
     folder = FAMILIES[checked_model_type(source, FAMILIES, f"served are {', '.join(FAMILIES)}")]
-    _refuse_quantised(source)
+    refuse_quantised(source)
     # By name: the other half's modules stay out of this process.
     return import_module(f"services.families.{folder}.{half}").open_half(source)
-
-
-def _refuse_quantised(source: Checkpoint) -> None:
-    """Packed weights of this and that method would be read as if they were numbers."""
-    config = source.config
-    for part in (config, getattr(config, "text_config", None), getattr(config, "vision_config", None)):
-        quantised: Any = getattr(part, "quantization_config", None)
-        if quantised:
-            method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised.quant_method
-            raise source.unusable(
-                f"it is quantised ({method or 'by an unnamed method'}: its config has a quantization_config); "
-                "served are weights in float32, float16 or bfloat16"
-            )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from services.common.checkpoint import Checkpoint
 from services.common.device import pick_device, pick_dtype
 from services.common.identity import identify
 from services.common.settings import SettingError
-from services.common.weights import check_weights
+from services.common.weights.load import META
 from services.families.registry import language_half
 from services.llm.chat import ChatPipeline
 from services.llm.encoded import ImageEncoder
@@ -40,7 +42,7 @@ def check(settings: LlmSettings, source: Checkpoint | None = None) -> None:
             f"HEROSERVE_MAX_IMAGES={settings.max_images}: the model's chat template has no place for a second image"
         )
     check_engine(settings, source)
-    check_weights(source)
+    Splicer(language_half(source), source, META, torch.float32)
     identify(source)
 
 
@@ -68,8 +70,9 @@ def open_prompts(settings: LlmSettings, source: Checkpoint | None = None) -> Pro
 
 def open_splicer(settings: LlmSettings, source: Checkpoint | None = None) -> Splicer:
     source = source or model(settings)
+    half = language_half(source)
     device = pick_device(settings.device)
-    return Splicer(language_half(source), source, device, pick_dtype(settings.dtype, device))
+    return Splicer(half, source, device, pick_dtype(settings.dtype, device, lambda: half.stored_dtype))
 
 
 def open_encoder(settings: LlmSettings, splicer: Splicer, checkpoint: str) -> EncoderClient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from services.common.checkpoint import Checkpoint
-from services.common.weights import read_tensors
+from services.common.weights.load import load_tensor
 from services.families.family import LanguageHalf
 from services.llm.language_model import embedding_of
 
@@ -27,10 +27,14 @@ class Splicer:
     def __init__(self, half: LanguageHalf, source: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
         embedding = embedding_of(half.config)
-        table = read_tensors(source, lambda name: "table" if half.language_weight(name) == embedding.weight else None)[
-            "table"
-        ]
-        self._table = table.to(device, dtype)
+        # Its shape is told with the language model's.
+        self._table = load_tensor(
+            source,
+            lambda name: name if half.language_weight(name) == embedding.weight else None,
+            None,
+            device,
+            dtype,
+        )
         self._scale = None if embedding.scale is None else torch.tensor(embedding.scale, device=device).to(dtype)
         self._projector = half.open_projector(device, dtype)
 

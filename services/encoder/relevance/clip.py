@@ -8,7 +8,8 @@ import torch
 
 from services.common.checkpoint import Checkpoint
 from services.common.model_type import checked_model_type
-from services.common.weights import read_tensors
+from services.common.weights.load import load_tensor
+from services.common.weights.quantised import refuse_quantised
 from services.families.clip import check_clip, check_layers, positive
 
 
@@ -20,6 +21,7 @@ def clip_config(source: Checkpoint) -> Any:
     """
     checked_model_type(source, ("clip",), "expected a CLIP checkpoint")
     config = source.config
+    refuse_quantised(source)
     check_clip(config.vision_config, source)
     check_layers(config.text_config, "text_config", source)
     for key in ("vocab_size", "max_position_embeddings"):
@@ -52,5 +54,7 @@ def learned_temperature(source: Checkpoint) -> float:
         SettingError: it is no CLIP, or has no such weight.
     """
     clip_config(source)
-    scale = read_tensors(source, lambda name: name if name == "logit_scale" else None)["logit_scale"]
-    return float(torch.exp(-scale.double()))
+    scale = load_tensor(
+        source, lambda name: name if name == "logit_scale" else None, (), torch.device("cpu"), torch.float64
+    )
+    return float(torch.exp(-scale))

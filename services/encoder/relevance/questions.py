@@ -11,24 +11,27 @@ import torch
 from transformers import CLIPTextModelWithProjection
 
 from services.common.checkpoint import Checkpoint
-from services.common.weights import load, read_tensors
+from services.common.weights.load import load_pretrained
+from services.common.weights.stored import stored_tensors
 from services.encoder.relevance.clip import clip_config, clip_tokenizer
+from services.families.clip import clean
 
 _CACHED_QUESTIONS = 1024
+_CPU = torch.device("cpu")
 
 
 class QuestionEmbedder:
-    """The text tower of a CLIP checkpoint, in float32."""
+    """The text tower of a CLIP checkpoint, in float32; on ``meta`` it is only checked."""
 
-    def __init__(self, source: Checkpoint) -> None:
+    def __init__(self, source: Checkpoint, device: torch.device = _CPU) -> None:
         config = clip_config(source)
-        weights = read_tensors(
+        weights = stored_tensors(
             source, lambda name: name if name.startswith("text_model.") or name == "text_projection.weight" else None
         )
-        weights = {name: tensor.float() for name, tensor in weights.items() if "position_ids" not in name}
-        self._model = CLIPTextModelWithProjection(_with_projection(config.text_config, config.projection_dim))
-        load(self._model, weights, source)
-        self._model.eval()
+        text_config = _with_projection(config.text_config, config.projection_dim)
+        self._model = load_pretrained(
+            CLIPTextModelWithProjection, text_config, clean(weights), source, device, torch.float32
+        )
         self._tokenizer = clip_tokenizer(source)
         self._max_length = config.text_config.max_position_embeddings
         self._known: OrderedDict[str, np.ndarray[Any, np.dtype[np.float32]]] = OrderedDict()

@@ -8,12 +8,13 @@ import torch
 from transformers import CLIPVisionModel
 
 from services.common.checkpoint import Checkpoint
-from services.common.weights import digest, prefixed, read_tensors
+from services.common.weights.load import META, load_module
+from services.common.weights.stored import StoredTensor, digest, prefixed, stored_tensors
 from services.encoder.identity import identity
 from services.encoder.images.pixels import pixel_table
 from services.encoder.relevance.clip import clip_config
 from services.encoder.relevance.preprocessing import Filter, tile_filter
-from services.families.clip import arithmetic, build_clip, clean
+from services.families.clip import arithmetic, clean, open_clip
 
 _CLIP_VISION = prefixed("vision_model.")
 _PROJECTION = prefixed("visual_projection.")
@@ -85,8 +86,8 @@ def open_tile_embedder(
     """
     config = clip_config(source)
     resample = tile_filter(source, tile_size, config.vision_config.image_size)
-    weights = clean(read_tensors(source, _CLIP_VISION))
-    projection = read_tensors(source, _PROJECTION)["weight"].to(device, dtype)
+    weights = clean(stored_tensors(source, _CLIP_VISION))
+    projection = _open_projection(source, device, dtype)
     pixels = pixel_table(source)
     embedder_id = identity(
         {
@@ -104,15 +105,36 @@ def open_tile_embedder(
     )
     if clip is not None and alike and _same(weights, clip):
         return SharedRelevance(clip.post_layernorm, projection), embedder_id
-    tower = build_clip(config.vision_config, weights, source).to(device, dtype)
+    tower = open_clip(config.vision_config, weights, source, device, dtype)
     return SeparateRelevance(tower, projection, pixels.to(device), resample), embedder_id
 
 
-def _same(weights: dict[str, torch.Tensor], clip: CLIPVisionModel) -> bool:
+def check_tile_embedder(source: Checkpoint) -> None:
+    """What can be told of it without its weights' bytes.
+
+    Raises:
+        SettingError: it is no CLIP, or has no such weights.
+    """
+    config = clip_config(source)
+    open_clip(config.vision_config, clean(stored_tensors(source, _CLIP_VISION)), source, META, torch.float32)
+    _open_projection(source, META, torch.float32)
+
+
+def _open_projection(source: Checkpoint, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """[D, H]."""
+    config = source.config
+
+    def build() -> torch.nn.Linear:
+        return torch.nn.Linear(config.vision_config.hidden_size, config.projection_dim, bias=False)
+
+    return load_module(build, stored_tensors(source, _PROJECTION), source, device, dtype).weight.detach()
+
+
+def _same(weights: dict[str, StoredTensor], clip: CLIPVisionModel) -> bool:
     """Whether these stored weights, in the tower's dtype, are the tower's own."""
     own = clip.state_dict()
     return weights.keys() == own.keys() and all(
-        weights[name].shape == tensor.shape and torch.equal(weights[name].to(tensor.dtype), tensor.cpu())
+        weights[name].shape == tensor.shape and torch.equal(weights[name].read().to(tensor.dtype), tensor.cpu())
         for name, tensor in own.items()
     )
 

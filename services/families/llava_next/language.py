@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from services.common.checkpoint import Checkpoint
-from services.common.weights import prefixed
+from services.common.weights.stored import main_dtype, prefixed, stored_tensors
 from services.families.family import Splice
 from services.families.grid import Grid, Newlines
 from services.families.llava_next.facts import checked_config
@@ -39,6 +39,10 @@ class LlavaNextLanguage:
             return f"model.{body}"
         head = _HEAD(name)
         return None if head is None else f"lm_head.{head}"
+
+    @property
+    def stored_dtype(self) -> torch.dtype:
+        return main_dtype(stored_tensors(self._source, self.language_weight))
 
     def open_projector(self, device: torch.device, dtype: torch.dtype) -> LlavaNextProjector:
         return LlavaNextProjector(self._config, self._source, device, dtype)

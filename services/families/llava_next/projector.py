@@ -8,10 +8,14 @@ import torch
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
 from services.common.checkpoint import Checkpoint
-from services.common.weights import load, prefixed, read_tensors
+from services.common.weights.load import load_module, load_tensor
+from services.common.weights.stored import prefixed, stored_tensors
 
 _PROJECTOR = prefixed("multi_modal_projector.", "model.multi_modal_projector.")
-_NEWLINE = ("image_newline", "model.image_newline")
+
+
+def _newline(name: str) -> str | None:
+    return "image_newline" if name in ("image_newline", "model.image_newline") else None
 
 
 class LlavaNextProjector:
@@ -26,11 +30,10 @@ class LlavaNextProjector:
     def __init__(self, config: Any, source: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         self._device = device
         self._dtype = dtype
-        self._module = LlavaNextMultiModalProjector(config)
-        load(self._module, read_tensors(source, _PROJECTOR), source)
-        self._module.to(device, dtype).eval()
-        newline = read_tensors(source, lambda name: name if name in _NEWLINE else None)
-        self.newline = next(iter(newline.values())).to(device, dtype)
+        self._module = load_module(
+            lambda: LlavaNextMultiModalProjector(config), stored_tensors(source, _PROJECTOR), source, device, dtype
+        )
+        self.newline = load_tensor(source, _newline, (config.text_config.hidden_size,), device, dtype)
 
     @property
     def feature_width(self) -> int:

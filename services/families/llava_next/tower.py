@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from transformers import CLIPVisionModel
 
 from services.common.checkpoint import Checkpoint
-from services.common.weights import digest, prefixed, read_tensors
-from services.families.clip import arithmetic, build_clip, clean
+from services.common.weights.stored import digest, prefixed, stored_tensors
+from services.families.clip import arithmetic, clean, open_clip
 from services.families.family import TowerPass
 from services.families.llava_next.facts import feature_states
 
-_WEIGHTS = prefixed(
+TOWER = prefixed(
     "vision_tower.vision_model.", "vision_tower.", "model.vision_tower.vision_model.", "model.vision_tower."
 )
 
@@ -31,12 +32,17 @@ class LlavaNextTower:
     def __init__(self, config: Any, source: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         self._states = feature_states(config, source)
         self.feature_width: int = config.vision_config.hidden_size * len(self._states)
-        weights = clean(read_tensors(source, _WEIGHTS))
-        self.clip: CLIPVisionModel | None = build_clip(config.vision_config, weights, source).to(device, dtype)
+        self._config = config.vision_config
+        self._weights = clean(stored_tensors(source, TOWER))
+        self.clip: CLIPVisionModel | None = open_clip(self._config, self._weights, source, device, dtype)
         self._tower = self.clip
-        self.identity = {
-            "weights": digest(weights),
-            "arithmetic": arithmetic(config.vision_config),
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        # Of the weights as they are stored: they are read once more.
+        return {
+            "weights": digest(self._weights),
+            "arithmetic": arithmetic(self._config),
             "states": self._states,
         }
 

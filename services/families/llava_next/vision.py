@@ -7,9 +7,10 @@ from functools import cached_property
 import torch
 
 from services.common.checkpoint import Checkpoint
+from services.common.weights.stored import main_dtype, stored_tensors
 from services.families.llava_next.facts import checked_config
 from services.families.llava_next.tiles import AnyresTiler
-from services.families.llava_next.tower import LlavaNextTower
+from services.families.llava_next.tower import TOWER, LlavaNextTower
 
 
 class LlavaNextVision:
@@ -23,6 +24,10 @@ class LlavaNextVision:
     @cached_property
     def tiler(self) -> AnyresTiler:
         return AnyresTiler.of(self._source)
+
+    @property
+    def stored_dtype(self) -> torch.dtype:
+        return main_dtype(stored_tensors(self._source, TOWER))
 
     def open_tower(self, device: torch.device, dtype: torch.dtype) -> LlavaNextTower:
         return LlavaNextTower(self._config, self._source, device, dtype)

@@ -9,6 +9,7 @@ import torch
 
 from services.common.checkpoint import Checkpoint, first_line
 from services.common.device import pick_device, pick_dtype
+from services.common.weights.load import META
 from services.families.registry import language_half
 from services.llm.cost import PromptCost
 from services.llm.engines.engine import Engine
@@ -31,7 +32,8 @@ def open_engine(settings: LlmSettings, source: Checkpoint) -> Engine:
             half = language_half(source)
             device = pick_device(settings.device)
             generation = read_generation(source, half.config)
-            model = load_language_model(half, source, device, pick_dtype(settings.dtype, device))
+            dtype = pick_dtype(settings.dtype, device, lambda: half.stored_dtype)
+            model = load_language_model(half, source, device, dtype)
             model.generation_config = generation.config
             return TransformersEngine(model, generation.end_tokens, settings.engine_threads)
 
@@ -45,13 +47,16 @@ def check_engine(settings: LlmSettings, source: Checkpoint) -> None:
     match settings.engine:
         case "transformers":
             from services.llm.engines.sampler import LogitsProcessors
+            from services.llm.engines.transformers import load_language_model
 
-            config = language_half(source).config
+            half = language_half(source)
+            config = half.config
             try:
                 int(config.max_position_embeddings)
                 PromptCost.of(config, torch.float32)
             except BUILDING as error:
                 raise source.unusable(f"its text_config can't be read ({first_line(error)})") from error
+            load_language_model(half, source, META, torch.float32)
             generation = read_generation(source, config)
             warn_of_what_is_not_served(source, generation)
             try:

@@ -13,7 +13,8 @@ import torch
 from transformers import DynamicCache
 
 from services.common.checkpoint import Checkpoint
-from services.common.weights import read_tensors
+from services.common.weights.load import load_pretrained
+from services.common.weights.stored import stored_tensors
 from services.families.family import LanguageHalf
 from services.llm.assemble import Prompt
 from services.llm.cost import PromptCost
@@ -93,21 +94,10 @@ class TransformersEngine:
 
 
 def load_language_model(half: LanguageHalf, source: Checkpoint, device: torch.device, dtype: torch.dtype) -> Any:
-    """The causal language model of a checkpoint, and nothing else of it.
+    """The causal language model of a checkpoint, and nothing else of it; on ``meta`` nothing is read.
 
     Raises:
         SettingError: the checkpoint has no such weights, or they do not fit its config.
     """
-    model, report = language_model(half.config).from_pretrained(
-        None,
-        config=half.config,
-        state_dict=read_tensors(source, half.language_weight),
-        dtype=dtype,
-        output_loading_info=True,
-        # Told with the other misfits, below.
-        ignore_mismatched_sizes=True,
-    )
-    problems = {kind: names for kind, names in report.items() if names}
-    if problems:
-        raise source.unusable(f"language model weights do not fit the config: {problems}")
-    return model.to(device).eval()
+    weights = stored_tensors(source, half.language_weight)
+    return load_pretrained(language_model(half.config), half.config, weights, source, device, dtype)

@@ -169,6 +169,7 @@ def test_a_damaged_file_is_refused_in_one_line(folder: Path, spoil: Callable[[by
     file = folder / "model.safetensors"
     file.write_bytes(spoil(file.read_bytes()))
     with pytest.raises(
-        SettingError, match=r"^HEROSERVE_MODEL='.*': model.safetensors is damaged or incomplete \(.+\)$"
+        SettingError,
+        match=r"^HEROSERVE_MODEL='.*': model.safetensors is (damaged or incomplete \(|a Git LFS pointer, ).+$",
     ):
         of(folder)

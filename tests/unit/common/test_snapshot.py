@@ -19,7 +19,7 @@ from services.common import snapshot
 from services.common.checkpoint import Checkpoint
 from services.common.identity import identify
 from services.common.settings import SettingError
-from services.common.weights import check_weights
+from services.common.weights.index import weight_files
 from services.encoder import parts as encoder
 from services.encoder.settings import EncoderSettings
 from services.llm import parts as llm
@@ -170,7 +170,7 @@ def test_a_cache_without_the_file_that_is_needed_says_so(hub, cache, monkeypatch
     source = model()
     assert source.path("config.json")
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='someone/a-model': it has no weights"):
-        check_weights(source)
+        weight_files(source)
 
 
 def test_a_cache_that_has_commits_and_no_branch_names_them(hub, cache, monkeypatch):

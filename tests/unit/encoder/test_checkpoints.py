@@ -102,7 +102,7 @@ UNUSABLE = {
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
     "a .bin file that is none": (
         lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
-        "pytorch_model.bin is damaged or incomplete",
+        "pytorch_model.bin is no file of torch's",
     ),
     "no config": (lambda folder: (folder / "config.json").unlink(), "no checkpoint found"),
     "config is no JSON": (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON"),
@@ -115,8 +115,14 @@ UNUSABLE = {
         edited(lambda config: config.update(vision_feature_select_strategy="full")),
         "vision_feature_select_strategy",
     ),
-    "another depth": (edited(lambda config: config["vision_config"].update(num_hidden_layers=5)), "Missing key"),
-    "another width": (edited(lambda config: config["vision_config"].update(hidden_size=32)), "size mismatch"),
+    "another depth": (
+        edited(lambda config: config["vision_config"].update(num_hidden_layers=5)),
+        "vision_tower.encoder.layers.4.layer_norm1.bias [64] is missing",
+    ),
+    "another width": (
+        edited(lambda config: config["vision_config"].update(hidden_size=32)),
+        "class_embedding of model.safetensors is [64], expected [32]",
+    ),
     "a tensor is missing": (drop("vision_tower.post_layernorm.weight"), "post_layernorm.weight"),
     "no tower": (
         lambda folder: edit_weights(folder, lambda t: {n: v for n, v in t.items() if "vision" not in n}),
@@ -293,6 +299,6 @@ def test_a_bin_file_executes_nothing(folder: Path, tmp_path: Path) -> None:
 
     (folder / "clip" / "model.safetensors").unlink()
     torch.save({"vision_model.x": Evil()}, folder / "clip" / "pytorch_model.bin")
-    with pytest.raises(SettingError, match=r"HEROSERVE_RELEVANCE_MODEL.*pytorch_model\.bin is damaged"):
+    with pytest.raises(SettingError, match=r"HEROSERVE_RELEVANCE_MODEL.*pytorch_model\.bin holds more than tensors \("):
         load(folder)
     assert not (tmp_path / "executed").exists()

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import LlavaNextForConditionalGeneration
 
-from services.common import weights
 from services.common.settings import SettingError
+from services.common.weights.stored import StoredTensor
 from services.llm import parts
 from services.llm.settings import LlmSettings
 from tests.support.llm_parts import Language, edit
@@ -93,14 +93,13 @@ def is_module(value: object) -> bool:
 def test_no_vision_tensor_is_even_read(untrained, monkeypatch):
     """Not read and thrown away: a 7B model's tower would double the time to start of a small service."""
     read = []
-    read_file = weights._read
+    read_one = StoredTensor.read
 
-    def spy(path, names, select):
-        got = read_file(path, names, select)
-        read.extend(got.values())
-        return got
+    def spy(tensor):
+        read.append(read_one(tensor))
+        return read[-1]
 
-    monkeypatch.setattr(weights, "_read", spy)
+    monkeypatch.setattr(StoredTensor, "read", spy)
     assert sum(t.numel() for t in held(load(untrained)).values()) == sum(t.numel() for t in read)
 
 
