@@ -1,9 +1,9 @@
 """How much memory a service's half takes while it is loaded, beside what is there already.
 
-    python -m tests.support.peak SMALL FOLDER
+    python -m tests.support.peak SMALL FOLDER HALF DTYPE
 
-Prints JSON: bytes by half and dtype, at the peak and afterwards. SMALL is a checkpoint that is loaded first, so that no
-import counts.
+Prints bytes at the peak and afterwards, as JSON. SMALL is a checkpoint that is loaded first, so that no import counts.
+One half in one dtype a process: what another had taken would be used again, and not seen.
 """
 
 from __future__ import annotations
@@ -39,21 +39,17 @@ def load(half: str, folder: str, dtype: Any) -> Any:
 
 
 def main() -> None:
-    small, folder = sys.argv[1:]
-    taken = {}
-    for half in ("tower", "language"):
-        load(half, small, "bfloat16")
-        for dtype in ("float32", "bfloat16"):
-            gc.collect()
-            # What is free goes back to the system: else it is used again, and not seen.
-            ctypes.CDLL(None).malloc_trim(0)
-            # The peak starts anew.
-            (SELF / "clear_refs").write_text("5")
-            before = memory("VmRSS")
-            held = load(half, folder, dtype)
-            taken[f"{half} {dtype}"] = [memory("VmHWM") - before, memory("VmRSS") - before]
-            del held
-    print(json.dumps(taken))
+    small, folder, half, dtype = sys.argv[1:]
+    load(half, small, "bfloat16")
+    gc.collect()
+    # What is free goes back to the system, for the same reason.
+    ctypes.CDLL(None).malloc_trim(0)
+    # The peak starts anew.
+    (SELF / "clear_refs").write_text("5")
+    before = memory("VmRSS")
+    held = load(half, folder, dtype)
+    print(json.dumps([memory("VmHWM") - before, memory("VmRSS") - before]))
+    del held
 
 
 if __name__ == "__main__":
