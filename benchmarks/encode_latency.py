@@ -35,7 +35,6 @@ from heroserve.v1.tokens_pb2 import Budget, Image  # noqa: E402
 from models.untrained import TOWER, build  # noqa: E402
 from scripts.redis_server import RedisServer, free_port  # noqa: E402
 from scripts.stack import PICTURE, ROOT  # noqa: E402
-from services.common import metrics  # noqa: E402
 from services.encoder.app import build as build_encoder  # noqa: E402
 
 TOWERS = {
@@ -85,7 +84,6 @@ def row(name: str, times: list[float], size: int) -> str:
 
 def deploy_encoder(folder: Path, redis: RedisServer, tower: str) -> None:
     build(folder / "model", 0, TOWERS[tower])
-    metrics.prepare(str(folder / "metrics"))
     serve.run(
         build_encoder(
             {

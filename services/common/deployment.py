@@ -65,7 +65,7 @@ def deploy(
             "num_cpus": settings.replica_cpus if cpus is None else cpus,
             "num_gpus": settings.replica_gpus if on_gpu else 0,
             # prometheus_client picks its mode when it is imported, so the variable comes with the process.
-            "runtime_env": {"env_vars": {metrics.VARIABLE: settings.metrics_dir}},
+            "runtime_env": {"env_vars": {metrics.VARIABLE: settings.metrics_folder}},
         },
         "health_check_period_s": 5,
         "health_check_timeout_s": 60,

@@ -6,20 +6,20 @@ import http.client
 import sys
 from pathlib import Path
 
+from services.common.metric_folder import READY
 from services.common.settings import SettingError, Settings
 
 _TIMEOUT_S = 5.0
-_READY = "ready"
 
 
 def mark(settings: Settings) -> None:
     """Its replicas have started. Serve's own health only tells that its proxy knows of the application."""
-    (Path(settings.metrics_dir) / _READY).touch()
+    (Path(settings.metrics_folder) / READY).touch()
 
 
 def unmark(settings: Settings) -> None:
     """It is stopping, or a run before this one did not get to say so."""
-    (Path(settings.metrics_dir) / _READY).unlink(missing_ok=True)
+    (Path(settings.metrics_folder) / READY).unlink(missing_ok=True)
 
 
 def main(settings: type[Settings]) -> None:
@@ -33,7 +33,7 @@ def main(settings: type[Settings]) -> None:
 
 
 def _problem(settings: Settings) -> str | None:
-    if not (Path(settings.metrics_dir) / _READY).exists():
+    if not (Path(settings.metrics_folder) / READY).exists():
         return f"{settings.name} is starting or stopping"
     connection = http.client.HTTPConnection(settings.reachable_host, settings.http_port, timeout=_TIMEOUT_S)
     try:

@@ -26,6 +26,7 @@ _LOCK = "folded.lock"
 # Not gauges: what a process last said means nothing once it is dead, and a sum of it less.
 _OF_A_PROCESS = re.compile(r"(counter|histogram|summary)_(\d+)\.db")
 _FOLDED = re.compile(r"(counter|histogram|summary)_folded-(\d+)\.db")
+_COUNTED = re.compile(rf"{_OF_A_PROCESS.pattern}|{_FOLDED.pattern}|gauge_[a-z]+_\d+\.db")
 
 logger = logging.getLogger(__name__)
 
@@ -88,10 +89,9 @@ def fold(folder: Path) -> None:
         _tidied(folder, manifest)
 
 
-def clear(folder: Path) -> None:
-    """Remove all that processes counted."""
-    for path in (*folder.glob("*.db"), folder / _MANIFEST, folder / _LOCK):
-        path.unlink(missing_ok=True)
+def is_ours(name: str) -> bool:
+    """Whether a file of this name is of those that processes, or ``fold``, write here."""
+    return name in (_MANIFEST, f"{_MANIFEST}.new", _LOCK) or _COUNTED.fullmatch(name) is not None
 
 
 def _files(folder: Path, manifest: _Manifest) -> list[Path]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -17,19 +16,18 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server, values
 
-from services.common import metric_files
-from services.common.settings import SettingError
+from services.common import metric_files, metric_folder
+from services.common.metric_folder import VARIABLE
 
 __all__ = ["VARIABLE", "Counter", "Histogram", "prepare", "remove", "serve"]
 
-VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _RETRY_S = 2.0
 
 logger = logging.getLogger(__name__)
 
 if VARIABLE in os.environ:
     # A metric opens its file when it is made, on whichever node that is.
-    Path(os.environ[VARIABLE]).mkdir(parents=True, exist_ok=True)
+    metric_folder.own(Path(os.environ[VARIABLE]))
     metric_files.fold(Path(os.environ[VARIABLE]))
 
 
@@ -49,19 +47,15 @@ def prepare(folder: str) -> None:
     """Make the folder that a service's processes share; what an earlier run left in it is removed.
 
     Raises:
-        SettingError: it can't be written.
+        SettingError: it can't be written, or is not ours.
     """
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        metric_files.clear(path)
-    except OSError as error:
-        raise SettingError(f"HEROSERVE_METRICS_DIR={folder!r}: can't be used ({error.strerror})") from error
+    metric_folder.own(Path(folder))
+    metric_folder.clear(Path(folder))
 
 
 def remove(folder: str) -> None:
-    """Remove what ``prepare`` made, once nobody counts any more."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove what ``prepare`` made, and what processes wrote there, once nobody counts any more."""
+    metric_folder.remove(Path(folder))
 
 
 def _hold_port(port: int, folder: str) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from heroserve import MAX_MESSAGE_BYTES
-from services.common import health, logs, metrics
+from services.common import health, logs, metric_folder
 from services.common.ports import check_host, check_port
 from services.common.settings import SettingError, Settings
 
@@ -64,7 +64,9 @@ def _serve(settings: Settings, application: Application) -> None:
     from ray import serve
     from ray.serve.schema import LoggingConfig
 
-    metrics.prepare(settings.metrics_dir)
+    from services.common import metrics
+
+    metrics.prepare(settings.metrics_folder)
     health.unmark(settings)
     # Serve tells of every request and every scaling step; our own modules log what matters.
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
@@ -126,7 +128,7 @@ def _serve(settings: Settings, application: Application) -> None:
             serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
         if not address:
-            metrics.remove(settings.metrics_dir)
+            metrics.remove(settings.metrics_folder)
     logger.info("%s has stopped", settings.name)
 
 
@@ -184,6 +186,8 @@ def drain(settings: Settings) -> None:
 
 def set_environment() -> None:
     """What Ray reads when it is imported or starts its processes; a value that is set already stays."""
+    # Another program's folder of metrics, in the shell that started us. Replicas are given their own.
+    os.environ.pop(metric_folder.VARIABLE, None)
     for variable, value in {
         # What the SDK sends and takes at most; Ray's own limit is 2 GiB.
         "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(MAX_MESSAGE_BYTES),

@@ -80,7 +80,7 @@ def _start(settings: Settings) -> None:
     """Logs, spans, metrics and threads of a replica's process."""
     logs.configure(settings.log_level, settings.log_format, settings.log_file)
     tracing.configure(f"heroserve-{settings.name}")
-    metrics.serve(settings.metrics_port, settings.metrics_dir)
+    metrics.serve(settings.metrics_port, settings.metrics_folder)
     torch.set_num_threads(max(1, round(settings.replica_cpus)))
 
 

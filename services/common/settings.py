@@ -65,8 +65,8 @@ class Settings:
         "HEROSERVE_METRICS_DIR",
         text,
         "",
-        "where a node's processes of one service share their counts",
-        shown="in the temporary folder",
+        "where a folder is made in which a node's processes of one service share their counts",
+        shown="`heroserve-UID` in the temporary folder",
     )
     api_keys: tuple[str, ...] = setting(
         "HEROSERVE_API_KEYS", comma_separated, (), "accepted keys, comma-separated; none lets everyone in", secret=True
@@ -133,9 +133,12 @@ class Settings:
             if item.name.endswith("_port") and ports.setdefault(number, variable) != variable and number:
                 raise SettingError(f"{ports[number]} and {variable} are both {number}: each needs a port of its own")
         if not self.metrics_dir:
-            # Shared by a service's processes on one node, told apart by the port they answer on.
-            folder = Path(tempfile.gettempdir()) / f"heroserve-{os.getuid()}-{self.name}-{self.metrics_port}"
-            object.__setattr__(self, "metrics_dir", str(folder))
+            object.__setattr__(self, "metrics_dir", str(Path(tempfile.gettempdir()) / f"heroserve-{os.getuid()}"))
+
+    @property
+    def metrics_folder(self) -> str:
+        """Shared by a service's processes on one node, and told from others' by the port they answer on."""
+        return str(Path(self.metrics_dir) / f"heroserve-{self.name}-{self.metrics_port}")
 
     @property
     def reachable_host(self) -> str:

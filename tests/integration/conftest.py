@@ -16,9 +16,10 @@ from ray import serve  # noqa: E402
 
 import heroserve  # noqa: E402
 from scripts.redis_server import RedisServer, free_port  # noqa: E402
-from services.common import metrics  # noqa: E402
 from services.encoder.app import build as build_encoder  # noqa: E402
+from services.encoder.settings import EncoderSettings  # noqa: E402
 from services.llm.app import build as build_llm  # noqa: E402
+from services.llm.settings import LlmSettings  # noqa: E402
 from tests.reference import Reference  # noqa: E402
 from tests.support.otlp import Receiver, receiver  # noqa: E402
 from tests.support.services import LLM_REPLICAS, MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Services  # noqa: E402
@@ -42,8 +43,6 @@ def _services(
     untrained: str, folder: Path, redis: RedisServer, ports: dict[str, int], spans: Receiver
 ) -> Iterator[Services]:
     common = {"HEROSERVE_MODEL": untrained, "HEROSERVE_REPLICA_CPUS": "0.1", "HEROSERVE_DTYPE": "float32"}
-    for service in ("encoder", "llm"):
-        metrics.prepare(str(folder / service))
     started = ray.init(
         address="local", num_cpus=8, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False
     )
@@ -83,7 +82,10 @@ def _services(
     yield Services(
         grpc=f"localhost:{ports['grpc']}",
         metrics={name: ports[name] for name in ("encoder", "llm")},
-        metrics_dirs={name: folder / name for name in ("encoder", "llm")},
+        metrics_dirs={
+            name: Path(settings(metrics_dir=str(folder / name), metrics_port=ports[name]).metrics_folder)
+            for name, settings in (("encoder", EncoderSettings), ("llm", LlmSettings))
+        },
         redis=redis,
         logs=Path(started.address_info["session_dir"]) / "logs",
         spans=spans,

@@ -14,7 +14,6 @@ from ray import serve
 from heroserve.v1.chat_pb2 import DescribeChatRequest, GenerateRequest, Message, Part, Sampling
 from heroserve.v1.chat_pb2_grpc import VisionChatStub
 from scripts.redis_server import free_port
-from services.common import metrics
 from services.llm.app import build
 from tests.support.services import Services
 
@@ -25,7 +24,6 @@ APPLICATION = ("application", "narrow")
 @pytest.fixture(scope="module")
 def narrow(services: Services, untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VisionChatStub]:
     folder = str(tmp_path_factory.mktemp("narrow"))
-    metrics.prepare(folder)
     application = build(
         {
             "HEROSERVE_MODEL": untrained,

@@ -17,7 +17,7 @@ from ray.serve.config import AutoscalingConfig
 import heroserve
 from heroserve import ray_serve
 from scripts.redis_server import free_port
-from services.common import deployment, metrics
+from services.common import deployment
 from services.encoder.app import build as build_encoder
 from services.llm.app import build as build_llm
 from services.llm.settings import LlmSettings
@@ -124,7 +124,6 @@ def scaled(services: Services, untrained: str, tmp_path_factory: pytest.TempPath
 
     def arguments(service: str) -> dict[str, str]:
         folder = str(tmp_path_factory.mktemp(f"scaled-{service}"))
-        metrics.prepare(folder)
         port = str(free_port())
         return {
             **SCALING,

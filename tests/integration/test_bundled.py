@@ -18,7 +18,6 @@ from heroserve.v1.encoder_pb2_grpc import VisionEncoderStub
 from heroserve.v1.tokens_pb2 import Image
 from scripts.redis_server import free_port
 from scripts.stack import PICTURE, ROOT
-from services.common import metrics
 from services.common.settings import BUNDLED_MODEL
 from services.encoder.app import build as build_encoder
 from services.llm.app import build as build_llm
@@ -31,7 +30,6 @@ def channel(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
     builders = {"bundled-encoder": build_encoder, "bundled-llm": build_llm}
     for name, build in builders.items():
         folder = str(tmp_path_factory.mktemp(name))
-        metrics.prepare(folder)
         application = build(
             {
                 "HEROSERVE_REPLICA_CPUS": "0.1",

@@ -119,12 +119,3 @@ def test_a_variable_set_too_late_is_told_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv(metrics.VARIABLE, str(tmp_path))
     with pytest.raises(RuntimeError, match="from its start"):
         metrics.serve(1, str(tmp_path))
-
-
-def test_what_an_earlier_run_left_is_removed(tmp_path):
-    folder = tmp_path / "a" / "b"
-    metrics.prepare(str(folder))
-    (folder / "counter_1.db").write_bytes(b"")
-    (folder / "other.txt").write_text("stays")
-    metrics.prepare(str(folder))
-    assert [file.name for file in folder.iterdir()] == ["other.txt"]

@@ -63,13 +63,13 @@ def test_a_value_arrives(variable):
     settings = LlmSettings.from_env({variable: raw})
     assert getattr(settings, name) == value
     assert type(getattr(settings, name)) is type(value)
-    # And changes nothing else; only the metrics folder follows the metrics port.
+    # And changes nothing else.
     changed = {
         item.name
         for item in dataclasses.fields(LlmSettings)
         if getattr(settings, item.name) != getattr(LlmSettings(), item.name)
     }
-    assert changed <= {name, *(["metrics_dir"] if name == "metrics_port" else [])}
+    assert changed <= {name}
 
 
 @pytest.mark.parametrize(("variable", "raw"), [(v, raw) for v, case in CASES.items() for raw in case[3]])
@@ -101,7 +101,7 @@ def test_replicas_must_not_cross():
 
 def test_metrics_folders_do_not_meet():
     services = [LlmSettings(), EncoderSettings(), LlmSettings(metrics_port=9999), EncoderSettings(metrics_port=9101)]
-    folders = {settings.metrics_dir for settings in services}
+    folders = {settings.metrics_folder for settings in services}
     assert len(folders) == 4
 
 
