@@ -14,12 +14,13 @@ from typing import Generic
 import grpc
 from google.protobuf.message import Message
 
+from heroserve import failure as failures
 from heroserve import ray_serve
 from heroserve.digests import SentImages, digest_of, images_of
 from heroserve.errors import HeroserveError, InvalidArgument, NotFound, from_status
 from heroserve.limits import MAX_MESSAGE_BYTES
 from heroserve.methods import Request
-from heroserve.retry import RETRYABLE, RetryPolicy
+from heroserve.retry import Retries
 from heroserve.v1.encoder_pb2 import VisualTokens
 
 # gRPC's own words on either side; it reports this as RESOURCE_EXHAUSTED, which elsewhere means overload.
@@ -42,16 +43,16 @@ class Call(Generic[Request]):
         request: Request,
         *,
         timeout_s: float,
-        retry: RetryPolicy,
+        retries: Retries,
         api_key: str | None,
         sent: SentImages,
         request_id: str = "",
         trace: Iterable[tuple[str, str]] = (),
     ) -> None:
         self._deadline = time.monotonic() + timeout_s
-        self._retry = retry
+        self._retries = retries
         self._sent = sent
-        self._failures = 0
+        self._absent = ""
         self._answered = False
         self.request_id = request_id or uuid.uuid4().hex
         self.metadata: tuple[tuple[str, str], ...] = (
@@ -94,14 +95,14 @@ class Call(Generic[Request]):
             self._sent.forget(self._digests)
             self.request = self._full
             return 0.0
-        self._failures += 1
-        if error.code not in RETRYABLE or _TOO_LARGE in error.details:
+        setback = failures.setback_of(failure.code(), failure.details() or "")
+        if setback is None or _TOO_LARGE in error.details:
             raise error from failure
-        backoff_s = self._retry.backoff_s(self._failures)
-        # No use in sleeping towards a certain DeadlineExceeded: the cause at hand says more.
-        if self._failures >= self._retry.attempts or backoff_s >= self._remaining_s():
+        pause_s = self._retries.pause_s(setback, self._remaining_s(), error.retry_after_s)
+        if pause_s is None:
             raise error from failure
-        return backoff_s
+        self._absent = error.details if setback == "absent" else ""
+        return pause_s
 
     def exception(self, failure: grpc.RpcError) -> HeroserveError:
         """The exception for a failed RPC."""
@@ -110,7 +111,9 @@ class Call(Generic[Request]):
             return InvalidArgument(f"image.data: {details}", request_id=self.request_id)
         if reason := ray_serve.unavailable(failure.code(), details):
             return from_status(grpc.StatusCode.UNAVAILABLE, reason, self.request_id)
-        return from_status(failure.code(), details, self.request_id)
+        if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED and self._absent:
+            details = f"{details}; the attempt before it: {self._absent}"
+        return from_status(failure.code(), details, self.request_id, failures.hint_s(failure))
 
     def _remaining_s(self) -> float:
         return max(0.0, self._deadline - time.monotonic())

@@ -19,12 +19,15 @@ from heroserve import __version__
 from heroserve.client import Client
 from heroserve.errors import ArgumentError, HeroserveError, ImageError
 from heroserve.results import Answer, Savings
+from heroserve.retry import RetryPolicy
 from heroserve.v1.encoder_pb2 import VisualTokens
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 # Asking what a service runs is a courtesy before an answer: it must not use up the answer's time.
 _COURTESY_S = 5.0
+# Who sits before a terminal would rather know that nobody is there.
+_RETRY = RetryPolicy(wait_for_service=False)
 # Every control character but tab and newline.
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
@@ -76,7 +79,7 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Answer a question about an image, as it is written; then say what was saved."""
-    with _reported(), Client(target, api_key=api_key, tls=tls, timeout_s=timeout) as client:
+    with _reported(), Client(target, api_key=api_key, tls=tls, timeout_s=timeout, retry=_RETRY) as client:
         stream = client.stream(
             image,
             question,
@@ -111,7 +114,7 @@ def describe(
     as_json: AsJson = False,
 ) -> None:
     """Say what the LLM service runs."""
-    with _reported(), Client(target, api_key=api_key, tls=tls, timeout_s=timeout) as client:
+    with _reported(), Client(target, api_key=api_key, tls=tls, timeout_s=timeout, retry=_RETRY) as client:
         description = _as_dict(client.describe())
     if as_json:
         typer.echo(json.dumps(description))
@@ -138,7 +141,7 @@ def encode(
     """Show which visual tokens a question keeps; JSON has the positions, but not the features."""
     with (
         _reported(),
-        Client(encoder_target=encoder_target, api_key=api_key, tls=tls, timeout_s=timeout) as client,
+        Client(encoder_target=encoder_target, api_key=api_key, tls=tls, timeout_s=timeout, retry=_RETRY) as client,
     ):
         tokens = client.encode(
             image, question, retention=retention, max_visual_tokens=max_visual_tokens, explain=explain

@@ -5,7 +5,7 @@ HeroserveError
 │   └── ArgumentError     an argument that no request can be made of; it is a ValueError and a TypeError too
 │       └── ImageError    an image that cannot be sent at all: missing, unreadable, empty, too large, not a file
 ├── NotFound              no such thing there, e.g. an image digest the encoder has not cached
-├── ResourceExhausted     overload: the service refuses more work (retried)
+├── ResourceExhausted     overload: the service refuses more work (a tenth is retried)
 ├── Unauthenticated       no API key, or a wrong one
 ├── PermissionDenied      a good key that may not do this
 ├── DeadlineExceeded      not done within `timeout_s`
@@ -28,15 +28,25 @@ class HeroserveError(Exception):
         code: the gRPC status; for an error found before anything was sent, the one that fits it.
         details: what happened, for people; also `str(error)`.
         request_id: what the service's logs call this request; empty when nothing was sent.
+        retry_after_s: when the service wants to be asked again, in seconds; less than 0 for never, None if it did not
+            say.
     """
 
     default_code = grpc.StatusCode.UNKNOWN
 
-    def __init__(self, details: str = "", *, code: grpc.StatusCode | None = None, request_id: str = "") -> None:
+    def __init__(
+        self,
+        details: str = "",
+        *,
+        code: grpc.StatusCode | None = None,
+        request_id: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(details)
         self.details = details
         self.code = code or self.default_code
         self.request_id = request_id
+        self.retry_after_s = retry_after_s
 
 
 class InvalidArgument(HeroserveError):
@@ -134,6 +144,8 @@ EXCEPTIONS: dict[grpc.StatusCode, type[HeroserveError]] = {
 }
 
 
-def from_status(code: grpc.StatusCode, details: str | None, request_id: str = "") -> HeroserveError:
+def from_status(
+    code: grpc.StatusCode, details: str | None, request_id: str = "", retry_after_s: float | None = None
+) -> HeroserveError:
     """The exception of a failed RPC; `code` is anything but OK."""
-    return EXCEPTIONS[code](details or code.value[1], code=code, request_id=request_id)
+    return EXCEPTIONS[code](details or code.value[1], code=code, request_id=request_id, retry_after_s=retry_after_s)

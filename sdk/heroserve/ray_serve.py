@@ -9,6 +9,7 @@ APPLICATIONS = {"heroserve.v1.VisionChat": "llm", "heroserve.v1.VisionEncoder": 
 
 # Its words while a service comes up or drains: nothing of ours was asked, and it passes.
 _NOT_DEPLOYED = "Application '"
+_STARTING = "starting or stopping: "
 # And when the process that was answering is gone; its proxy calls that INTERNAL.
 _REPLICA_DIED = "The actor "
 
@@ -21,7 +22,12 @@ def route(service: str) -> tuple[str, str]:
 def unavailable(code: grpc.StatusCode, details: str) -> str | None:
     """What happened, for a status of the proxy's own that means UNAVAILABLE; None for every other."""
     if code is grpc.StatusCode.NOT_FOUND and details.startswith(_NOT_DEPLOYED):
-        return f"starting or stopping: {details}"
+        return _STARTING + details
     if code is grpc.StatusCode.INTERNAL and details.startswith(_REPLICA_DIED):
         return "a replica died while it served this"
     return None
+
+
+def is_starting(reason: str) -> bool:
+    """Whether what `unavailable` told is that nobody was asked yet."""
+    return reason.startswith(_STARTING)

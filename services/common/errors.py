@@ -20,9 +20,14 @@ import grpc
 
 
 class ServiceError(Exception):
-    """Base; carries the status its RPC ends with."""
+    """Base; carries the status its RPC ends with.
+
+    Attributes:
+        retry_after_s: when it is worth another try, in seconds; less than 0 for never, None where the caller may judge.
+    """
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
+    retry_after_s: float | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

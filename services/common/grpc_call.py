@@ -20,6 +20,8 @@ M = TypeVar("M", bound=Message)
 REQUEST_ID = "request_id"
 # When the caller stops waiting, in seconds of Unix time: Serve's own context does not tell its replicas.
 DEADLINE = "heroserve-deadline"
+# gRPC's own name for it: after how many milliseconds to try again, less than 0 for never.
+PUSHBACK = "grpc-retry-pushback-ms"
 # What the caller called: Serve finds a handler by a method's name alone, whichever service it is of.
 METHOD = "heroserve-method"
 # What the SDK takes too: it stands in headers and in lines of logs.
@@ -76,3 +78,6 @@ class GrpcCall:
         """End it with this status."""
         self._context.set_code(error.code)
         self._context.set_details(error.message)
+        if error.retry_after_s is not None:
+            hint_ms = -1 if error.retry_after_s < 0 else round(error.retry_after_s * 1000)
+            self._context.set_trailing_metadata([(PUSHBACK, str(hint_ms))])

@@ -32,7 +32,8 @@ from services.llm.refusal import Refusal, Role, RoleName
 
 logger = logging.getLogger(__name__)
 
-_DESCRIBE_TIMEOUT_S = 5.0
+# A courtesy: it must not use up the time of those who ask what runs here.
+_DESCRIBE_TIMEOUT_S = 2.0
 _SAME = (ResourceExhausted, DeadlineExceeded, Unavailable, FailedPrecondition)
 # The encoder's names for what of a chat request it was given; an image's stand where its part does.
 _OF_IMAGE: dict[str, RoleName] = {"image": "image", "image.data": "image_data", "image.digest": "image_digest"}
@@ -45,6 +46,9 @@ _OF_BUDGET: dict[str, RoleName] = {
 
 class EncoderClient:
     """One connection for all requests, spread over the encoder's addresses, with the SDK's retries.
+
+    One layer tries again, not two. An encoder that can't be reached, or was lost, is tried from here, where it costs
+    the least, and then the caller is told not to; its overload goes on to the caller at once, with its hint.
 
     Args:
         target: the encoder's HOST:PORT.
@@ -66,8 +70,7 @@ class EncoderClient:
         self._client = heroserve.AsyncClient(
             encoder_target=target,
             api_key=api_key or None,
-            # The client behind a chat request retries too; between them that would be many.
-            retry=heroserve.RetryPolicy(attempts=3),
+            retry=heroserve.RetryPolicy(overload_share=0),
         )
 
     async def fetch(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> EncodedImage:
@@ -125,7 +128,9 @@ class EncoderClient:
             return Refusal(Role("image_digest", place.turn, place.item), problem or error.details, missing=True)
         for kind in _SAME:
             if error.code == kind.code:
-                return kind(f"encoder at {self._target}: {error.details}")
+                told: ServiceError = kind(f"encoder at {self._target}: {error.details}")
+                told.retry_after_s = -1 if kind is Unavailable else error.retry_after_s
+                return told
         return Internal(f"encoder at {self._target} ended with {error.code.name}: {error.details}")
 
 

@@ -25,7 +25,7 @@ OPTIONS: tuple[tuple[str, str | int], ...] = (
     # gRPC's own first pause before it reconnects is 1 s, longer than the first retries: they would all fail
     # without having tried.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
 _SCHEME = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds|passthrough):(?!\d+$)")

@@ -10,7 +10,7 @@ from heroserve import ray_serve
 from heroserve.call import Call
 from heroserve.digests import SentImages
 from heroserve.methods import Method, Request, Response
-from heroserve.retry import RetryPolicy
+from heroserve.retry import Retries, RetryBudget, RetryPolicy
 from heroserve.terms import Terms
 from heroserve.transport.channel import address
 
@@ -26,19 +26,22 @@ class Peer:
     retry: RetryPolicy
     max_connection_age_s: float
     sent: SentImages = field(default_factory=SentImages)
+    budget: RetryBudget = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         address(self.target)
+        object.__setattr__(self, "budget", RetryBudget(self.retry.overload_share))
         if not self.max_connection_age_s > 0:  # nor is NaN
             raise ValueError(f"max_connection_age_s must be more than 0, not {self.max_connection_age_s}")
 
     def call(self, method: Method[Request, Response], request: Request, terms: Terms) -> Call[Request]:
         """A new call; its deadline starts now."""
+        self.budget.deposit()
         return Call(
             ray_serve.route(method.service),
             request,
             timeout_s=self.timeout_s if terms.timeout_s is None else terms.timeout_s,
-            retry=self.retry,
+            retries=Retries(self.retry, self.budget),
             api_key=self.api_key,
             sent=self.sent,
             request_id=terms.request_id,

@@ -41,6 +41,7 @@ class Serves:
         self.metadata = list(metadata)
         self.code: grpc.StatusCode | None = None
         self.details: str | None = None
+        self.trailing: list[tuple[str, str]] = []
 
     def invocation_metadata(self):
         return self.metadata
@@ -50,6 +51,9 @@ class Serves:
 
     def set_details(self, details):
         self.details = details
+
+    def set_trailing_metadata(self, trailing):
+        self.trailing = trailing
 
 
 class Call(GrpcCall):
@@ -382,3 +386,14 @@ async def test_a_method_of_another_service_is_refused():
     assert await gate.unary(call, failing(errors.Internal("not reached")), empty) is empty
     assert (call.code.name, call.details) == ("UNIMPLEMENTED", "other.Service/Method is not served here")
     assert gate.counts == {"UNIMPLEMENTED": 1}
+
+
+@pytest.mark.parametrize(
+    ("after_s", "told"), [(None, []), (0.25, ["250"]), (0, ["0"]), (-1, ["-1"]), (-math.inf, ["-1"])]
+)
+async def test_when_to_try_again_is_told_in_grpcs_own_way(after_s, told):
+    error = errors.Unavailable("away")
+    error.retry_after_s = after_s
+    call = Call()
+    await CountingGate().unary(call, failing(error), None)
+    assert call.serves.trailing == [("grpc-retry-pushback-ms", value) for value in told]

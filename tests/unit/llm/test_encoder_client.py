@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 
@@ -103,14 +104,19 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
         self.metadata: dict[str, str] = {}
         self.remaining_s = 0.0
         self.fail: tuple[grpc.StatusCode, str] | None = None
+        self.hint = ""
+        self.tries = 0
         self.cols = 2
         self.model = "a model"
         self.checkpoint = OWN
+        self.target = "127.0.0.1:0"
 
     async def Encode(self, request, context):
         self.metadata = dict(context.invocation_metadata())
         self.remaining_s = context.time_remaining()
+        self.tries += 1
         if self.fail:
+            context.set_trailing_metadata([("grpc-retry-pushback-ms", self.hint)] if self.hint else [])
             await context.abort(*self.fail)
         self.requests.append(request)
         return VisualTokens(
@@ -122,6 +128,15 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
             checkpoint=self.checkpoint,
         )
 
+    async def start(self) -> None:
+        self._server = grpc.aio.server()
+        encoder_pb2_grpc.add_VisionEncoderServicer_to_server(self, self._server)
+        self.target = f"127.0.0.1:{self._server.add_insecure_port(self.target)}"
+        await self._server.start()
+
+    async def stop(self) -> None:
+        await self._server.stop(None)
+
     async def Describe(self, request, context):
         return EncoderDescription(model="scripted")
 
@@ -129,12 +144,9 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
 @pytest.fixture
 async def peer():
     peer = Peer()
-    server = grpc.aio.server()
-    encoder_pb2_grpc.add_VisionEncoderServicer_to_server(peer, server)
-    peer.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
+    await peer.start()
     yield peer
-    await server.stop(None)
+    await peer.stop()
 
 
 @pytest.mark.parametrize(
@@ -229,6 +241,46 @@ async def test_a_refusal_over_the_wire(peer):
     with pytest.raises(Refusal, match=r"^image_digest: not in the cache") as refused:
         await client.fetch(PLACE, ImagePart(digest="ab" * 32), "What?", None)
     assert (refused.value.role, refused.value.missing) == (Role("image_digest", 2, 1), True)
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "tries", "hint_s"),
+    [
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.ResourceExhausted, 1, 0.01),
+        (grpc.StatusCode.UNAVAILABLE, errors.Unavailable, 5, -1),
+    ],
+)
+async def test_one_layer_tries_again(peer, code, kind, tries, hint_s):
+    """Overload is the caller's to come back from; what was tried here, it need not try."""
+    client = connect(peer.target)
+    peer.fail, peer.hint = (code, "oh"), "10"
+    with pytest.raises(kind, match="oh") as caught:
+        await client.fetch(PLACE, IMAGE, "What?", None)
+    await client.close()
+    assert (peer.tries, caught.value.retry_after_s) == (tries, hint_s)
+
+
+async def test_an_encoder_that_restarts_is_waited_for(peer):
+    """Longer than all the pauses of a caller's own retries together."""
+    await peer.stop()
+    client = connect(peer.target)
+    fetching = asyncio.ensure_future(client.fetch(PLACE, IMAGE, "What?", None))
+    await asyncio.sleep(4)
+    assert not fetching.done()
+    await peer.start()
+    assert (await fetching).total == 8
+    await client.close()
+
+
+async def test_an_encoder_that_is_gone_is_told_at_the_callers_deadline(peer):
+    await peer.stop()
+    client = connect(peer.target)
+    begun = time.monotonic()
+    gone = pytest.raises((errors.Unavailable, errors.DeadlineExceeded), match="refused")
+    with context.serving(RequestContext("mine", deadline=begun + 1)), gone:
+        await client.fetch(PLACE, IMAGE, "What?", None)
+    assert 0.8 < time.monotonic() - begun < 10
     await client.close()
 
 

@@ -46,4 +46,4 @@ def test_a_failure_keeps_code_details_and_request_id(connect, peer, code):
 def test_nobody_there_is_unavailable(connect, peer):
     peer.target = "127.0.0.1:1"
     with pytest.raises(heroserve.Unavailable):
-        connect(peer).describe()
+        connect(peer).describe(timeout_s=0.5)

@@ -13,7 +13,9 @@ from heroserve import RetryPolicy
 from heroserve.v1 import chat_pb2
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
-RETRIED = {UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+# How often a call is sent. Of overload one is free.
+SENT = {UNAVAILABLE: 4, EXHAUSTED: 2}
 
 
 def test_backoff_grows_up_to_its_limit_and_has_full_jitter():
@@ -25,7 +27,16 @@ def test_backoff_grows_up_to_its_limit_and_has_full_jitter():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"attempts": 0}, {"initial_backoff_s": -1}, {"max_backoff_s": -1}, {"multiplier": 0.5}], ids=str
+    "wrong",
+    [
+        {"attempts": 0},
+        {"initial_backoff_s": -1},
+        {"max_backoff_s": -1},
+        {"multiplier": 0.5},
+        {"overload_share": -0.1},
+        {"overload_share": 1.1},
+    ],
+    ids=str,
 )
 def test_a_policy_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -39,12 +50,14 @@ def test_only_two_statuses_are_retried(client, peer, code):
         peer.script.extend([code] * 10)
         with pytest.raises(heroserve.HeroserveError):
             call()
-        assert len(peer.seen) == (4 if code in RETRIED else 1)
+        assert len(peer.seen) == SENT.get(code, 1)
         peer.script.clear()
+        for _ in range(10):
+            client.describe()
 
 
 def test_success_after_failures(client, peer):
-    peer.script.extend([UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
+    peer.script.extend([UNAVAILABLE, EXHAUSTED])
     assert client.describe().model == "scripted"
     peer.script.extend([UNAVAILABLE, UNAVAILABLE])
     assert client.ask(None, "What?").text == "A red [bold]bus"
@@ -60,9 +73,12 @@ def test_a_service_that_is_not_deployed_yet_is_tried_again(client, peer):
     peer.script.extend([not_deployed, not_deployed])
     client.encode(b"image", "What?")
     assert len(peer.seen) == 3
-    peer.script.extend([not_deployed] * 4)
+    peer.script.extend([not_deployed] * 30)  # however long it takes
+    client.encode(b"image", "What?")
+    assert len(peer.seen) == 3 + 31
+    peer.script.extend([not_deployed] * 1000)
     with pytest.raises(heroserve.Unavailable, match="starting or stopping"):
-        client.encode(b"image", "What?")
+        client.encode(b"image", "What?", timeout_s=0.5)
 
 
 def test_a_replica_that_dies_is_tried_again(client, peer):
