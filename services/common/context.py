@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,16 @@ def serving_all(origins: Sequence[Origin]) -> Iterator[None]:
     """What runs within is done for all of these at once: its log lines name them all, and it is in no one's trace."""
     with _working(None, tuple(dict.fromkeys(origin.id for origin in origins if origin.id)), None):
         yield
+
+
+def apart() -> Context:
+    """To start what serves this request and may outlive it: none of the variables in it that frameworks have."""
+    request, names, trace = _request.get(), _ids.get(), tracing.here()
+    fresh = Context()
+    fresh.run(_request.set, request)
+    fresh.run(_ids.set, names)
+    fresh.run(tracing.go, trace)
+    return fresh
 
 
 @contextmanager

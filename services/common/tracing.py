@@ -97,6 +97,11 @@ def begin(name: str, parent: Trace | None, *, request_id: str = "") -> Span:
     return _spans.begin(name, parent, request_id=request_id)
 
 
+def go(trace: Trace | None) -> None:
+    """What runs from here on, in this context, has this place."""
+    _here.set(trace)
+
+
 @contextmanager
 def at(trace: Trace | None) -> Iterator[None]:
     """What runs within has this place."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any
 
@@ -30,7 +31,9 @@ from services.common.replica import Replica
 from services.common.rows import to_wire
 from services.common.stages import Stages
 from services.encoder import metrics, parts
+from services.encoder.begun import unless_begun
 from services.encoder.cache.rank_once import RankOnceCache
+from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
 from services.encoder.ranking.rank_images import rank_each
@@ -41,7 +44,9 @@ from services.families.registry import vision_half
 
 logger = logging.getLogger(__name__)
 
-Job = tuple[Tiles, Mask, Origin]
+# The last is done when its pass begins.
+Job = tuple[Tiles, Mask, Origin, "asyncio.Future[None]"]
+Ranked = tuple[RankedImage, dict[str, float]]
 # The ingress decodes and slices; the tower does the arithmetic.
 _INGRESS_CPUS = 0.5
 
@@ -67,24 +72,34 @@ class VisionTowerDeployment(Replica[EncoderSettings]):
             "dtype": tower.row_dtype,
         }
 
-    async def rank(self, tiles: Tiles, mask: Mask, origin: Origin) -> tuple[RankedImage, dict[str, float]]:
-        """One image's ranked rows, for this request, and the seconds that its batch spent in the stages here.
+    async def rank(self, tiles: Tiles, mask: Mask, origin: Origin) -> AsyncIterator[Ranked | None]:
+        """None when its pass begins; then one image's ranked rows, for this request, and the seconds that its batch
+        spent in the stages here. Who goes away before that is taken out of the queue.
 
         Raises:
             FailedPrecondition: values of this image, whatever those of others, are not finite.
         """
-        ranked: tuple[RankedImage | FailedPrecondition, dict[str, float]] = await self._rank_batch(
-            (tiles, mask, origin)
-        )
-        image, seconds = ranked
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ranked = asyncio.ensure_future(self._rank_batch((tiles, mask, origin, begun)))
+        try:
+            either: set[asyncio.Future[Any]] = {ranked, begun}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            yield None
+            image, seconds = await ranked
+        finally:
+            # Serve leaves it out of the next batch then.
+            ranked.cancel()
         if isinstance(image, FailedPrecondition):
             raise image
-        return image, seconds
+        yield image, seconds
 
     @serve.batch(batch_size_fn=lambda jobs: sum(len(tiles) for tiles, *_ in jobs))
     async def _rank_batch(self, jobs: list[Job]) -> list[tuple[RankedImage | FailedPrecondition, dict[str, float]]]:
+        for *_, begun in jobs:
+            if not begun.done():
+                begun.set_result(None)
         # Serve batches in a task of its own, which would for ever work for the request that it was begun by.
-        with context.serving_all([origin for *_, origin in jobs]):
+        with context.serving_all([origin for _, _, origin, *_ in jobs]):
             # In a thread, so that health checks and new arrivals are served meanwhile.
             return await asyncio.to_thread(self._rank, jobs)
 
@@ -92,20 +107,34 @@ class VisionTowerDeployment(Replica[EncoderSettings]):
         tiles = np.concatenate([tiles for tiles, *_ in jobs])
         metrics.TOWER_BATCH_TILES.observe(len(tiles))
         stages = Stages()
-        spans = [tracing.begin("tower", origin.trace) for *_, origin in jobs]
+        spans = [tracing.begin("tower", origin.trace) for _, _, origin, *_ in jobs]
         with stages.time("tower"):
             output = self._tower.run(tiles)
             self._tower.synchronize()
         for span in spans:
             span.end()
         with stages.time("rank"):
-            images = rank_each(output, [mask for _, mask, _ in jobs], self._tower.hero, self._tower.row_dtype)
+            images = rank_each(output, [mask for _, mask, *_ in jobs], self._tower.hero, self._tower.row_dtype)
         logger.debug("a pass of the tower", extra={"tiles": len(tiles), "seconds": stages.seconds})
         return [(image, stages.seconds) for image in images]
 
     def check_health(self) -> None:
         """Fails, and has the replica replaced, when the accelerator is lost."""
         self._tower.synchronize()
+
+
+async def _rank(tower: DeploymentHandle[Any], tiles: Tiles, mask: Mask, begun: asyncio.Event) -> Ranked:
+    """What the tower ranks, ``begun`` set when its pass begins. Cancelled, it leaves the queue that it is in."""
+    messages: Any = tower.options(stream=True).rank.remote(tiles, mask, context.origin())
+    ranked: list[Ranked] = []
+    try:
+        async for message in messages:
+            begun.set()
+            ranked += [message] if message else []
+    except BaseException:
+        messages.cancel()
+        raise
+    return ranked[0]
 
 
 class EncoderDeployment(Replica[EncoderSettings]):
@@ -119,16 +148,20 @@ class EncoderDeployment(Replica[EncoderSettings]):
         half = vision_half(sources.model)
         described = await _description(tower)
 
-        async def rank(tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
-            ranked: tuple[RankedImage, dict[str, float]] = await tower.rank.remote(tiles, mask, context.origin())
-            return ranked
+        async def rank(tiles: Tiles, mask: Mask) -> Ranked:
+            begun = asyncio.Event()
+            return await unless_begun(_rank(tower, tiles, mask, begun), begun)
 
+        self._decoders = parts.open_decoders(settings)
+        # Here, and not with the first picture: a replica that can't decode is none.
+        await self._decoders.start()
         self._pipeline = EncodePipeline(
             encoder_id=described["encoder_id"],
             model=settings.model,
             checkpoint=described["checkpoint"],
             tiler=half.tiler,
-            limits=self._limits,
+            decoders=self._decoders,
+            flights=SingleFlight(settings.max_queued_misses, settings.max_queued_miss_bytes),
             hero=parts.hero_config(settings, half.layers, sources),
             cache=RankOnceCache(parts.open_store(settings), described["encoder_id"]),
             cache_depth=settings.cache_depth,

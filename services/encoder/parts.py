@@ -18,7 +18,8 @@ from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store
 from services.encoder.hero import HeroConfig
 from services.encoder.identity import SCHEMA, identity
-from services.encoder.images.decode import DECODING
+from services.encoder.images.decode import DECODING, ImageLimits
+from services.encoder.images.decoders import Decoders
 from services.encoder.images.pixels import pixel_table
 from services.encoder.relevance.clip import clip_config, clip_tokenizer, learned_temperature
 from services.encoder.relevance.preprocessing import tile_filter
@@ -163,6 +164,16 @@ def open_embedder(settings: EncoderSettings, sources: Sources | None = None) -> 
     """What embeds questions; None where relevance is switched off."""
     relevance = sources.relevance if sources else relevance_model(settings)
     return None if relevance is None else QuestionEmbedder(relevance)
+
+
+def open_decoders(settings: EncoderSettings) -> Decoders:
+    """What decodes pictures; its processes are started by ``start``, or when they are needed."""
+    return Decoders(
+        ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
+        workers=settings.decode_workers,
+        timeout_s=settings.decode_timeout_s,
+        memory_bytes=settings.decode_memory_bytes,
+    )
 
 
 def open_store(settings: EncoderSettings) -> Store:

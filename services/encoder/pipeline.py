@@ -19,7 +19,8 @@ from services.encoder.cache.entry import Entry, build_entry
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.hero import HeroConfig
-from services.encoder.images.decode import FIELD, ImageLimits, decode
+from services.encoder.images.decoders import Decoders
+from services.encoder.images.refusal import FIELD
 from services.encoder.job import EncodeJob
 from services.encoder.plan import TokenPlan, plan_tokens
 from services.encoder.ranking.ranked_image import RankedImage
@@ -32,11 +33,10 @@ Tiles = np.ndarray[Any, np.dtype[np.uint8]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Embedding = np.ndarray[Any, np.dtype[np.float32]]
 Found = tuple[Entry, TokenPlan, Bytes2D, VisualTokens.Cache]
-# Tiles and padding masks of one image to its ranked rows, and the seconds that "tower" and "rank" took.
+Flights = SingleFlight[tuple[Entry, Bytes2D, bool]]
+# Tiles and padding masks of one image to its ranked rows, and the seconds that "tower" and "rank" took. A call that is
+# cancelled is dropped where it waits; a pass that has begun ends, so that the rows that were paid for are cached.
 Tower = Callable[[Tiles, Mask], Awaitable[tuple[RankedImage, dict[str, float]]]]
-
-
-_MAX_DECODING = 2
 
 
 class EncodePipeline:
@@ -46,7 +46,8 @@ class EncodePipeline:
         encoder_id: of the tower behind ``tower``.
         model, checkpoint: what it was loaded from, as a setting names it and as ``identify`` does.
         tiler: how images are cut.
-        limits: what an image may be.
+        decoders: decode and cut.
+        flights: images that are being encoded, by digest.
         hero: how budgets are shared.
         cache: ranked rows by image digest.
         cache_depth: share of each tile's rows that is cached.
@@ -61,7 +62,8 @@ class EncodePipeline:
         model: str,
         checkpoint: str,
         tiler: Tiler,
-        limits: ImageLimits,
+        decoders: Decoders,
+        flights: Flights,
         hero: HeroConfig,
         cache: RankOnceCache,
         cache_depth: float,
@@ -72,14 +74,13 @@ class EncodePipeline:
         self._model = model
         self._checkpoint = checkpoint
         self._tiler = tiler
-        self._limits = limits
+        self._decoders = decoders
         self._hero = hero
         self._cache = cache
         self._cache_depth = cache_depth
         self._tower = tower
         self._embedder = embedder
-        self._decoding = asyncio.Semaphore(_MAX_DECODING)
-        self._flights: SingleFlight[tuple[Entry, Bytes2D, bool]] = SingleFlight()
+        self._flights = flights
 
     async def visual_tokens(self, job: EncodeJob) -> VisualTokens:
         """Answer one request.
@@ -87,7 +88,9 @@ class EncodePipeline:
         Raises:
             NotFound: only a digest was sent, and the cache does not hold what is asked for.
             InvalidArgument: the image can't be decoded or tiled.
-            DeadlineExceeded: it is too late to begin with the image.
+            DeadlineExceeded: it is too late to begin with the image, or to go on waiting for it.
+            ResourceExhausted: too many images wait to be encoded.
+            Unavailable: no image can be decoded just now.
         """
         request = context.current()
         try:
@@ -133,7 +136,10 @@ class EncodePipeline:
             raise NotFound("image.digest: not in the cache at the depth this budget needs; send image.data")
         data = job.data
         entry, every_row, written = await self._flights.run(
-            job.digest, lambda: self._encode_once(job.digest, data, stages)
+            job.digest,
+            lambda: self._encode_once(job.digest, data, stages),
+            size=len(data),
+            timeout_s=context.current().remaining_s,
         )
         plan = self._plan(entry, question, job, stages)
         cache = VisualTokens.MISS if written else VisualTokens.BYPASS
@@ -159,14 +165,7 @@ class EncodePipeline:
             return await self._encode_image(digest, data, stages)
 
     async def _encode_image(self, digest: str, data: bytes, stages: Stages) -> tuple[Entry, Bytes2D, bool]:
-        # A few kilobytes can decode to hundreds of megabytes: not many of them at once.
-        async with self._decoding:
-            with stages.time("decode"):
-                image = await asyncio.to_thread(decode, data, self._limits)
-            with stages.time("tile"):
-                grid = self._grid(image.width, image.height)
-                tiles = await asyncio.to_thread(self._tiler.cut, image, grid)
-            del image
+        grid, tiles = await self._decoders.tiles(data, self._tiler.cutter, self._grid, stages)
         ranked, seconds = await self._tower(tiles, grid.valid())
         for stage, spent in seconds.items():
             stages.add(stage, spent)

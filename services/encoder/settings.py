@@ -81,6 +81,36 @@ class EncoderSettings(Settings):
         "HEROSERVE_MAX_IMAGE_BYTES", integer(1, 60 << 20), 20 << 20, "of an encoded file, at most 60 MiB"
     )
     max_image_pixels: int = setting("HEROSERVE_MAX_IMAGE_PIXELS", integer(1, 1 << 30), 50_000_000, "of a decoded image")
+    decode_workers: int = setting(
+        "HEROSERVE_DECODE_WORKERS",
+        integer(1, 64),
+        2,
+        "processes that decode pictures, in each replica of the ingress: so many at once",
+    )
+    decode_timeout_s: float = setting(
+        "HEROSERVE_DECODE_TIMEOUT_S",
+        real(0.1, 3600),
+        10.0,
+        "longest a picture may take to decode, in seconds; then its process is killed, and the picture refused",
+    )
+    decode_memory_bytes: int = setting(
+        "HEROSERVE_DECODE_MEMORY_BYTES",
+        integer(128 << 20, 1 << 40),
+        1 << 30,
+        "of one such process while it decodes; a picture that needs more is refused",
+    )
+    max_queued_misses: int = setting(
+        "HEROSERVE_MAX_QUEUED_MISSES",
+        integer(1, 100_000),
+        64,
+        "new pictures that a replica of the ingress has in work or waiting; more are refused with `RESOURCE_EXHAUSTED`",
+    )
+    max_queued_miss_bytes: int = setting(
+        "HEROSERVE_MAX_QUEUED_MISS_BYTES",
+        integer(1 << 20, 1 << 40),
+        256 << 20,
+        "of their files; one alone is always taken",
+    )
     max_batch_tiles: int = setting("HEROSERVE_MAX_BATCH_TILES", integer(1, 4096), 32, "tiles in one pass of the tower")
     batch_wait_s: float = setting(
         "HEROSERVE_BATCH_WAIT_S", real(0, 10), 0.005, "how long the tower waits for company, in seconds"

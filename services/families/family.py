@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +30,17 @@ NEWLINE = -1
 
 class CutError(ValueError):
     """An image can't be cut into tiles; the message says what it "is"."""
+
+
+class Cutter(Protocol):
+    """Cuts pictures, in a process without torch: a frozen dataclass of a few values that JSON has, and in a module that
+    imports no more than NumPy and Pillow."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __call__(self, image: Image.Image, grid: Grid) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """The thumbnail and the local tiles in raster order, uint8 [T, 3, tile_size, tile_size]."""
+        ...
 
 
 class Tiler(Protocol):
@@ -63,8 +74,11 @@ class Tiler(Protocol):
         """
         ...
 
+    @property
+    def cutter(self) -> Cutter: ...
+
     def cut(self, image: Image.Image, grid: Grid) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """The thumbnail and the local tiles in raster order, uint8 [T, 3, tile_size, tile_size]."""
+        """What ``cutter`` does, in this process."""
         ...
 
 

@@ -8,6 +8,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ import torch
 from prometheus_client import REGISTRY
 from safetensors.torch import load_file, save_file
 
-from services.encoder.pipeline import Mask, Tiles
+from services.encoder.begun import unless_begun
+from services.encoder.cache.single_flight import SingleFlight
+from services.encoder.images.decode import ImageLimits
+from services.encoder.images.decoders import Decoders
+from services.encoder.pipeline import Flights, Mask, Tiles
 from services.encoder.ranking.rank_images import rank_images
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.tower import VisionTower
@@ -96,6 +101,16 @@ def random_image(grid: Grid, *, width: int = 5, dtype: str = "float32", dim: int
 GRID = Grid(width=100, height=50, rows=2, cols=2, side=4, top=1, bottom=5, left=0, right=8)
 
 
+@lru_cache
+def decoders(max_pixels: int = 10**7) -> Decoders:
+    """One process for all who ask for it; it starts with the first picture, and ends with the tests."""
+    return Decoders(ImageLimits(10**7, max_pixels), workers=1, timeout_s=60, memory_bytes=1 << 30)
+
+
+def flights() -> Flights:
+    return SingleFlight(1000, 1 << 30)
+
+
 class InProcessTower:
     """The real tower as the pipeline calls it. It counts, and does what a test tells it to.
 
@@ -111,9 +126,14 @@ class InProcessTower:
         self.begun = asyncio.Semaphore(0)
         self.gate: asyncio.Event | None = None
         self.failures = 0
+        self._always = asyncio.Event()
+        self._always.set()
         self._tower = tower
 
     async def __call__(self, tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
+        return await unless_begun(self._rank(tiles, mask), self._always)
+
+    async def _rank(self, tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
         self.calls += 1
         self.begun.release()
         if self.gate is not None:

@@ -125,3 +125,42 @@ def cmyk_profile() -> bytes:
     table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + _fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
     table += straight * 4 + values.round().astype(np.uint8).tobytes() + straight * 3
     return profile(b"CMYK", {b"A2B0": table}, b"Lab ", b"prtr")
+
+
+def progressive_jpeg(width: int, height: int, more_scans: int) -> bytes:
+    """A black picture of one scan, and scans of 75 bytes that go over all of its pixels and change none."""
+    blocks = -(-width // 8) * -(-height // 8)
+    head = (
+        b"\xff\xd8"
+        + _segment(0xDB, b"\0" + b"\1" * 64)
+        + _segment(0xC2, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0")
+        + _segment(0xC4, b"\0" + bytes([1] + [0] * 15) + b"\0")
+        + _segment(0xC4, b"\x10" + bytes([1, 1] + [0] * 14) + b"\xe0\0")
+    )
+    first = _segment(0xDA, b"\1\1\0\0\0\0") + _bits([(0, 1)] * blocks)
+    runs, left = [], blocks
+    while left:
+        run = min(left, 32767)
+        # An end of band that counts blocks: 14 bits of it follow, and so many are a run at least.
+        runs += [(0, 1), (run - (1 << 14), 14)]
+        left -= run
+    return head + first + (_segment(0xDA, b"\1\1\0\1\x3f\x10") + _bits(runs)) * more_scans + b"\xff\xd9"
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+def _bits(codes: list[tuple[int, int]]) -> bytes:
+    """Values of so many bits, one after the other, as entropy-coded data has them."""
+    out, held, count = bytearray(), 0, 0
+    for value, length in [*codes, (0x7F, 7)]:
+        held, count = (held << length) | value, count + length
+        while count >= 8:
+            count -= 8
+            byte = (held >> count) & 255
+            held &= (1 << count) - 1
+            out.append(byte)
+            if byte == 255:
+                out.append(0)
+    return bytes(out)

@@ -25,6 +25,7 @@ from services.common.context import RequestContext
 from services.encoder import parts as encoder_parts
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
+from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline
 from services.encoder.ranking.rank_images import rank_images
@@ -256,7 +257,8 @@ class InProcessEncoder:
             model="a model",
             checkpoint="digest:0-0",
             tiler=vision_half(encoder_parts.model(settings)).tiler,
-            limits=self._limits,
+            decoders=encoder_parts.open_decoders(settings),
+            flights=SingleFlight(1000, 1 << 30),
             hero=tower.hero,
             cache=RankOnceCache(MemoryStore(1 << 28, 3600), tower.encoder_id),
             cache_depth=1.0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from services.common.errors import InvalidArgument
 from services.encoder.images import jpeg, png, tiff
 from services.encoder.images.bare import MAX_PROFILE_BYTES, Bare
 from services.encoder.images.formats import FORMATS, READ, format_of
@@ -22,8 +23,6 @@ Image.MAX_IMAGE_PIXELS = None
 # Part of the encoder's identity: raise it when a file is decoded to other pixels.
 DECODING = 2
 _BARE: dict[str, Callable[[bytes], Bare]] = {"JPEG": jpeg.bare, "PNG": png.bare}
-# What decoded pixels may still stumble over: a palette, a transparent colour. Anything else is our own fault.
-_BROKEN = (OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, SyntaxError)
 _DAMAGED = "is damaged or truncated ({})"
 # A scan costs as much as all pixels do, and 75 bytes can hold one. Pictures have a dozen: so many whatever their size,
 # and of smaller ones as many as browsers take, while they cost no more than the largest picture's.
@@ -65,10 +64,20 @@ def decode(data: bytes, limits: ImageLimits) -> Image.Image:
     Of a file with several frames the first counts. What metadata is broken, or too large, is passed over.
 
     Raises:
-        InvalidArgument: not an image, truncated, empty, of a kind that is not read, or more pixels than allowed.
+        InvalidArgument: not an image, truncated, empty, of a kind that is not read, or more pixels than allowed;
+            whatever a decoder raises is the file's fault, and the cause of this.
     """
     check_size(data, limits)
     name = format_of(data)
+    try:
+        return _decode(data, name, limits)
+    except InvalidArgument:
+        raise
+    except Exception as error:
+        raise refused(_DAMAGED.format(reason(error))) from error
+
+
+def _decode(data: bytes, name: str, limits: ImageLimits) -> Image.Image:
     file = _BARE.get(name, Bare)(data)
     kind = tiff.kind(data) if name == "TIFF" else tiff.Kind()
     try:
@@ -82,16 +91,9 @@ def decode(data: bytes, limits: ImageLimits) -> Image.Image:
     image.info.update(file.info)
     if len(image.info.get("icc_profile") or b"") > MAX_PROFILE_BYTES:
         del image.info["icc_profile"]
-    try:
-        tiff.ready(image, kind)
-        image.load()
-    except Exception as error:
-        # Whatever a decoder makes of broken input: its exceptions are of any kind.
-        raise refused(_DAMAGED.format(reason(error))) from error
-    try:
-        return _upright(to_rgb(image, file, kind), image)
-    except _BROKEN as error:
-        raise refused(_DAMAGED.format(reason(error))) from error
+    tiff.ready(image, kind)
+    image.load()
+    return _upright(to_rgb(image, file, kind), image)
 
 
 def _check_pixels(image: Image.Image, file: Bare, kind: tiff.Kind, limits: ImageLimits) -> None:

@@ -11,6 +11,7 @@ from services.encoder.images.tiff import Kind
 from services.encoder.images.transparency import hidden
 
 _WHITE = (255, 255, 255)
+_PIXELS = 1 << 20
 
 
 def to_rgb(image: Image.Image, file: Bare, kind: Kind) -> Image.Image:
@@ -28,15 +29,26 @@ def to_rgb(image: Image.Image, file: Bare, kind: Kind) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
     see_through = "A" in image.getbands() or image.info.get("transparency") is not None
-    layer = image.convert("RGBA") if see_through else image
-    shown = (to_srgb(_without_alpha(image, layer), profile) if profile else layer).convert("RGB")
-    if see_through:
-        shown.putalpha(layer.getchannel("A"))
-        background = Image.new("RGBA", shown.size, (*_WHITE, 255))
-        shown = Image.alpha_composite(background, shown).convert("RGB")
+    layer = image.convert("RGBA") if see_through and image.mode != "RGBA" else image
+    shown = to_srgb(_without_alpha(image, layer), profile) if profile else layer
+    shown = _on_white(shown, layer.getchannel("A")) if see_through else shown.convert("RGB")
     if unseen is not None:
         shown.paste(_WHITE, mask=Image.fromarray(unseen))
     return shown
+
+
+def _on_white(shown: Image.Image, alpha: Image.Image) -> Image.Image:
+    """A few rows at a time: whole, it would take its size five times over."""
+    width, height = shown.size
+    whole = Image.new("RGB", shown.size)
+    rows = max(1, _PIXELS // width)
+    for top in range(0, height, rows):
+        box = (0, top, width, min(top + rows, height))
+        part = shown.crop(box).convert("RGB")
+        part.putalpha(alpha.crop(box))
+        background = Image.new("RGBA", part.size, (*_WHITE, 255))
+        whole.paste(Image.alpha_composite(background, part).convert("RGB"), box)
+    return whole
 
 
 def _high_byte(image: Image.Image, kind: Kind) -> Image.Image:

@@ -5,7 +5,6 @@ Pixels, grids and paddings are those of Hugging Face's LlavaNextImageProcessor a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from transformers.image_processing_utils import select_best_resolution
 from services.common.checkpoint import Checkpoint
 from services.families.family import CutError
 from services.families.grid import Grid
+from services.families.llava_next.cutter import AnyresCutter
 from services.families.llava_next.facts import checked_config
 from services.families.llava_next.preprocessing import anyres_processor, check_tiles, pinpoints_of, resampling_of
 
@@ -94,19 +94,10 @@ class AnyresTiler:
             left = (wide - int(round(width * (high / height), 7))) // 2
         return Grid(width, height, rows, cols, side, top, high - top, left, wide - left)
 
+    @property
+    def cutter(self) -> AnyresCutter:
+        return AnyresCutter(self.tile_size, self.resample)
+
     def cut(self, image: Image.Image, grid: Grid) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """The thumbnail and the local tiles in raster order, uint8 [1 + K, 3, tile_size, tile_size]."""
-        size = self.tile_size
-        resample = Image.Resampling(self.resample)
-        high, wide = grid.rows * size, grid.cols * size
-        scale_w, scale_h = wide / image.width, high / image.height
-        if scale_w < scale_h:
-            fit = (wide, min(math.ceil(image.height * scale_w), high))
-        else:
-            fit = (min(math.ceil(image.width * scale_h), wide), high)
-        mosaic = np.zeros((high, wide, 3), np.uint8)
-        y, x = (high - fit[1]) // 2, (wide - fit[0]) // 2
-        mosaic[y : y + fit[1], x : x + fit[0]] = np.asarray(image.resize(fit, resample))
-        tiles = mosaic.reshape(grid.rows, size, grid.cols, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
-        thumbnail = np.asarray(image.resize((size, size), resample))
-        return np.ascontiguousarray(np.concatenate([thumbnail[None], tiles]).transpose(0, 3, 1, 2))
+        return self.cutter(image, grid)

@@ -24,6 +24,7 @@ from services.common.budget import Retention
 from services.encoder import parts
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
+from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline
 from services.encoder.ranking.rank_images import rank_images
@@ -91,7 +92,8 @@ async def served(untrained: str, picture: Picture, question: str, retention: flo
         model="a model",
         checkpoint="digest:0-0",
         tiler=vision_half(parts.model(settings)).tiler,
-        limits=limits,
+        decoders=parts.open_decoders(settings),
+        flights=SingleFlight(1, 1),
         hero=tower.hero,
         cache=RankOnceCache(MemoryStore(1 << 28, 3600), tower.encoder_id),
         cache_depth=1.0,

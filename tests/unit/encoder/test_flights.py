@@ -14,12 +14,11 @@ from services.common.errors import InvalidArgument
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.single_flight import SingleFlight
-from services.encoder.images.decode import ImageLimits
 from services.encoder.job import EncodeJob
 from services.encoder.pipeline import EncodePipeline
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import InProcessTower
+from tests.support.encoder_parts import InProcessTower, decoders, flights
 from tests.support.pictures import encoded, picture
 
 ONE, OTHER = encoded(picture(300, 200)), encoded(picture(300, 200, 1))
@@ -43,7 +42,8 @@ def pipeline(tower: VisionTower, tiler: AnyresTiler, gated: InProcessTower) -> E
         model="a model",
         checkpoint="digest:0-0",
         tiler=tiler,
-        limits=ImageLimits(10**7, 10**7),
+        decoders=decoders(),
+        flights=flights(),
         hero=tower.hero,
         cache=RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id),
         cache_depth=1.0,
@@ -133,7 +133,7 @@ async def test_a_bad_image_fails_all_who_sent_it(pipeline: EncodePipeline) -> No
 
 class TestSingleFlight:
     async def test_shared_while_it_runs_and_no_longer(self) -> None:
-        flights: SingleFlight[int] = SingleFlight()
+        flights: SingleFlight[int] = SingleFlight(10, 1000)
         runs = 0
 
         async def work() -> int:
@@ -144,10 +144,10 @@ class TestSingleFlight:
 
         assert await asyncio.gather(*(flights.run("a", work) for _ in range(5))) == [1] * 5
         assert await flights.run("a", work) == 2
-        assert flights._tasks == {}
+        assert flights._flights == {}
 
     async def test_keys_are_apart(self) -> None:
-        flights: SingleFlight[str] = SingleFlight()
+        flights: SingleFlight[str] = SingleFlight(10, 1000)
 
         async def work(key: str) -> str:
             await asyncio.sleep(0.01)
@@ -157,7 +157,7 @@ class TestSingleFlight:
         assert await asyncio.gather(*(flights.run(key, lambda key=key: work(key)) for key in keys)) == keys
 
     async def test_failures_are_not_kept(self) -> None:
-        flights: SingleFlight[int] = SingleFlight()
+        flights: SingleFlight[int] = SingleFlight(10, 1000)
 
         async def fail() -> int:
             await asyncio.sleep(0.01)
@@ -172,7 +172,7 @@ class TestSingleFlight:
         assert await flights.run("a", succeed) == 1
 
     async def test_a_failure_nobody_waits_for_is_not_reported_as_lost(self) -> None:
-        flights: SingleFlight[int] = SingleFlight()
+        flights: SingleFlight[int] = SingleFlight(10, 1000)
         reports: list[Any] = []
         loop = asyncio.get_running_loop()
         before = loop.get_exception_handler()
@@ -197,4 +197,4 @@ class TestSingleFlight:
         finally:
             loop.set_exception_handler(before)
         assert reports == []
-        assert flights._tasks == {}
+        assert flights._flights == {}

@@ -15,7 +15,6 @@ from services.common.budget import Retention
 from services.common.rows import from_wire, pack, unpack
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
-from services.encoder.images.decode import ImageLimits
 from services.encoder.job import EncodeJob
 from services.encoder.parts import open_tower
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
@@ -24,6 +23,7 @@ from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.settings import EncoderSettings
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
+from tests.support.encoder_parts import decoders, flights
 from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
@@ -64,7 +64,8 @@ def pipeline(tower: VisionTower, tiler: AnyresTiler) -> EncodePipeline:
         model="a model",
         checkpoint="digest:0-0",
         tiler=tiler,
-        limits=ImageLimits(10**7, 10**8),
+        decoders=decoders(),
+        flights=flights(),
         hero=tower.hero,
         cache=RankOnceCache(MemoryStore(10**8, 60), tower.encoder_id),
         cache_depth=1.0,

@@ -14,13 +14,13 @@ from services.common.budget import Retention
 from services.encoder.cache import lease
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.redis import RedisStore
-from services.encoder.images.decode import ImageLimits
 from services.encoder.job import EncodeJob
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
 from services.encoder.ranking.rank_images import rank_images
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
+from tests.support.encoder_parts import decoders, flights
 from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
@@ -69,7 +69,8 @@ def replica(tower: VisionTower, tiler: AnyresTiler, stores: Callable[[], RedisSt
             model="a model",
             checkpoint="digest:0-0",
             tiler=tiler,
-            limits=ImageLimits(10**7, 10**8),
+            decoders=decoders(),
+            flights=flights(),
             hero=tower.hero,
             cache=RankOnceCache(stores(), tower.encoder_id),
             cache_depth=depth,

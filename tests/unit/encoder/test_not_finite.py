@@ -15,7 +15,6 @@ from services.common.errors import FailedPrecondition
 from services.encoder.app import VisionTowerDeployment
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
-from services.encoder.images.decode import ImageLimits
 from services.encoder.job import EncodeJob
 from services.encoder.parts import open_tower
 from services.encoder.pipeline import EncodePipeline
@@ -24,7 +23,7 @@ from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.settings import EncoderSettings
 from services.encoder.tower import TowerOutput, VisionTower
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import InProcessTower, Tensors, edit_weights
+from tests.support.encoder_parts import InProcessTower, Tensors, decoders, edit_weights, flights
 from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
@@ -53,7 +52,8 @@ async def test_an_overflow_is_told_and_not_cached(folder: Path, tiler: AnyresTil
         model="a model",
         checkpoint="digest:0-0",
         tiler=tiler,
-        limits=ImageLimits(10**7, 10**7),
+        decoders=decoders(),
+        flights=flights(),
         hero=tower.hero,
         cache=RankOnceCache(store, tower.encoder_id),
         cache_depth=1.0,
@@ -123,7 +123,7 @@ async def test_the_deployment_answers_each_request_of_a_batch_for_itself(
 
     deployment._rank_batch = of_a_batch
     with pytest.raises(FailedPrecondition):
-        await deployment.rank(tiles, mask, Origin("one"))
-    image, seconds = await deployment.rank(tiles, mask, Origin("other"))
+        [_ async for _ in deployment.rank(tiles, mask, Origin("one"))]
+    _, (image, seconds) = [message async for message in deployment.rank(tiles, mask, Origin("other"))]
     assert isinstance(image, RankedImage)
     assert set(seconds) == {"tower", "rank"}

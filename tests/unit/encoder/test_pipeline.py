@@ -34,7 +34,6 @@ from services.encoder.hero import (
     tile_importance,
     token_budget,
 )
-from services.encoder.images.decode import ImageLimits
 from services.encoder.job import EncodeJob
 from services.encoder.parts import open_tower
 from services.encoder.pipeline import EncodePipeline
@@ -43,7 +42,7 @@ from services.encoder.settings import EncoderSettings
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
 from tests.reference import Reference
-from tests.support.encoder_parts import InProcessTower, counted
+from tests.support.encoder_parts import InProcessTower, counted, decoders, flights
 from tests.support.pictures import encoded, picture
 
 N = 64
@@ -80,7 +79,8 @@ def make(tower: VisionTower, tiler: AnyresTiler, embedder: QuestionEmbedder, wit
             "model": "a model",
             "checkpoint": "digest:0-0",
             "tiler": tiler,
-            "limits": ImageLimits(10**7, 10**7),
+            "decoders": decoders(),
+            "flights": flights(),
             "hero": tower.hero,
             "cache": RankOnceCache(store or MemoryStore(1 << 26, 60), tower.encoder_id),
             "cache_depth": depth,
@@ -427,7 +427,7 @@ async def test_refused_images_do_not_reach_the_tower(make: Make, within: InProce
         with pytest.raises(InvalidArgument, match=r"^image\.data: "):
             await pipeline.visual_tokens(job(data))
     with pytest.raises(InvalidArgument, match="the limit is 100"):
-        await make(limits=ImageLimits(10**7, 100)).visual_tokens(job())
+        await make(decoders=decoders(100)).visual_tokens(job())
     assert within.calls == 0
 
 

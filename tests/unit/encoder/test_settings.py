@@ -49,6 +49,11 @@ VARIABLES: dict[str, tuple[str, str, Any, tuple[str, ...], str]] = {
     "HEROSERVE_MAX_IMAGE_BYTES": ("max_image_bytes", "1000", 1000, ("0", "20MB", "62914561"), "1 to 62914560"),
     "HEROSERVE_MAX_IMAGE_PIXELS": ("max_image_pixels", "1000", 1000, ("0", "1e6"), "1 to 1073741824"),
     "HEROSERVE_MAX_BATCH_TILES": ("max_batch_tiles", "64", 64, ("0", "4097"), "1 to 4096"),
+    "HEROSERVE_DECODE_WORKERS": ("decode_workers", "3", 3, ("0", "x", "65"), "1 to 64"),
+    "HEROSERVE_DECODE_TIMEOUT_S": ("decode_timeout_s", "2.5", 2.5, ("0", "nan", "3601"), "[0.1, 3600]"),
+    "HEROSERVE_DECODE_MEMORY_BYTES": ("decode_memory_bytes", "134217728", 1 << 27, ("1", "x"), "from 134217728 to"),
+    "HEROSERVE_MAX_QUEUED_MISSES": ("max_queued_misses", "9", 9, ("0", "x", "100001"), "1 to 100000"),
+    "HEROSERVE_MAX_QUEUED_MISS_BYTES": ("max_queued_miss_bytes", "1048576", 1 << 20, ("1", "x"), "from 1048576 to"),
     "HEROSERVE_BATCH_WAIT_S": ("batch_wait_s", "0", 0.0, ("-1", "11", "nan"), "[0, 10]"),
 }
 BAD = [(variable, value) for variable, row in VARIABLES.items() for value in row[3]]

@@ -1,0 +1,252 @@
+"""Files are decoded in processes with limits: whatever is in them, they cost so much and no more, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.common.errors import InvalidArgument, Unavailable
+from services.common.stages import Stages
+from services.encoder.images.decode import ImageLimits, decode
+from services.encoder.images.decoders import Decoders
+from services.families.family import CutError
+from services.families.grid import Grid
+from services.families.llava_next.tiles import AnyresTiler
+from tests.support.encoder_parts import raw_png
+from tests.support.files import progressive_jpeg
+from tests.support.pictures import encoded, picture
+from tests.support.waiting import until, until_true
+
+LIMITS = ImageLimits(20 << 20, 50_000_000)
+GOOD = encoded(picture(300, 200), "JPEG")
+# Twenty passes over fifty million pixels, which is what is let through: seconds.
+SLOW = progressive_jpeg(6400, 7808, 19)
+Open = Callable[..., Decoders]
+
+
+@pytest.fixture
+async def open_decoders() -> AsyncIterator[Open]:
+    opened: list[Decoders] = []
+
+    def make(workers: int = 1, timeout_s: float = 60.0, memory_bytes: int = 1 << 30) -> Decoders:
+        opened.append(Decoders(LIMITS, workers=workers, timeout_s=timeout_s, memory_bytes=memory_bytes))
+        return opened[-1]
+
+    yield make
+    for decoders in opened:
+        decoders.close()
+
+
+@pytest.fixture
+def tiles(tiler: AnyresTiler) -> Callable[[Decoders, bytes], asyncio.Future[tuple[Grid, np.ndarray]]]:
+    def start(decoders: Decoders, data: bytes) -> asyncio.Future[tuple[Grid, np.ndarray]]:
+        return asyncio.ensure_future(decoders.tiles(data, tiler.cutter, tiler.grid, Stages()))
+
+    return start
+
+
+def processes() -> set[int]:
+    """Decoders of this process."""
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    found = {int(pid) for file in children for pid in file.read_text().split()}
+    return {pid for pid in found if b"decoder_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+async def test_tiles_are_those_of_this_process(open_decoders: Open, tiles, tiler: AnyresTiler, kind: str) -> None:
+    decoders = open_decoders()
+    for size in ((300, 200), (4, 100), (1000, 700)):
+        data = encoded(picture(*size), kind)
+        grid, found = await tiles(decoders, data)
+        assert grid == tiler.grid(*size)
+        assert np.array_equal(found, tiler.cut(decode(data, LIMITS), grid))
+
+
+async def test_refusals_are_those_of_this_process(open_decoders: Open, tiles) -> None:
+    decoders = open_decoders()
+    await tiles(decoders, GOOD)
+    before = processes()
+    for data in (b"no image", GOOD[:2000], raw_png(60_000, 60_000), encoded(picture(300, 200), "TIFF")[:900]):
+        with pytest.raises(InvalidArgument) as here:
+            decode(data, LIMITS)
+        with pytest.raises(InvalidArgument) as there:
+            await tiles(decoders, data)
+        assert str(there.value) == str(here.value)
+    # A refusal costs no process.
+    assert processes() == before
+
+
+async def test_what_cannot_be_cut_is_forgotten(open_decoders: Open, tiles) -> None:
+    decoders = open_decoders()
+    for _ in range(2):
+        with pytest.raises(CutError):
+            await tiles(decoders, encoded(picture(1500, 3)))
+    assert (await tiles(decoders, GOOD))[1].any()
+
+
+async def test_time_is_limited(open_decoders: Open, tiles) -> None:
+    decoders = open_decoders(timeout_s=0.3)
+    await decoders.start()
+    with pytest.raises(InvalidArgument, match=r"^image\.data: takes more than 0\.3 s to decode$"):
+        await tiles(decoders, SLOW)
+
+
+async def test_processor_time_is_limited_by_the_kernel_too(open_decoders: Open, tiles) -> None:
+    """Should nobody be there to look at a clock."""
+    decoders = open_decoders(timeout_s=0.1)
+    await decoders.start()
+    for decoder in decoders._idle:
+        decoder._timeout_s = 60
+    with pytest.raises(InvalidArgument, match="takes more than 60 s"):
+        await tiles(decoders, SLOW)
+
+
+async def test_memory_is_limited(open_decoders: Open, tiles) -> None:
+    decoders = open_decoders(memory_bytes=128 << 20)
+    large = encoded(picture(64, 64).resize((7000, 7000)), "JPEG")
+    with pytest.raises(InvalidArgument, match=r"^image\.data: takes more than 128 MiB to decode$"):
+        await tiles(decoders, large)
+    assert (await tiles(decoders, GOOD))[1].any()
+    assert (await tiles(open_decoders(), large))[1].any()
+
+
+async def test_who_leaves_gives_the_slot_back_at_once(open_decoders: Open, tiles) -> None:
+    decoders = open_decoders()
+    await decoders.start()
+    (busy,) = processes()
+    left = tiles(decoders, SLOW)
+    await asyncio.sleep(0.2)
+    waiting, good = tiles(decoders, SLOW), tiles(decoders, GOOD)
+    await asyncio.sleep(0.05)
+    for task in (left, waiting):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (await good)[1].any()
+    await until_true(lambda: busy not in processes())
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
+async def test_a_decoder_that_crashes_says_something_of_the_file(open_decoders: Open, tiles, number: int) -> None:
+    decoders = open_decoders()
+    await decoders.start()
+    (pid,) = processes()
+    asked = tiles(decoders, SLOW)
+    await asyncio.sleep(0.3)
+    os.kill(pid, number)
+    with pytest.raises(InvalidArgument, match=r"^image\.data: is damaged \(its decoder crashed\)$"):
+        await asked
+    assert (await tiles(decoders, GOOD))[1].any()
+
+
+async def test_a_decoder_that_is_killed_costs_another_try(open_decoders: Open, tiles) -> None:
+    decoders = open_decoders()
+    await decoders.start()
+    (pid,) = processes()
+    os.kill(pid, signal.SIGKILL)
+    assert (await tiles(decoders, GOOD))[1].any()
+    asked = tiles(decoders, SLOW)
+    tries = 0
+    while not asked.done():
+        for pid in processes():
+            os.kill(pid, signal.SIGKILL)
+            tries += 1
+        await asyncio.sleep(0.1)
+    with pytest.raises(Unavailable, match="try again"):
+        await asked
+    assert tries >= 2
+    assert (await tiles(decoders, GOOD))[1].any()
+
+
+async def test_no_process_can_be_started(open_decoders: Open, tiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoders = open_decoders()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        with pytest.raises(Unavailable):
+            await tiles(decoders, GOOD)
+    assert (await tiles(decoders, GOOD))[1].any()
+
+
+async def test_they_end_with_who_refers_to_them(open_decoders: Open) -> None:
+    before = processes()
+    decoders = Decoders(LIMITS, workers=2, timeout_s=60, memory_bytes=1 << 30)
+    await decoders.start()
+    assert len(processes() - before) == 2
+    del decoders
+    await until_true(lambda: processes() <= before)
+
+
+PARENT = """
+import asyncio, sys
+from services.encoder.images.decode import ImageLimits
+from services.encoder.images.decoder import Decoder
+from tests.support.files import progressive_jpeg
+
+async def main():
+    limits = ImageLimits(20 << 20, 50_000_000)
+    idle, busy = Decoder(600, 1 << 30), Decoder(600, 1 << 30)
+    await idle.ready()
+    await busy.ready()
+    asked = asyncio.ensure_future(busy.decode(progressive_jpeg(6400, 7808, 19), limits))
+    await asyncio.sleep(0.2)
+    print(idle.pid, busy.pid, flush=True)
+    await asked
+
+asyncio.run(main())
+"""
+
+
+def test_they_end_with_a_replica_that_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 2
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert until(lambda: not any(_runs(pid) for pid in pids), 20, 0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_decoder_loads_no_more_than_it_needs() -> None:
+    loaded = "import sys, services.encoder.images.decoder_main, services.families.llava_next.cutter\n"
+    code = loaded + "print(sorted({'torch', 'ray', 'transformers', 'redis', 'heroserve'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+async def test_a_decoder_knows_no_keys(open_decoders: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEROSERVE_API_KEYS", "a-key")
+    decoders = open_decoders()
+    await decoders.start()
+    assert processes()
+    for pid in processes():
+        assert b"a-key" not in Path(f"/proc/{pid}/environ").read_bytes()  # noqa: ASYNC240
+
+
+async def test_slow_files_block_nobody_longer_than_their_callers_wait(open_decoders: Open, tiles) -> None:
+    decoders = open_decoders(workers=2)
+    await decoders.start()
+    slow = [tiles(decoders, SLOW) for _ in range(6)]
+    good = [tiles(decoders, encoded(picture(300, 200, seed))) for seed in range(4)]
+    await asyncio.sleep(0.5)
+    started = time.process_time()
+    for task in slow:
+        task.cancel()
+    await asyncio.wait_for(asyncio.gather(*good), 60)
+    await asyncio.gather(*slow, return_exceptions=True)
+    # Nothing of it is done in this process.
+    assert time.process_time() - started < 5
