@@ -164,3 +164,20 @@ def _bits(codes: list[tuple[int, int]]) -> bytes:
             if byte == 255:
                 out.append(0)
     return bytes(out)
+
+
+def plain_webp(width: int, height: int) -> bytes:
+    """34 bytes of a picture that is one half-transparent colour."""
+    fields = [(0x2F, 8), (width - 1, 14), (height - 1, 14), (1, 1), (0, 3), (0, 3)]
+    # No transform, cache or other codes; then five codes of one symbol of 8 bits each, or of one bit.
+    for symbol in (40, 80, 120, 128):
+        fields += [(1, 1), (0, 1), (1, 1), (symbol, 8)]
+    fields += [(1, 1), (0, 1), (0, 1), (0, 1)]
+    value, at = 0, 0
+    for number, length in fields:
+        value |= number << at
+        at += length
+    body = value.to_bytes(-(-at // 8), "little")
+    body += bytes(len(body) % 2)
+    chunk = b"VP8L" + struct.pack("<I", len(body)) + body
+    return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk

@@ -19,6 +19,7 @@ class Bare:
         scans: passes over all pixels that decoding takes.
         key: the samples that stand for transparency, one a channel, of ``depth`` bits; None without.
         depth: bits a sample, where ``key`` is.
+        canvas: width and height that the file claims, of formats whose decoder makes room for it at once.
     """
 
     data: bytes
@@ -26,3 +27,4 @@ class Bare:
     scans: int = 1
     key: tuple[int, ...] | None = None
     depth: int = 8
+    canvas: tuple[int, int] | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from services.common.errors import InvalidArgument
-from services.encoder.images import jpeg, png, tiff
+from services.encoder.images import jpeg, png, tiff, webp
 from services.encoder.images.bare import MAX_PROFILE_BYTES, Bare
 from services.encoder.images.formats import FORMATS, READ, format_of
 from services.encoder.images.refusal import FIELD, reason, refused
@@ -22,7 +22,7 @@ Image.MAX_IMAGE_PIXELS = None
 
 # Part of the encoder's identity: raise it when a file is decoded to other pixels.
 DECODING = 2
-_BARE: dict[str, Callable[[bytes], Bare]] = {"JPEG": jpeg.bare, "PNG": png.bare}
+_BARE: dict[str, Callable[[bytes], Bare]] = {"JPEG": jpeg.bare, "PNG": png.bare, "WEBP": webp.bare}
 _DAMAGED = "is damaged or truncated ({})"
 # A scan costs as much as all pixels do, and 75 bytes can hold one. Pictures have a dozen: so many whatever their size,
 # and of smaller ones as many as browsers take, while they cost no more than the largest picture's.
@@ -80,6 +80,8 @@ def decode(data: bytes, limits: ImageLimits) -> Image.Image:
 def _decode(data: bytes, name: str, limits: ImageLimits) -> Image.Image:
     file = _BARE.get(name, Bare)(data)
     kind = tiff.kind(data) if name == "TIFF" else tiff.Kind()
+    if file.canvas is not None:
+        _check_size(file.canvas, limits)
     try:
         # Not by Image.open, which keeps to itself what a decoder says.
         image = Image.OPEN[name][0](io.BytesIO(file.data), "")
@@ -99,16 +101,23 @@ def _decode(data: bytes, name: str, limits: ImageLimits) -> Image.Image:
 def _check_pixels(image: Image.Image, file: Bare, kind: tiff.Kind, limits: ImageLimits) -> None:
     """Before anything is decoded."""
     width, height = image.size
-    if width < 1 or height < 1:
-        raise refused(f"is {width}x{height} pixels; at least 1x1 is needed")
-    pixels = width * height
-    if pixels > limits.max_pixels:
-        raise refused(f"has {width}x{height} = {pixels} pixels; the limit is {limits.max_pixels}")
+    pixels = _check_size(image.size, limits)
     if kind.tile > max(limits.max_pixels, 1):
         raise refused(f"has tiles of {kind.tile} pixels; the limit is {limits.max_pixels}")
     scans = min(_MAX_SCANS, max(_SCANS, _SCANS * limits.max_pixels // pixels))
     if file.scans > scans:
         raise refused(f"has {file.scans} scans of {width}x{height} pixels; the limit is {scans} at this size")
+
+
+def _check_size(size: tuple[int, int], limits: ImageLimits) -> int:
+    """Its pixels."""
+    width, height = size
+    if width < 1 or height < 1:
+        raise refused(f"is {width}x{height} pixels; at least 1x1 is needed")
+    pixels = width * height
+    if pixels > limits.max_pixels:
+        raise refused(f"has {width}x{height} = {pixels} pixels; the limit is {limits.max_pixels}")
+    return pixels
 
 
 def _upright(shown: Image.Image, image: Image.Image) -> Image.Image:

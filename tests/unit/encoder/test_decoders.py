@@ -22,7 +22,7 @@ from services.families.family import CutError
 from services.families.grid import Grid
 from services.families.llava_next.tiles import AnyresTiler
 from tests.support.encoder_parts import raw_png
-from tests.support.files import progressive_jpeg
+from tests.support.files import plain_webp, progressive_jpeg
 from tests.support.pictures import encoded, picture
 from tests.support.waiting import until, until_true
 
@@ -54,11 +54,18 @@ def tiles(tiler: AnyresTiler) -> Callable[[Decoders, bytes], asyncio.Future[tupl
     return start
 
 
-def processes() -> set[int]:
+def _children() -> set[int]:
     """Decoders of this process."""
     children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     found = {int(pid) for file in children for pid in file.read_text().split()}
     return {pid for pid in found if b"decoder_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+@pytest.fixture
+def processes() -> Callable[[], set[int]]:
+    """Decoders that the test has started; others' are there too."""
+    before = _children()
+    return lambda: _children() - before
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
@@ -71,7 +78,7 @@ async def test_tiles_are_those_of_this_process(open_decoders: Open, tiles, tiler
         assert np.array_equal(found, tiler.cut(decode(data, LIMITS), grid))
 
 
-async def test_refusals_are_those_of_this_process(open_decoders: Open, tiles) -> None:
+async def test_refusals_are_those_of_this_process(open_decoders: Open, processes, tiles) -> None:
     decoders = open_decoders()
     await tiles(decoders, GOOD)
     before = processes()
@@ -119,7 +126,16 @@ async def test_memory_is_limited(open_decoders: Open, tiles) -> None:
     assert (await tiles(open_decoders(), large))[1].any()
 
 
-async def test_who_leaves_gives_the_slot_back_at_once(open_decoders: Open, tiles) -> None:
+async def test_a_file_of_a_few_bytes_takes_no_more_than_its_pixels_need(open_decoders: Open, tiles) -> None:
+    """A WebP's decoder makes room for what the file claims before anybody has looked at that."""
+    decoders = open_decoders()
+    grid, _ = await tiles(decoders, plain_webp(7000, 7142))
+    assert (grid.width, grid.height) == (7000, 7142)
+    with pytest.raises(InvalidArgument, match=r"has 16384x16384 = \d+ pixels; the limit is 50000000"):
+        await tiles(decoders, plain_webp(16384, 16384))
+
+
+async def test_who_leaves_gives_the_slot_back_at_once(open_decoders: Open, processes, tiles) -> None:
     decoders = open_decoders()
     await decoders.start()
     (busy,) = processes()
@@ -136,7 +152,9 @@ async def test_who_leaves_gives_the_slot_back_at_once(open_decoders: Open, tiles
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
-async def test_a_decoder_that_crashes_says_something_of_the_file(open_decoders: Open, tiles, number: int) -> None:
+async def test_a_decoder_that_crashes_says_something_of_the_file(
+    open_decoders: Open, processes, tiles, number: int
+) -> None:
     decoders = open_decoders()
     await decoders.start()
     (pid,) = processes()
@@ -148,7 +166,7 @@ async def test_a_decoder_that_crashes_says_something_of_the_file(open_decoders: 
     assert (await tiles(decoders, GOOD))[1].any()
 
 
-async def test_a_decoder_that_is_killed_costs_another_try(open_decoders: Open, tiles) -> None:
+async def test_a_decoder_that_is_killed_costs_another_try(open_decoders: Open, processes, tiles) -> None:
     decoders = open_decoders()
     await decoders.start()
     (pid,) = processes()
@@ -176,20 +194,19 @@ async def test_no_process_can_be_started(open_decoders: Open, tiles, monkeypatch
     assert (await tiles(decoders, GOOD))[1].any()
 
 
-async def test_they_end_with_who_refers_to_them(open_decoders: Open) -> None:
-    before = processes()
+async def test_they_end_with_who_refers_to_them(open_decoders: Open, processes) -> None:
     decoders = Decoders(LIMITS, workers=2, timeout_s=60, memory_bytes=1 << 30)
     await decoders.start()
-    assert len(processes() - before) == 2
+    assert len(processes()) == 2
     del decoders
-    await until_true(lambda: processes() <= before)
+    await until_true(lambda: not processes())
 
 
 PARENT = """
 import asyncio, sys
 from services.encoder.images.decode import ImageLimits
 from services.encoder.images.decoder import Decoder
-from tests.support.files import progressive_jpeg
+from tests.support.files import plain_webp, progressive_jpeg
 
 async def main():
     limits = ImageLimits(20 << 20, 50_000_000)
@@ -228,7 +245,7 @@ def test_a_decoder_loads_no_more_than_it_needs() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-async def test_a_decoder_knows_no_keys(open_decoders: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_decoder_knows_no_keys(open_decoders: Open, processes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEROSERVE_API_KEYS", "a-key")
     decoders = open_decoders()
     await decoders.start()

@@ -22,6 +22,7 @@ from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
 from tests.support.encoder_parts import decoders, flights
 from tests.support.pictures import encoded, picture
+from tests.support.waiting import until_true
 
 DATA = encoded(picture(300, 200))
 Replica = Callable[..., EncodePipeline]
@@ -147,3 +148,38 @@ async def test_a_shallow_cache_does_not_starve_a_deep_request(tower: VisionTower
     answers = await asyncio.gather(replicas[0].visual_tokens(job(0.1)), replicas[1].visual_tokens(job(1.0)))
     assert answers[1].savings.dropped == 0
     assert answers[0].savings.kept < answers[1].savings.kept
+
+
+async def test_who_waits_for_anothers_lease_leaves_it_when_nobody_waits_for_him(
+    tower: VisionTower, replica: Replica, stores: Callable[[], RedisStore]
+):
+    store = stores()
+    key = f"{tower.encoder_id}:{job(1).digest}"
+    assert await store.claim(key, 60)
+    slow = SlowTower(tower)
+    pipeline = replica(slow)
+    asked = asyncio.create_task(pipeline.visual_tokens(job(0.5)))
+    await asyncio.sleep(0.2)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    await until_true(lambda: not pipeline._flights._flights)
+    assert slow.calls == 0
+    # It is its holder's still.
+    assert not await store.claim(key, 1)
+
+
+async def test_a_lease_that_comes_when_nobody_waits_any_more_is_given_back(
+    tower: VisionTower, replica: Replica, stores: Callable[[], RedisStore]
+):
+    store = stores()
+    slow = SlowTower(tower)
+    for number in range(20):
+        pipeline = replica(slow)
+        asked = asyncio.create_task(pipeline.visual_tokens(job(0.5)))
+        await asyncio.sleep(number * 0.0005)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        await until_true(lambda pipeline=pipeline: not pipeline._flights._flights)
+        key = f"{tower.encoder_id}:{job(1).digest}"
+        assert await store.claim(key, 60)
+        await store.release(key)
