@@ -39,7 +39,7 @@ class Leases:
         """
         deadline = self._clock() + _PATIENCE_S
         waited = False
-        while not (claimed := await self._claim(key)) and self._clock() < deadline:
+        while not (claimed := await self._claim_or_leave(key)) and self._clock() < deadline:
             waited = True
             await asyncio.sleep(_POLL_S)
         if not claimed:
@@ -59,6 +59,17 @@ class Leases:
                 await self._store.renew(key, _LEASE_S)
         except StoreError as error:
             self._health.write_failed(error)
+
+    async def _claim_or_leave(self, key: str) -> bool:
+        """Who is cancelled leaves, and a lease that he is given all the same goes back."""
+        claim = asyncio.ensure_future(self._claim(key))
+        try:
+            # Cancelled within a command, redis-py may lose either the lease or the cancelling.
+            return await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            if await claim:
+                await self._release(key)
+            raise
 
     async def _claim(self, key: str) -> bool:
         if not self._health.writable:

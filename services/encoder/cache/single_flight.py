@@ -13,6 +13,8 @@ from services.common.errors import DeadlineExceeded, ResourceExhausted
 
 T = TypeVar("T")
 
+_AGAIN_S = 1.0
+
 
 @dataclass
 class _Flight(Generic[T]):
@@ -78,9 +80,15 @@ class SingleFlight(Generic[T]):
             await asyncio.wait({flight.task}, timeout=None if math.isinf(left_s) else max(0.0, left_s))
         finally:
             flight.waiting -= 1
-            if not flight.waiting and not flight.task.done():
-                flight.left = True
-                flight.task.cancel()
+            self._end_if_left(flight)
+
+    def _end_if_left(self, flight: _Flight[T]) -> None:
+        if flight.waiting or flight.task.done():
+            return
+        flight.left = True
+        flight.task.cancel()
+        # Libraries lose what cancels them (asyncio.wait_for does, before Python 3.12).
+        asyncio.get_running_loop().call_later(_AGAIN_S, self._end_if_left, flight)
 
     def _land(self, key: str, task: asyncio.Task[T]) -> None:
         del self._flights[key]

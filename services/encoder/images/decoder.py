@@ -21,6 +21,7 @@ from services.common.errors import InvalidArgument
 from services.encoder.images.decode import ImageLimits
 from services.encoder.images.frames import HEAD, Frame
 from services.encoder.images.refusal import refused
+from services.encoder.images.within import within
 from services.families.family import Cutter
 from services.families.grid import Grid
 
@@ -114,7 +115,7 @@ class Decoder:
 
     async def _come_up(self) -> DecoderLost | None:
         try:
-            await asyncio.wait_for(self._receive(), _START_S)
+            await within(_START_S, self._receive())
         except (asyncio.TimeoutError, EOFError, OSError) as error:
             return DecoderLost(f"did not start: {type(error).__name__}")
         return None
@@ -162,7 +163,7 @@ class Decoder:
         await self.ready()
         self.usable = False
         try:
-            answer = await asyncio.wait_for(self._exchange(asked), self._timeout_s)
+            answer = await within(self._timeout_s, self._exchange(asked))
         except asyncio.TimeoutError as error:
             raise self._too_slow() from error
         except (EOFError, OSError) as error:

@@ -16,6 +16,7 @@ from services.common.budget import Retention
 from services.common.context import RequestContext
 from services.common.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
 from services.encoder.begun import unless_begun
+from services.encoder.cache import single_flight
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.single_flight import SingleFlight
@@ -339,6 +340,27 @@ class TestSingleFlight:
         leaving.cancel()
         await asyncio.wait_for(called_off.wait(), 10)
         await asyncio.gather(leaving, return_exceptions=True)
+
+    async def test_work_that_loses_what_cancels_it_is_told_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(single_flight, "_AGAIN_S", 0.01)
+        flights: SingleFlight[int] = SingleFlight(10, 1000)
+        lost = 0
+
+        async def work() -> int:
+            nonlocal lost
+            while True:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    lost += 1
+                    if lost == 4:
+                        raise
+
+        leaving = asyncio.create_task(flights.run("a", work))
+        await asyncio.sleep(0.01)
+        leaving.cancel()
+        await until_true(lambda: not flights._flights)
+        assert lost == 4
 
     async def test_no_more_than_fit(self) -> None:
         flights: SingleFlight[str] = SingleFlight(3, 100)

@@ -22,7 +22,6 @@ from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
 from tests.support.encoder_parts import decoders, flights
 from tests.support.pictures import encoded, picture
-from tests.support.waiting import until_true
 
 DATA = encoded(picture(300, 200))
 Replica = Callable[..., EncodePipeline]
@@ -150,36 +149,39 @@ async def test_a_shallow_cache_does_not_starve_a_deep_request(tower: VisionTower
     assert answers[0].savings.kept < answers[1].savings.kept
 
 
-async def test_who_waits_for_anothers_lease_leaves_it_when_nobody_waits_for_him(
-    tower: VisionTower, replica: Replica, stores: Callable[[], RedisStore]
-):
+async def test_who_waits_for_anothers_lease_leaves_it_whenever_nobody_waits_for_him(stores: Callable[[], RedisStore]):
     store = stores()
-    key = f"{tower.encoder_id}:{job(1).digest}"
-    assert await store.claim(key, 60)
-    slow = SlowTower(tower)
-    pipeline = replica(slow)
-    asked = asyncio.create_task(pipeline.visual_tokens(job(0.5)))
-    await asyncio.sleep(0.2)
-    asked.cancel()
-    await asyncio.gather(asked, return_exceptions=True)
-    await until_true(lambda: not pipeline._flights._flights)
-    assert slow.calls == 0
+    assert await store.claim("encoder:image", 60)
+    cache = RankOnceCache(stores(), "encoder")
+
+    async def hold() -> None:
+        async with cache.lease("image"):
+            pass
+
+    for number in range(100):
+        waiting = asyncio.create_task(hold())
+        # Between two commands, or within one: 20 ms and something.
+        await asyncio.sleep(0.02 + number * 0.0004)
+        waiting.cancel()
+        await asyncio.wait({waiting}, timeout=10)
+        assert waiting.cancelled(), number
     # It is its holder's still.
-    assert not await store.claim(key, 1)
+    assert not await store.claim("encoder:image", 1)
 
 
-async def test_a_lease_that_comes_when_nobody_waits_any_more_is_given_back(
-    tower: VisionTower, replica: Replica, stores: Callable[[], RedisStore]
-):
+async def test_a_lease_that_comes_when_nobody_waits_any_more_is_given_back(stores: Callable[[], RedisStore]):
     store = stores()
-    slow = SlowTower(tower)
-    for number in range(20):
-        pipeline = replica(slow)
-        asked = asyncio.create_task(pipeline.visual_tokens(job(0.5)))
-        await asyncio.sleep(number * 0.0005)
-        asked.cancel()
-        await asyncio.gather(asked, return_exceptions=True)
-        await until_true(lambda pipeline=pipeline: not pipeline._flights._flights)
-        key = f"{tower.encoder_id}:{job(1).digest}"
-        assert await store.claim(key, 60)
-        await store.release(key)
+    cache = RankOnceCache(stores(), "encoder")
+
+    async def hold() -> None:
+        async with cache.lease("image"):
+            await asyncio.sleep(60)
+
+    for number in range(40):
+        holding = asyncio.create_task(hold())
+        await asyncio.sleep(number * 0.00005)
+        holding.cancel()
+        await asyncio.wait({holding}, timeout=10)
+        assert holding.cancelled(), number
+        assert await store.claim("encoder:image", 60), number
+        await store.release("encoder:image")
