@@ -13,7 +13,7 @@ import subprocess
 import sys
 import weakref
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,10 @@ from services.encoder.images.decode import ImageLimits
 from services.encoder.images.frames import HEAD, Frame
 from services.encoder.images.refusal import refused
 from services.encoder.images.within import within
-from services.families.family import Cutter
 from services.families.grid import Grid
+
+if TYPE_CHECKING:
+    from services.families.family import Cutter
 
 logger = logging.getLogger(__name__)
 

@@ -6,13 +6,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from services.common.errors import Unavailable
 from services.common.stages import Stages
 from services.encoder.images.decode import ImageLimits
 from services.encoder.images.decoder import Decoder, DecoderLost, Tiles
-from services.families.family import Cutter
 from services.families.grid import Grid
+
+if TYPE_CHECKING:
+    from services.families.family import Cutter
 
 logger = logging.getLogger(__name__)
 
