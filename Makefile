@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up test test-compose lint bench bench-accuracy train samples generate protos dashboards format clean
+.PHONY: help install tools demo up test test-compose lint bench bench-accuracy fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
 
 bench-accuracy: $(INSTALLED) ## Accuracy against tokens kept; see docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy
+
+fuzz: $(INSTALLED) ## 100,000 mutated pictures through the decoders; about ten minutes on two cores
+	$(BIN)/python -m benchmarks.fuzz.pictures
 
 train: $(INSTALLED) ## Train the bundled model; resumes, hours on two cores; see docs/method.md
 	$(BIN)/python -m models.training build/training --workers 2 --checkpoint models/heroserve-tiny

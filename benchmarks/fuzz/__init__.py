@@ -1,0 +1,1 @@
+"""What callers might send, by the thousand: each is answered, in time, and costs nobody else anything."""
