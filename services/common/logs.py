@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.handlers
 import os
 import sys
 from datetime import datetime, timezone
@@ -14,6 +15,8 @@ from services.common.errors import Internal, ServiceError
 from services.common.settings import LogFormat
 
 VARIABLE = "HEROSERVE_LOG_FORMAT"
+# What Serve and gRPC raise where a caller has gone away: before its answer, and in the middle of a response.
+_GONE = {"RequestCancelledError", "ExecuteBatchError"}
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -45,7 +48,8 @@ def _open(file: str) -> tuple[logging.Handler, str | None]:
     if not file:
         return logging.StreamHandler(), None
     try:
-        return logging.FileHandler(file, encoding="utf-8"), None
+        # Where another program moves it away, the next line begins a new one.
+        return logging.handlers.WatchedFileHandler(file, encoding="utf-8"), None
     except OSError as error:
         return logging.StreamHandler(), error.strerror
 
@@ -63,11 +67,12 @@ def settle() -> None:
 
 
 def quiet_refusals() -> None:
-    """Ray Serve writes a traceback for every stream that ends with an error, asyncio for every call that Serve gave up.
+    """A caller's mistake needs no traceback, nor does one that has gone away.
 
-    A caller's mistake needs none, nor does one that has gone away.
+    Ray Serve writes one for every stream that ends with an error, asyncio for every call that Serve gave up, gRPC for
+    every response whose caller went away while it was written.
     """
-    for name in ("ray.serve", "asyncio"):
+    for name in ("ray.serve", "asyncio", "grpc._cython.cygrpc"):
         logging.getLogger(name).addFilter(_is_not_refusal)
 
 
@@ -136,6 +141,6 @@ def _is_not_refusal(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     cause = getattr(error, "original_exception", error)
     # By name: who configures logs need not have loaded Ray.
-    if any(kind.__name__ == "RequestCancelledError" for kind in type(cause).__mro__):
+    if any(kind.__name__ in _GONE for kind in type(cause).__mro__):
         return False
     return not isinstance(cause, ServiceError) or isinstance(cause, Internal)

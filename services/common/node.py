@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from heroserve import MAX_MESSAGE_BYTES
-from services.common import health, logs, metric_folder
+from services.common import health, logs, metric_folder, ray_metrics
 from services.common.ports import check_host, check_port
 from services.common.settings import SettingError, Settings
 
@@ -80,9 +80,10 @@ def _serve(settings: Settings, application: Application) -> None:
             include_dashboard=None if address else False,
             object_store_memory=None if address else OBJECT_STORE_BYTES,
             logging_level=logging.WARNING,
-            # Left to itself Ray picks a port that no scrape configuration could name.
-            _metrics_export_port=None if address else settings.ray_metrics_port,
         )
+    if not address:
+        # Ray's own is on loopback, and a port that no scrape configuration could name.
+        ray_metrics.serve(settings.ray_metrics_port, ray.nodes()[0]["MetricsExportPort"])  # type: ignore[no-untyped-call]
     ready, stop = threading.Event(), threading.Event()
 
     def end(number: int, _: object) -> None:
@@ -199,6 +200,12 @@ def set_environment() -> None:
         "RAY_IGNORE_UNHANDLED_ERRORS": "1",
         # What Ray's own processes have to say keeps its prefix, but not in colours.
         "RAY_COLOR_PREFIX": "0",
+        # What Ray's processes write is bounded: this for each file, and once more for the one before it. Ray's own
+        # bound is 2.5 GB, and in a container its folder may be memory.
+        "RAY_ROTATION_MAX_BYTES": str(8 << 20),
+        "RAY_ROTATION_BACKUP_COUNT": "1",
+        # Proxies that hang up on idle connections.
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "services.common.proxy.configure",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         # Which would be asked for at each start, with or without network.

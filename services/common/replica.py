@@ -14,7 +14,7 @@ from huggingface_hub import errors as hub
 from ray import serve
 from ray.exceptions import RayError
 
-from services.common import logs, metrics, tracing
+from services.common import logs, metrics, own_ray, tracing
 from services.common.settings import SettingError, Settings
 
 T = TypeVar("T", bound=Settings)
@@ -81,6 +81,7 @@ def _start(settings: Settings) -> None:
     logs.configure(settings.log_level, settings.log_format, settings.log_file)
     tracing.configure(f"heroserve-{settings.name}")
     metrics.serve(settings.metrics_port, settings.metrics_folder)
+    own_ray.keep_replica_inside()
     torch.set_num_threads(max(1, round(settings.replica_cpus)))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from services.common import node
+from services.common import node, own_ray
 
 node.set_environment()
+own_ray.close()
 
 from services.llm.app import build  # noqa: E402
 from services.llm.settings import LlmSettings  # noqa: E402

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 import heroserve
@@ -70,6 +72,51 @@ def test_health_and_metrics_over_http(stack: Stack):
     ):
         with urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=10) as page:
             assert name in page.read().decode()
+
+
+def listeners(process: subprocess.Popen[bytes]) -> dict[int, str]:
+    """What it and all below it listen on: addresses by port."""
+    found = {}
+    root = psutil.Process(process.pid)
+    for below in (root, *root.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {c.laddr.port: c.laddr.ip for c in below.net_connections() if c.status == psutil.CONN_LISTEN}
+    return found
+
+
+def test_nothing_of_rays_listens_where_others_are(stack: Stack):
+    """Who gets into Ray runs code with our keys in its environment."""
+    for service in ("encoder", "llm"):
+        found = listeners(stack.services[service])
+        open_to_all = {port for port, ip in found.items() if not ip.endswith("127.0.0.1")}
+        ports = stack.ports
+        named = {"": getattr(ports, service)}
+        named |= {part: getattr(ports, f"{service}_{part}") for part in ("http", "metrics", "ray_metrics")}
+        assert open_to_all == set(named.values()), found
+        # And Ray's own are there at all: what was looked at is the whole.
+        assert len(found) > len(named) + 4
+
+
+def test_rays_own_metrics_are_where_they_were(stack: Stack):
+    for service in ("encoder", "llm"):
+        port = getattr(stack.ports, f"{service}_ray_metrics")
+        with urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=30) as page:
+            assert "ray_node_mem_total" in page.read().decode()
+
+
+def test_rays_ports_ask_for_a_token(stack: Stack):
+    """Nobody connects who does not know it, on this machine neither."""
+    root = psutil.Process(stack.services["llm"].pid)
+    (gcs,) = [child for child in root.children(recursive=True) if "gcs_server" in child.name()]
+    (address,) = [c.laddr for c in gcs.net_connections() if c.status == psutil.CONN_LISTEN]
+    code = f"import ray; ray.init(address='127.0.0.1:{address.port}')"
+    for mode in ("disabled", "token"):
+        environment = {**os.environ, "RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": "of-somebody-else" * 4}
+        tried = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert tried.returncode != 0
+        assert "token" in tried.stderr.lower(), tried.stderr[-2000:]
 
 
 def health(service: str, ports: Ports) -> subprocess.CompletedProcess[str]:

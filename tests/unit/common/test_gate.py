@@ -20,6 +20,7 @@ from heroserve.v1.tokens_pb2 import Image
 from services.common import context, errors
 from services.common.gate import Gate, as_service_error
 from services.common.grpc_call import GrpcCall
+from tests.support.waiting import until
 
 STATUSES = {
     errors.NotFound("gone"): "NOT_FOUND",
@@ -397,3 +398,25 @@ async def test_when_to_try_again_is_told_in_grpcs_own_way(after_s, told):
     call = Call()
     await CountingGate().unary(call, failing(error), None)
     assert call.serves.trailing == [("grpc-retry-pushback-ms", value) for value in told]
+
+
+async def test_a_flood_of_refusals_is_a_few_lines_and_a_count(caplog):
+    gate = CountingGate()
+    with caplog.at_level(logging.INFO, logger="services.common.gate"):
+        for _ in range(300):
+            await gate.unary(Call(), failing(errors.ResourceExhausted("full")), None)
+        await gate.unary(Call(), failing(errors.Unavailable("away")), None)
+        for _ in range(30):
+            await gate.unary(Call(), succeeding, None)
+        await asyncio.to_thread(until, lambda: "without a line" in caplog.text, 20, 0.05)
+    lines = [record for record in caplog.records if record.message != "requests ended without a line of their own"]
+    codes = [record.code for record in lines]
+    assert codes.count("RESOURCE_EXHAUSTED") < 100
+    assert (codes.count("UNAVAILABLE"), codes.count("OK")) == (1, 30)
+    left_out = [record.requests for record in caplog.records if record not in lines]
+    assert codes.count("RESOURCE_EXHAUSTED") + sum(left_out) == 300
+    assert gate.counts["RESOURCE_EXHAUSTED"] == 300
+
+
+async def succeeding():
+    return Image()

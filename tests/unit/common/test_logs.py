@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 
 import grpc
 import pytest
+from grpc._cython.cygrpc import ExecuteBatchError
 from ray.exceptions import RayTaskError
 from ray.serve.exceptions import RequestCancelledError
 
@@ -162,6 +163,16 @@ def test_a_file_that_can_not_be_opened_loses_no_line(loggers, capfd, tmp_path):
     assert hello["message"] == "hello"
 
 
+def test_a_file_that_is_rotated_away_is_begun_anew(loggers, tmp_path):
+    logs.configure("INFO", "json", str(tmp_path / "log"))
+    for name in ("before", "after"):
+        logging.getLogger("services.x").info(name)
+        if name == "before":
+            (tmp_path / "log").rename(tmp_path / "log.1")
+    told = [json.loads((tmp_path / name).read_text())["message"] for name in ("log.1", "log")]
+    assert told == ["before", "after"]
+
+
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_no_colours_where_there_is_no_terminal(lines, form):
     read = lines(form)
@@ -199,9 +210,10 @@ def test_a_line_without_an_exception_stays():
     assert logs._is_not_refusal(line)
 
 
-@pytest.mark.parametrize("name", ["ray.serve", "asyncio"])
-def test_calls_that_serve_gave_up_leave_no_traceback(name, loggers):
+@pytest.mark.parametrize("name", ["ray.serve", "asyncio", "grpc._cython.cygrpc"])
+@pytest.mark.parametrize("gone", [RequestCancelledError("id"), ExecuteBatchError("Failed grpc_call_start_batch")])
+def test_callers_that_went_away_leave_no_traceback(name, gone, loggers):
     logs.quiet_refusals()
     filtered = logging.getLogger(name)
-    assert not filtered.filter(record(RequestCancelledError("id")))
+    assert not filtered.filter(record(gone))
     assert filtered.filter(record(RuntimeError("bug")))

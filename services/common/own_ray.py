@@ -1,0 +1,43 @@
+"""A Ray that a service starts for itself listens on loopback alone, and asks for a token.
+
+Who reaches Ray's ports and is let in runs any code, with our API keys in its environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+_LOOPBACK = "127.0.0.1"
+
+logger = logging.getLogger(__name__)
+
+
+def close() -> None:
+    """Before Ray is imported; nothing where RAY_ADDRESS names one that runs already."""
+    if "RAY_ADDRESS" not in os.environ:
+        # What Ray does on Windows and macOS: its node is 127.0.0.1, and its ports listen there.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        # Whatever is set: it makes itself a token.
+        os.environ["RAY_AUTH_MODE"] = "token"
+
+
+def keep_replica_inside() -> None:
+    """Have this replica listen for others on its node's address, where that is loopback.
+
+    Serve opens a port of each replica on every address, for calls between deployments that we don't make over it. It
+    asks for the token too. Called before the replica is ready, which is when Serve does that.
+    """
+    import ray
+    from ray.serve._private import replica
+
+    bind = getattr(replica, "add_port_to_grpc_server", None)
+    if bind is None:
+        logger.debug("this Ray Serve opens its replicas' ports in another way")
+    elif ray.util.get_node_ip_address() == _LOOPBACK:  # type: ignore[no-untyped-call]
+
+        def inside(server: Any, address: str) -> Any:
+            return bind(server, address.replace("[::]", _LOOPBACK))
+
+        replica.add_port_to_grpc_server = inside  # type: ignore[attr-defined]

@@ -1,0 +1,41 @@
+"""How Serve's proxies are set up; Serve calls ``configure`` in each before its servers start.
+
+``node.set_environment`` names it in RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, and so does ``deploy/kubernetes``.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+# Connections that cost a proxy memory and a file each, and bring it nothing. A gRPC client notices none of this: it
+# connects again with its next call.
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    # From the first byte to the end of HTTP/2's own greetings; gRPC's default is two minutes.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # Without a call. gRPC's default is for ever.
+    ("grpc.max_connection_idle_ms", 120_000),
+    # Whatever it does; calls under way end in peace. Other clients than the SDK thus find new proxies too.
+    ("grpc.max_connection_age_ms", 600_000),
+    ("grpc.max_connection_age_grace_ms", 3_600_000),
+    # One whose other end is gone without a word.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # The SDK pings as often during a call; by default two minutes would be the least, and the third ping the last.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+)
+
+
+def configure() -> list[Any]:
+    """Give the gRPC server that is about to start our options; returns middlewares for HTTP, of which we have none."""
+    from ray.serve._private import constants
+
+    options = getattr(constants, "DEFAULT_GRPC_SERVER_OPTIONS", None)
+    if not isinstance(options, list):
+        logger.warning("this Ray Serve starts its gRPC server in another way: idle connections stay open")
+        return []
+    names = {name for name, _ in SERVER_OPTIONS}
+    options[:] = [option for option in options if option[0] not in names] + list(SERVER_OPTIONS)
+    return []

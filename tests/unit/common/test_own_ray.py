@@ -1,0 +1,78 @@
+"""What a service's own Ray is told before it starts; which ports listen is in tests/e2e."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from services.common import own_ray, ray_metrics
+
+
+@pytest.mark.parametrize("set_to", [None, "disabled"])
+def test_a_token_whatever_is_set(monkeypatch: pytest.MonkeyPatch, set_to: str | None) -> None:
+    monkeypatch.setattr(os, "environ", {"RAY_AUTH_MODE": set_to} if set_to else {})
+    own_ray.close()
+    assert os.environ == {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+def test_a_cluster_that_runs_already_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"RAY_ADDRESS": "auto"})
+    own_ray.close()
+    assert os.environ == {"RAY_ADDRESS": "auto"}
+
+
+class Agent(BaseHTTPRequestHandler):
+    """Ray's agent, with a page of its own."""
+
+    def do_GET(self) -> None:
+        assert self.path == "/metrics"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write(b"ray_things 1\n" * 1000)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def agent() -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), Agent)
+    threading.Thread(target=server.serve_forever).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def get(port: int, path: str) -> tuple[int, str | None, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    told = answer.status, answer.getheader("Content-Type"), answer.read()
+    connection.close()
+    return told
+
+
+def test_rays_page_is_passed_on_and_nothing_else_of_its_agent(agent: HTTPServer) -> None:
+    server = ray_metrics.serve(0, agent.server_port)
+    try:
+        port = server.server_port
+        assert server.server_address[0] == "0.0.0.0"
+        assert get(port, "/metrics") == (200, "text/plain; version=0.0.4", b"ray_things 1\n" * 1000)
+        for path in ("/", "/api/x", "/metrics/../api", "http://127.0.0.1/metrics"):
+            assert get(port, path)[0] == 404
+        # One that says nothing is in nobody's way.
+        with socket.create_connection(("127.0.0.1", port)):
+            assert get(port, "/metrics")[0] == 200
+        agent.shutdown()
+        agent.server_close()
+        assert get(port, "/metrics")[0] == 503
+    finally:
+        server.shutdown()
+        server.server_close()
