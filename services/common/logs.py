@@ -12,11 +12,13 @@ from typing import Any
 
 from services.common import context
 from services.common.errors import Internal, ServiceError
+from services.common.sampling import FewLines
 from services.common.settings import LogFormat
 
 VARIABLE = "HEROSERVE_LOG_FORMAT"
-# What Serve and gRPC raise where a caller has gone away: before its answer, and in the middle of a response.
-_GONE = {"RequestCancelledError", "ExecuteBatchError"}
+# What Serve and gRPC raise where a caller has gone away: before its answer, in the middle of it, behind its last piece.
+_GONE = {"RequestCancelledError", "ExecuteBatchError", "StopAsyncIteration"}
+_FEW = {name: FewLines(name, 10) for name in ("ray.serve", "asyncio", "grpc._cython.cygrpc")}
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -72,8 +74,8 @@ def quiet_refusals() -> None:
     Ray Serve writes one for every stream that ends with an error, asyncio for every call that Serve gave up, gRPC for
     every response whose caller went away while it was written.
     """
-    for name in ("ray.serve", "asyncio", "grpc._cython.cygrpc"):
-        logging.getLogger(name).addFilter(_is_not_refusal)
+    for name in _FEW:
+        logging.getLogger(name).addFilter(_is_worth_a_line)
 
 
 class JsonFormatter(logging.Formatter):
@@ -135,6 +137,12 @@ def _word(value: Any) -> str:
     """A value as one word, quoted where it is several."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text if text and text.isprintable() and not set(text) & set(' "') else json.dumps(text)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    few = _FEW.get(record.name)
+    # Of what is left a few: Serve has a line for each request that finds no room.
+    return _is_not_refusal(record) and (few is None or few.filter(record))
 
 
 def _is_not_refusal(record: logging.LogRecord) -> bool:

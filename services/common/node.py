@@ -204,6 +204,8 @@ def set_environment() -> None:
         # bound is 2.5 GB, and in a container its folder may be memory.
         "RAY_ROTATION_MAX_BYTES": str(8 << 20),
         "RAY_ROTATION_BACKUP_COUNT": "1",
+        # Of its core, which has three lines for each call that is cancelled.
+        "RAY_BACKEND_LOG_LEVEL": "warning",
         # Proxies that hang up on idle connections.
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "services.common.proxy.configure",
         "TRANSFORMERS_VERBOSITY": "error",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -44,3 +45,19 @@ class Sampler:
         for kind, count in seen.items():
             if count > self._per_second:
                 self._tell(kind, count - self._per_second)
+
+
+class FewLines(logging.Filter):
+    """Of what one place in the code writes to ``logger``, ``per_second`` lines, and one about the rest."""
+
+    def __init__(self, logger: str, per_second: int) -> None:
+        super().__init__()
+        self._logger = logging.getLogger(logger)
+        self._sampler = Sampler(per_second, self._tell)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+        return record.pathname == __file__ or self._sampler.admits(f"{record.filename}:{record.lineno} {error}".strip())
+
+    def _tell(self, kind: str, left_out: int) -> None:
+        self._logger.warning("%d more lines like those of %s were left out", left_out, kind)

@@ -32,8 +32,7 @@ from services.llm.refusal import Refusal, Role, RoleName
 
 logger = logging.getLogger(__name__)
 
-# A courtesy: it must not use up the time of those who ask what runs here.
-_DESCRIBE_TIMEOUT_S = 2.0
+_DESCRIBE_TIMEOUT_S = 5.0
 _SAME = (ResourceExhausted, DeadlineExceeded, Unavailable, FailedPrecondition)
 # The encoder's names for what of a chat request it was given; an image's stand where its part does.
 _OF_IMAGE: dict[str, RoleName] = {"image": "image", "image.data": "image_data", "image.digest": "image_digest"}
@@ -72,6 +71,10 @@ class EncoderClient:
             api_key=api_key or None,
             retry=heroserve.RetryPolicy(overload_share=0),
         )
+        # Who asks what runs here does not wait for an encoder that is away.
+        self._describer = heroserve.AsyncClient(
+            encoder_target=target, api_key=api_key or None, retry=heroserve.RetryPolicy(attempts=1)
+        )
 
     async def fetch(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> EncodedImage:
         """See ``ImageEncoder``."""
@@ -108,12 +111,13 @@ class EncoderClient:
     async def describe(self) -> EncoderDescription | None:
         """What the encoder runs; None when it can't be reached."""
         try:
-            return await self._client.describe_encoder(**_along(_DESCRIBE_TIMEOUT_S))
+            return await self._describer.describe_encoder(**_along(_DESCRIBE_TIMEOUT_S))
         except heroserve.HeroserveError:
             return None
 
     async def close(self) -> None:
         await self._client.close()
+        await self._describer.close()
 
     def _translate(self, error: heroserve.HeroserveError, place: Role) -> ServiceError | Refusal:
         name, _, problem = error.details.partition(": ")

@@ -211,7 +211,9 @@ def test_a_line_without_an_exception_stays():
 
 
 @pytest.mark.parametrize("name", ["ray.serve", "asyncio", "grpc._cython.cygrpc"])
-@pytest.mark.parametrize("gone", [RequestCancelledError("id"), ExecuteBatchError("Failed grpc_call_start_batch")])
+@pytest.mark.parametrize(
+    "gone", [RequestCancelledError("id"), ExecuteBatchError("Failed grpc_call_start_batch"), StopAsyncIteration()]
+)
 def test_callers_that_went_away_leave_no_traceback(name, gone, loggers):
     logs.quiet_refusals()
     filtered = logging.getLogger(name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 
-from services.common.sampling import Sampler
+import pytest
+
+from services.common.sampling import FewLines, Sampler
 from tests.support.waiting import until
 
 
@@ -45,3 +48,21 @@ def test_a_trickle_is_written_in_full() -> None:
     for _ in range(50):
         now += 0.5
         assert sampler.admits("x")
+
+
+def test_of_each_place_a_few_lines_and_a_count(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("tests.flooded")
+    few = FewLines(logger.name, 10)
+    logger.addFilter(few)
+    for number in range(500):
+        logger.warning("request %d dropped", number)
+    logger.warning("something else")
+    assert until(lambda: "left out" in caplog.text, 20, 0.05)
+    logger.removeFilter(few)
+    told = [record.getMessage() for record in caplog.records]
+    written = sum("dropped" in message for message in told)
+    counted = [int(message.split()[0]) for message in told if "left out" in message]
+    assert written + sum(counted) == 500
+    # A second or two, if this machine is slow.
+    assert 10 <= written <= 100
+    assert "something else" in told
