@@ -28,6 +28,7 @@ from services.common.settings import BUNDLED_MODEL
 from services.common.stages import Stages
 from services.encoder.images.decode import ImageLimits
 from services.encoder.images.decoders import Decoders
+from services.families.family import CutError
 from services.families.registry import vision_half
 
 _LIMITS = ImageLimits(20 << 20, 50_000_000)
@@ -68,8 +69,16 @@ class Run:
         return grown
 
     async def _one(self, decoders: Decoders, data: bytes) -> None:
+        # Twice, if need be: a machine may be busy with others, a file is slow every time.
+        seconds = await self._timed(decoders, data)
+        if seconds > _SLOW_S:
+            seconds = min(seconds, await self._timed(decoders, data))
+        self.slowest = max(self.slowest, seconds)
+        if seconds > _SLOW_S:
+            self._keep(data, f"{seconds:.1f} s")
+
+    async def _timed(self, decoders: Decoders, data: bytes) -> float:
         started = time.monotonic()
-        name = hashlib.sha256(data).hexdigest()[:12]
         try:
             await decoders.tiles(data, self._tiler.cutter, self._tiler.grid, Stages())
             outcome = "decoded"
@@ -77,21 +86,17 @@ class Run:
             outcome = "refused"
             if "crashed" in str(error) or "takes more" in str(error):
                 outcome = str(error)
-                self._keep(name, data, outcome)
-        except ValueError as error:
-            # What can't be cut is refused by who asked.
-            outcome = f"not cut: {type(error).__name__}"
+                self._keep(data, outcome)
+        except CutError:
+            outcome = "too long and thin"
         except Exception as error:  # noqa: BLE001 - it is what is looked for
             outcome = f"{type(error).__name__}: {error}"
-            self._keep(name, data, outcome)
-        self.outcomes[outcome.partition(":")[0] if outcome.startswith("not cut") else outcome] += 1
-        seconds = time.monotonic() - started
-        self.slowest = max(self.slowest, seconds)
-        if seconds > _SLOW_S:
-            self._keep(name, data, f"{seconds:.1f} s")
+            self._keep(data, outcome)
+        self.outcomes[outcome] += 1
+        return time.monotonic() - started
 
-    def _keep(self, name: str, data: bytes, what: str) -> None:
-        folder = Path("build/fuzz")
+    def _keep(self, data: bytes, what: str) -> None:
+        folder, name = Path("build/fuzz"), hashlib.sha256(data).hexdigest()[:12]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
         self.bad.append(f"{folder / name}: {what}")

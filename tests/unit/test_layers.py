@@ -118,3 +118,12 @@ def test_settings_end_where_the_application_is_composed():
 def test_entries_are_read_without_torch():
     code = "import sys, services.encoder.cache.entry; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_decodes_and_cuts_does_so_without_torch():
+    """Each decoder is a process: what it imports is paid for so many times."""
+    modules = ["services.encoder.images.decoder_main", *(name for name in MODULES if name.endswith(".cutter"))]
+    assert len(modules) > 1
+    code = f"import sys, {', '.join(modules)}; print({{'torch', 'transformers', 'ray', 'redis'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
