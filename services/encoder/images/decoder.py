@@ -63,6 +63,7 @@ class Decoder:
     def __init__(self, timeout_s: float, memory_bytes: int) -> None:
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
+        self._running: asyncio.Task[Frame] | None = None
         self._coming: asyncio.Task[DecoderLost | None] | None = None
         self.pictures = 0
         self.usable = True
@@ -95,6 +96,8 @@ class Decoder:
 
     def kill(self) -> None:
         """End it, whatever it is doing. ``reap`` waits until it is gone, which takes a while where it had much."""
+        if self._running is not None:
+            self._running.cancel()
         self._process.kill()
         self._socket.close()
 
@@ -161,13 +164,24 @@ class Decoder:
         drop = Frame({"do": "drop"}).start()
         self.usable = self._socket.send(drop) == len(drop)
 
+    async def settle(self, seconds: float) -> None:
+        """Let what nobody waits for any more come to its end, if that is near: it is cheaper than another process."""
+        if self.usable or self._running is None:
+            return
+        await asyncio.wait({self._running}, timeout=seconds)
+        if self._running.done() and self._running.exception() is None and "memory" not in self._running.result().says:
+            self.drop()
+
     async def _ask(self, asked: Frame) -> Frame:
         await self.ready()
         self.usable = False
+        # Who is cancelled leaves it running, to be killed or settled.
+        self._running = asyncio.ensure_future(self._exchange(asked))
+        await asyncio.wait({self._running}, timeout=self._timeout_s)
+        if not self._running.done():
+            raise self._too_slow()
         try:
-            answer = await within(self._timeout_s, self._exchange(asked))
-        except asyncio.TimeoutError as error:
-            raise self._too_slow() from error
+            answer = self._running.result()
         except (EOFError, OSError) as error:
             raise await asyncio.to_thread(self._ended) from error
         says = answer.says

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 # What a library leaks, or leaves in pieces, goes with its process.
 _PICTURES = 1000
 _TRIES = 2
+# Less than it takes to start a process.
+_GRACE_S = 0.2
 
 
 class Decoders:
@@ -57,7 +59,7 @@ class Decoders:
     ) -> tuple[Grid, Tiles]:
         """A file's grid and tiles, uint8 [T, 3, size, size].
 
-        Who is cancelled gives its decoder back at once: what that was doing is ended with it.
+        Who is cancelled gives its decoder back at once, or nearly: what that was doing is ended with it.
 
         Args:
             data: the file.
@@ -95,6 +97,9 @@ class Decoders:
         decoder = self._next()
         try:
             yield decoder
+        except asyncio.CancelledError:
+            await decoder.settle(_GRACE_S)
+            raise
         finally:
             if decoder.usable and decoder.pictures < _PICTURES:
                 self._idle.append(decoder)

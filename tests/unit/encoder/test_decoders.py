@@ -16,6 +16,7 @@ import pytest
 
 from services.common.errors import InvalidArgument, Unavailable
 from services.common.stages import Stages
+from services.encoder.images import decoders as decoders_module
 from services.encoder.images.decode import ImageLimits, decode
 from services.encoder.images.decoders import Decoders
 from services.families.family import CutError
@@ -149,6 +150,25 @@ async def test_who_leaves_gives_the_slot_back_at_once(open_decoders: Open, proce
             await task
     assert (await good)[1].any()
     await until_true(lambda: busy not in processes())
+
+
+async def test_who_leaves_an_ordinary_picture_costs_no_process(
+    open_decoders: Open, processes, tiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoders_module, "_GRACE_S", 60.0)
+    decoders = open_decoders()
+    await decoders.start()
+    before = processes()
+    for number in range(30):
+        left = tiles(decoders, GOOD if number % 3 else GOOD[:2000])
+        await asyncio.sleep(number * 0.0005)
+        left.cancel()
+        await asyncio.gather(left, return_exceptions=True)
+    # The next one's are its own.
+    other = encoded(picture(310, 210), "PNG")
+    grid, _ = await tiles(decoders, other)
+    assert (grid.width, grid.height) == (310, 210)
+    assert processes() == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
