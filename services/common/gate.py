@@ -26,6 +26,8 @@ from services.common.errors import (
 )
 from services.common.metrics import Counter
 from services.common.sampling import Sampler
+from services.common.scope import HEADER as SCOPE
+from services.common.scope import scope_of
 from services.common.tracing import Trace
 
 logger = logging.getLogger(__name__)
@@ -119,16 +121,18 @@ class Gate:
         """
         caller = Trace.parse(call.header("traceparent"), call.header("tracestate"))
         span = tracing.begin(call.method, caller, request_id=call.request_id)
+        key = self._key(call)
         request = RequestContext(
             id=call.request_id,
             method=call.method,
             deadline=time.monotonic() + min(call.remaining_s, self._timeout_s),
             trace=span.trace,
+            scope=scope_of(key or "", call.header(SCOPE)),
         )
         code, failed, bug = grpc.StatusCode.OK, None, None
         with context.serving(request):
             try:
-                self._authenticate(call)
+                _check_key(key)
                 _check_method(call)
                 request.check_deadline()
                 yield request
@@ -148,12 +152,18 @@ class Gate:
                     _tell(request, code, failed, bug)
                 span.end(code.name if code in _FAULTS else "")
 
-    def _authenticate(self, call: Call[Any]) -> None:
+    def _key(self, call: Call[Any]) -> str | None:
+        """The caller's, if it is valid; empty where none is asked for."""
         if not self._api_keys:
-            return
+            return ""
         scheme, _, key = call.header("authorization").partition(" ")
-        if scheme.lower() != "bearer" or not any(hmac.compare_digest(key.encode(), k) for k in self._api_keys):
-            raise Unauthenticated("authorization: send metadata 'authorization: Bearer <API key>' with a valid key")
+        valid = scheme.lower() == "bearer" and any(hmac.compare_digest(key.encode(), k) for k in self._api_keys)
+        return key if valid else None
+
+
+def _check_key(key: str | None) -> None:
+    if key is None:
+        raise Unauthenticated("authorization: send metadata 'authorization: Bearer <API key>' with a valid key")
 
 
 def _check_method(call: Call[Any]) -> None:

@@ -161,7 +161,9 @@ class Settings:
             try:
                 values[item.name] = item.metadata["parse"](raw)
             except ValueError as error:
-                raise SettingError(f"{variable}={raw!r}: {error}") from error
+                # A field without a repr is a secret.
+                shown = f"={raw!r}" if item.repr else ""
+                raise SettingError(f"{variable}{shown}: {error}") from (error if item.repr else None)
         return cls(**values)
 
 

@@ -36,6 +36,23 @@ def text(value: str) -> str:
     return value.strip()
 
 
+def whole_line(value: str) -> str:
+    """Blanks and all, but for the end of a line that a file put behind it."""
+    return value.rstrip("\r\n")
+
+
+def secret(least: int) -> Parser:
+    """At least so many characters."""
+
+    def parse(value: str) -> str:
+        found = value.strip()
+        if len(found) < least:
+            raise ValueError(f"expected {least} characters or more, and random ones")
+        return found
+
+    return parse
+
+
 def integer(low: int, high: int) -> Parser:
     """A whole number in [low, high]."""
 

@@ -29,6 +29,7 @@ from services.common.grpc_call import GrpcCall
 from services.common.identity import identify
 from services.common.replica import Replica
 from services.common.rows import to_wire
+from services.common.settings import SettingError
 from services.common.stages import Stages
 from services.encoder import metrics, parts
 from services.encoder.begun import unless_begun
@@ -145,7 +146,14 @@ class EncoderDeployment(Replica[EncoderSettings]):
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
         self._default_budget = Retention(settings.retention)
+        self._scoped = settings.cache_scope == "key"
         half = vision_half(sources.model)
+        try:
+            await parts.check_store(settings)
+        except SettingError as error:
+            # Whoever built the application saw a cache that could be used, or none yet. A replica that takes another's
+            # place must not bring the service down because a password has changed since.
+            logger.error("%s; going on without a cache", error)  # noqa: TRY400 - no bug, and no traceback
         described = await _description(tower)
 
         async def rank(tiles: Tiles, mask: Mask) -> Ranked:
@@ -163,7 +171,7 @@ class EncoderDeployment(Replica[EncoderSettings]):
             decoders=self._decoders,
             flights=SingleFlight(settings.max_queued_misses, settings.max_queued_miss_bytes),
             hero=parts.hero_config(settings, half.layers, sources),
-            cache=RankOnceCache(parts.open_store(settings), described["encoder_id"]),
+            cache=RankOnceCache(parts.open_store(settings), described["encoder_id"], key=settings.cache_key),
             cache_depth=settings.cache_depth,
             tower=rank,
             embedder=parts.open_embedder(settings, sources),
@@ -186,7 +194,8 @@ class EncoderDeployment(Replica[EncoderSettings]):
 
     async def Encode(self, request: EncodeRequest, grpc_context: RayServegRPCContext) -> VisualTokens:
         async def answer() -> VisualTokens:
-            job = parse_request(request, self._limits, self._default_budget)
+            scope = context.current().scope if self._scoped else ""
+            job = parse_request(request, self._limits, self._default_budget, scope)
             return await self._pipeline.visual_tokens(job)
 
         return await self._gate.unary(GrpcCall(methods.ENCODE.path, grpc_context, request), answer, VisualTokens())

@@ -17,6 +17,7 @@ class EncodeJob:
         question: not blank.
         budget: of visual tokens to keep.
         explain: tell the terms of each tile's importance.
+        scope: of callers who share what is cached of it; empty for all.
     """
 
     digest: str
@@ -24,3 +25,9 @@ class EncodeJob:
     question: str
     budget: Budget
     explain: bool
+    scope: str = ""
+
+    @property
+    def name(self) -> str:
+        """What of the image is cached and shared by this."""
+        return f"{self.scope}:{self.digest}" if self.scope else self.digest

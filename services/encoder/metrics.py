@@ -19,6 +19,15 @@ CACHE_REQUESTS = Counter(
     "Look-ups in the rank-once cache by result: hit, miss, error.",
     ["result"],
 )
+CACHE_WRITES = Counter(
+    "heroserve_cache_writes_total",
+    "Entries to be written to the cache by result: written, refused (it takes no writes), error, too_large.",
+    ["result"],
+)
+CACHE_UNUSABLE = Counter(
+    "heroserve_cache_unusable_total",
+    "Entries found in the cache that were damaged, forged or another's: misses, to be rewritten.",
+)
 CACHE_BYTES = Counter("heroserve_cache_bytes_total", "Bytes read from and written to the cache.", ["direction"])
 STAGE_SECONDS = Histogram(
     "heroserve_encoder_stage_seconds", "Time a request spent in each stage.", ["stage"], buckets=_SECONDS

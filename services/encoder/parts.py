@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -13,9 +17,10 @@ from services.common.identity import identify
 from services.common.rows import row_dtype
 from services.common.settings import SettingError
 from services.common.weights.load import META
+from services.encoder.cache.address import AddressError, parse_address
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.redis import RedisStore
-from services.encoder.cache.store import Store
+from services.encoder.cache.store import Store, StoreError, StoreUnusable, WritesRefused
 from services.encoder.hero import HeroConfig
 from services.encoder.identity import SCHEMA, identity
 from services.encoder.images.decode import DECODING, ImageLimits
@@ -64,7 +69,7 @@ def check(settings: EncoderSettings) -> Sources:
         check_tile_embedder(clip)
         QuestionEmbedder(clip, META)
         learned_temperature(clip)
-    open_store(settings)
+    _run(check_store(settings))
     if settings.cache_url == "memory://" and settings.max_replicas > 1:
         logger.warning("HEROSERVE_CACHE_URL=memory:// is each replica's own; with several of them use redis://")
     return sources
@@ -77,6 +82,12 @@ def _settle(clip: Checkpoint) -> None:
         raise SettingError(
             f"{error}; name another CLIP, or HEROSERVE_RELEVANCE_MODEL=none to share tokens out without relevance"
         ) from error
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """To its end, whether or not this thread has an event loop that runs."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 def model(settings: EncoderSettings) -> Checkpoint:
@@ -182,16 +193,31 @@ def open_store(settings: EncoderSettings) -> Store:
     Raises:
         SettingError: it names none.
     """
-    url = settings.cache_url
-    if url == "memory://":
+    if settings.cache_url == "memory://":
         return MemoryStore(settings.cache_memory_bytes, settings.cache_ttl_s)
-    # The URL may hold a password, so no message repeats any of it.
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise SettingError("HEROSERVE_CACHE_URL: expected memory://, redis://host:port/db, rediss:// or unix://")
     try:
-        return RedisStore(url, settings.cache_ttl_s, settings.cache_timeout_s)
-    except ValueError:
-        raise SettingError(
-            "HEROSERVE_CACHE_URL: not a usable Redis URL; expected redis://[user:password@]host:port/db, "
-            "with reserved characters percent-encoded"
-        ) from None
+        address = parse_address(
+            settings.cache_url, settings.cache_username, settings.cache_password, settings.cache_sentinel_password
+        )
+    except AddressError as error:
+        raise SettingError(f"HEROSERVE_CACHE_URL: {error}") from None
+    return RedisStore(address, settings.cache_ttl_s, settings.cache_timeout_s)
+
+
+async def check_store(settings: EncoderSettings) -> None:
+    """Whether that store can be used; one that is merely away is a warning, for it may come back.
+
+    Raises:
+        SettingError: what can't heal by itself.
+    """
+    store = open_store(settings)
+    try:
+        await store.check()
+    except StoreUnusable as error:
+        raise SettingError(f"HEROSERVE_CACHE_URL: {error}") from None
+    except WritesRefused as error:
+        logger.warning("HEROSERVE_CACHE_URL: Redis is read, but takes no writes just now: %s", error)
+    except StoreError as error:
+        logger.warning("HEROSERVE_CACHE_URL: Redis does not answer just now, going on without it: %s", error)
+    finally:
+        await store.close()

@@ -123,12 +123,12 @@ class EncodePipeline:
 
     async def _from_cache(self, job: EncodeJob, question: Embedding | None, stages: Stages) -> Found | None:
         with stages.time("cache_read", span="cache"):
-            entry = await self._cache.entry(job.digest)
+            entry = await self._cache.entry(job.name, *self._needs(question))
         if entry is None:
             return None
         plan = self._plan(entry, question, job, stages)
         with stages.time("cache_read", span="cache"):
-            rows = await self._cache.rows(job.digest, entry, plan.counts)
+            rows = await self._cache.rows(job.name, entry, plan.counts)
         return None if rows is None else (entry, plan, rows, VisualTokens.HIT)
 
     async def _from_tower(self, job: EncodeJob, question: Embedding | None, stages: Stages) -> Found:
@@ -136,8 +136,8 @@ class EncodePipeline:
             raise NotFound("image.digest: not in the cache at the depth this budget needs; send image.data")
         data = job.data
         entry, every_row, written = await self._flights.run(
-            job.digest,
-            lambda: self._encode_once(job.digest, data, stages),
+            job.name,
+            lambda: self._encode_once(job.name, data, self._needs(question), stages),
             size=len(data),
             timeout_s=context.current().remaining_s,
         )
@@ -154,17 +154,23 @@ class EncodePipeline:
             return None
         return await asyncio.to_thread(self._embedder.embed, question)
 
-    async def _encode_once(self, digest: str, data: bytes, stages: Stages) -> tuple[Entry, Bytes2D, bool]:
+    def _needs(self, question: Embedding | None) -> tuple[int, int | None]:
+        """What an entry must have for a plan: see ``Entry.check_terms``."""
+        return self._tiler.tokens_per_side, None if question is None else len(question)
+
+    async def _encode_once(
+        self, name: str, data: bytes, needs: tuple[int, int | None], stages: Stages
+    ) -> tuple[Entry, Bytes2D, bool]:
         """An image's whole entry, all its rows, and whether they are cached; from another replica if one is at it."""
-        async with self._cache.lease(digest) as waited:
+        async with self._cache.lease(name) as waited:
             if waited:
                 with stages.time("cache_read", span="cache"):
-                    found = await self._cache.whole(digest)
+                    found = await self._cache.whole(name, *needs)
                 if found is not None:
                     return *found, True
-            return await self._encode_image(digest, data, stages)
+            return await self._encode_image(name, data, stages)
 
-    async def _encode_image(self, digest: str, data: bytes, stages: Stages) -> tuple[Entry, Bytes2D, bool]:
+    async def _encode_image(self, name: str, data: bytes, stages: Stages) -> tuple[Entry, Bytes2D, bool]:
         grid, tiles = await self._decoders.tiles(data, self._tiler.cutter, self._grid, stages)
         ranked, seconds = await self._tower(tiles, grid.valid())
         for stage, spent in seconds.items():
@@ -173,7 +179,7 @@ class EncodePipeline:
         with stages.time("cache_write", span="cache"):
             depth = self._cache_depth
             cached = (entry, rows) if depth == 1 else await asyncio.to_thread(build_entry, grid, ranked, depth)
-            written = await self._cache.write(digest, *cached)
+            written = await self._cache.write(name, *cached)
         return entry, rows, written
 
     def _grid(self, width: int, height: int) -> Grid:

@@ -15,8 +15,8 @@ from services.encoder.job import EncodeJob
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def parse_request(request: EncodeRequest, limits: ImageLimits, default: Retention) -> EncodeJob:
-    """A job; ``default`` is its budget where the caller names none.
+def parse_request(request: EncodeRequest, limits: ImageLimits, default: Retention, scope: str = "") -> EncodeJob:
+    """A job; ``default`` is its budget where the caller names none, ``scope`` whose it is.
 
     Raises:
         InvalidArgument: a field is missing or out of range.
@@ -34,6 +34,7 @@ def parse_request(request: EncodeRequest, limits: ImageLimits, default: Retentio
         question=question,
         budget=budget,
         explain=request.explain,
+        scope=scope,
     )
 
 

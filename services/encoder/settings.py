@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from services.common.settings import Settings, own
-from services.common.variable import choice, integer, real, setting, text
+from services.common.variable import choice, integer, real, secret, setting, text, whole_line
 
 Rows = Literal["native", "int8"]
 Hero = Literal["default", "reference"]
+CacheScope = Literal["key", "shared"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,35 @@ class EncoderSettings(Settings):
         "HEROSERVE_CACHE_URL",
         text,
         "memory://",
-        "`redis://`, `rediss://` or `unix://` where there is more than one replica",
+        "for more than one replica: `redis://`, `redis+cluster://`, `redis+sentinel://` (`rediss` for TLS) or "
+        "`unix://`, see [Redis](docs/operations.md#redis)",
         secret=True,
+    )
+    cache_username: str = setting("HEROSERVE_CACHE_USERNAME", text, "", "Redis's user, in place of one in the URL")
+    cache_password: str = setting(
+        "HEROSERVE_CACHE_PASSWORD",
+        whole_line,
+        "",
+        "Redis's password, in place of one in the URL; any characters, none encoded",
+        secret=True,
+    )
+    cache_sentinel_password: str = setting(
+        "HEROSERVE_CACHE_SENTINEL_PASSWORD", whole_line, "", "of the Sentinels themselves", secret=True
+    )
+    cache_key: str = setting(
+        "HEROSERVE_CACHE_KEY",
+        secret(16),
+        "",
+        "what entries are sealed with, the same for all replicas, 16 characters or more: without one, who may write to "
+        "Redis can forge them",
+        shown="derived",
+        secret=True,
+    )
+    cache_scope: CacheScope = setting(
+        "HEROSERVE_CACHE_SCOPE",
+        choice(CacheScope),
+        "key",
+        "who finds an image in the cache: callers with the key that it came with, or all callers",
     )
     cache_ttl_s: int = setting(
         "HEROSERVE_CACHE_TTL_S", integer(1, 365 * 86400), 86400, "age at which an entry goes, in seconds"

@@ -23,6 +23,7 @@ from services.common.errors import (
     Unavailable,
 )
 from services.common.rows import from_wire, unpack
+from services.common.scope import HEADER as SCOPE
 from services.common.wire import MAX_QUESTION_CHARS
 from services.families.grid import Grid
 from services.llm.encoded import EncodedImage
@@ -155,12 +156,16 @@ def encoded_image(tokens: VisualTokens) -> EncodedImage:
 
 
 def _along(timeout_s: float) -> CallOptions:
-    """What of the request goes along with a call for it: what is left of its time, its id, its place in the trace."""
+    """What of the request goes along with a call for it: what is left of its time, its id, whose it is, its place in
+    the trace. The SDK takes the last two as headers alike."""
     request, trace = context.current(), tracing.here()
+    headers = dict(trace.headers) if trace else {}
+    if request.scope:
+        headers[SCOPE] = request.scope
     return {
         "timeout_s": min(timeout_s, request.remaining_s),
         "request_id": request.id or None,
-        "trace": trace.headers if trace else None,
+        "trace": headers,
     }
 
 

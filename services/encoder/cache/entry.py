@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import math
 import struct
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from services.encoder.cache.layout import CorruptEntryError, check_layout, check_terms
 from services.encoder.identity import SCHEMA
 from services.families.grid import Grid
 
@@ -21,19 +23,28 @@ if TYPE_CHECKING:
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
-_HEAD = struct.Struct("<II")  # CRC-32 of what follows it, length of the JSON
+__all__ = ["CorruptEntryError", "Entry", "build_entry", "dump", "parse"]
+
+# What proves whose bytes they are, and the length of the JSON behind it.
+_MARK_BYTES = 16
+_HEAD = struct.Struct(f"<{_MARK_BYTES}sI")
+_CHECKSUM_BYTES = 16
 _ARRAYS = {
     "valid": "<i8",
     "stored": "<i8",
     "positions": "<u2",
-    "checksums": "<u4",
+    "checksums": "u1",
     "saliency_cos": "<f4",
     "relevance": "<f4",
 }
 
+# From all of a meta's bytes but its mark to the mark: ``Seal.mark`` of the entry's name.
+Mark = Callable[[bytes], bytes]
 
-class CorruptEntryError(ValueError):
-    """The bytes are not an entry that this version wrote."""
+
+def plain_mark(body: bytes) -> bytes:
+    """Finds damage and nothing else: of an entry that nobody else can reach."""
+    return hashlib.sha256(body).digest()[:_MARK_BYTES]
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,8 @@ class Entry:
         valid: int64 [1 + K], patches of each tile that are not padding.
         stored: int64 [1 + K], how many of them are in ``rows``, best first.
         positions: uint16 [n], patch index within its tile, ranked.
-        checksums: uint32 [n], CRC-32 of each row.
+        checksums: uint8 [n, 16], SHA-256 of each row together with all before it of its tile: a prefix is checked at
+            once, and whoever may not forge ``meta`` can't forge rows either.
         saliency_cos, relevance, dtype, feature_width: as in ``RankedImage``.
     """
 
@@ -53,7 +65,7 @@ class Entry:
     valid: np.ndarray[Any, np.dtype[np.int64]]
     stored: np.ndarray[Any, np.dtype[np.int64]]
     positions: np.ndarray[Any, np.dtype[np.uint16]]
-    checksums: np.ndarray[Any, np.dtype[np.uint32]]
+    checksums: Bytes2D
     saliency_cos: np.ndarray[Any, np.dtype[np.float32]]
     relevance: np.ndarray[Any, np.dtype[np.float32]]
     dtype: RowDtype
@@ -84,15 +96,29 @@ class Entry:
         Raises:
             CorruptEntryError: they are short, or not what was written.
         """
+        size = self.row_bytes
+        tiles = [(int(start), count) for start, count in zip(self.starts, counts, strict=True) if count]
+        wanted = sum(count for _, count in tiles) * size
+        if sum(map(len, chunks)) != wanted:
+            raise CorruptEntryError(f"{sum(map(len, chunks))} bytes of rows in place of {wanted}")
+        # Of a tile each, unless somebody read them otherwise.
         data = b"".join(chunks)
-        size, wanted = self.row_bytes, self.kept(counts)
-        if len(data) != len(wanted) * size:
-            raise CorruptEntryError(f"{len(data)} bytes of rows in place of {len(wanted) * size}")
-        view = memoryview(data)
-        for index, checksum in enumerate(self.checksums[wanted]):
-            if zlib.crc32(view[index * size : (index + 1) * size]) != checksum:
-                raise CorruptEntryError(f"row {wanted[index]} fails its checksum")
+        view, at = memoryview(data), 0
+        for start, count in tiles:
+            rows = view[at : at + count * size]
+            at += count * size
+            last = self.checksums[start + count - 1].tobytes()
+            if not hmac.compare_digest(hashlib.sha256(rows).digest()[:_CHECKSUM_BYTES], last):
+                raise CorruptEntryError(f"row {start + self._first_bad(start, rows)} fails its checksum")
         return np.frombuffer(data, np.uint8).reshape(-1, size)
+
+    def check_terms(self, side: int | None = None, relevance: int | None = None) -> None:
+        """Whether plans can be made of it: see ``layout.check_terms``."""
+        check_terms(self, side, relevance)
+
+    def _first_bad(self, start: int, rows: memoryview) -> int:
+        running = _running_checksums(rows[at : at + self.row_bytes] for at in range(0, len(rows), self.row_bytes))
+        return next(index for index, value in enumerate(running) if value != self.checksums[start + index].tobytes())
 
 
 def build_entry(grid: Grid, image: RankedImage, depth: float) -> tuple[Entry, Bytes2D]:
@@ -100,13 +126,17 @@ def build_entry(grid: Grid, image: RankedImage, depth: float) -> tuple[Entry, By
     stored = np.array([math.ceil(valid * depth) for valid in image.valid], np.int64)
     kept = _prefixes(_starts(image.valid), stored.tolist())
     rows = image.rows if len(kept) == len(image.rows) else image.rows[kept]
-    checksums = np.fromiter((zlib.crc32(row) for row in rows), np.uint32, len(rows))
+    checksums = b"".join(
+        value
+        for start, count in zip(_starts(stored), stored.tolist(), strict=True)
+        for value in _running_checksums(rows[start : start + count])
+    )
     entry = Entry(
         grid=grid,
         valid=image.valid,
         stored=stored,
         positions=image.positions[kept],
-        checksums=checksums,
+        checksums=np.frombuffer(checksums, np.uint8).reshape(-1, _CHECKSUM_BYTES),
         saliency_cos=image.saliency_cos,
         relevance=image.relevance,
         dtype=image.dtype,
@@ -129,8 +159,16 @@ def _prefixes(starts: Indices, counts: Sequence[int]) -> Indices:
     ).astype(np.int64)
 
 
-def dump(entry: Entry) -> bytes:
-    """The entry's ``meta``: checksum, JSON header, arrays."""
+def _running_checksums(rows: Iterable[Any]) -> Iterator[bytes]:
+    """Of each row together with those before it."""
+    running = hashlib.sha256()
+    for row in rows:
+        running.update(row)
+        yield running.digest()[:_CHECKSUM_BYTES]
+
+
+def dump(entry: Entry, mark: Mark = plain_mark) -> bytes:
+    """The entry's ``meta``: mark, length of the JSON header, header, arrays."""
     arrays = {name: np.asarray(getattr(entry, name), kind) for name, kind in _ARRAYS.items()}
     header = {
         "schema": SCHEMA,
@@ -141,38 +179,46 @@ def dump(entry: Entry) -> bytes:
         "shapes": {name: array.shape for name, array in arrays.items()},
     }
     text = json.dumps(header).encode()
-    body = text + b"".join(array.tobytes() for array in arrays.values())
-    length = struct.pack("<I", len(text))
-    return struct.pack("<I", zlib.crc32(length + body)) + length + body
+    body = struct.pack("<I", len(text)) + text + b"".join(array.tobytes() for array in arrays.values())
+    return mark(body) + body
 
 
-def parse(meta: bytes) -> Entry:
+def parse(meta: bytes, mark: Mark = plain_mark) -> Entry:
     """Read what ``dump`` wrote.
 
     Raises:
-        CorruptEntryError: another schema, or not the bytes that were written.
+        CorruptEntryError: not the bytes that were written under this mark; another schema; or nothing that an entry
+            can hold.
     """
     if len(meta) < _HEAD.size:
         raise CorruptEntryError(f"{len(meta)} bytes are too few")
-    checksum, length = _HEAD.unpack_from(meta)
-    if zlib.crc32(memoryview(meta)[4:]) != checksum:
-        raise CorruptEntryError("meta fails its checksum")
+    found, length = _HEAD.unpack_from(meta)
+    if not hmac.compare_digest(found, mark(meta[_MARK_BYTES:])):
+        raise CorruptEntryError("meta is damaged, or another entry's, or written under another HEROSERVE_CACHE_KEY")
     try:
-        return _parse_body(meta, length)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CorruptEntryError(f"laid out as another version does ({error!r})") from error
+        entry = _parse_body(meta, length)
+    except CorruptEntryError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        raise CorruptEntryError(f"laid out as another version does ({type(error).__name__})") from error
+    check_layout(entry)
+    return entry
 
 
 def _parse_body(meta: bytes, length: int) -> Entry:
     header = json.loads(meta[_HEAD.size : _HEAD.size + length])
     if header.get("schema") != SCHEMA:
-        raise CorruptEntryError(f"schema {header.get('schema')} in place of {SCHEMA}")
+        raise CorruptEntryError(f"schema {header.get('schema')!r:.20} in place of {SCHEMA}")
     arrays: dict[str, Any] = {}
     offset = _HEAD.size + length
     for name, kind in _ARRAYS.items():
-        shape = header["shapes"][name]
+        shape = [int(size) for size in header["shapes"][name]]
+        if min(shape, default=0) < 0:
+            raise ValueError(name)
         arrays[name] = np.frombuffer(meta, kind, math.prod(shape), offset).reshape(shape)
         offset += arrays[name].nbytes
+    if offset != len(meta):
+        raise CorruptEntryError(f"{len(meta)} bytes in place of {offset}")
     return Entry(
         grid=Grid(**header["plan"]),
         dtype=header["dtype"],

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from enum import Enum
 
-from services.encoder.cache.outage import StoreHealth
-from services.encoder.cache.store import Store, StoreError
+from services.encoder.cache.outage import Troubles
+from services.encoder.cache.store import EntryRefused, Store, StoreError, WritesRefused
 
 # How long a replica that dies while it encodes holds the others up; one that lives renews its lease.
 _LEASE_S = 5.0
@@ -16,18 +17,25 @@ _POLL_S = 0.02
 _PATIENCE_S = 60.0
 
 
+class _Claim(Enum):
+    OURS = "ours"
+    THEIRS = "theirs"
+    # The store grants none just now: everybody encodes by himself.
+    NOBODYS = "nobody's"
+
+
 class Leases:
     """Leases on entries of a store.
 
     Args:
         store: keeps them.
-        health: of that store; while it can't be written to, every lease is given.
+        troubles: of that store; while one lasts nobody waits for a lease.
         clock: seconds, monotonic.
     """
 
-    def __init__(self, store: Store, health: StoreHealth, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, troubles: Troubles, clock: Callable[[], float]) -> None:
         self._store = store
-        self._health = health
+        self._troubles = troubles
         self._clock = clock
 
     @asynccontextmanager
@@ -35,14 +43,14 @@ class Leases:
         """Hold an entry's lease while its image is encoded.
 
         Yields whether somebody else had it before: then the entry is probably there now. A lease that can't be
-        had in time, or a store that is gone, stops nobody.
+        had in time, or a store that is gone or takes no writes, stops nobody.
         """
         deadline = self._clock() + _PATIENCE_S
         waited = False
-        while not (claimed := await self._claim_or_leave(key)) and self._clock() < deadline:
+        while (claim := await self._claim_or_leave(key)) is _Claim.THEIRS and self._clock() < deadline:
             waited = True
             await asyncio.sleep(_POLL_S)
-        if not claimed:
+        if claim is not _Claim.OURS:
             yield waited
             return
         renewal = asyncio.create_task(self._keep(key))
@@ -58,32 +66,42 @@ class Leases:
                 await asyncio.sleep(_LEASE_S / 3)
                 await self._store.renew(key, _LEASE_S)
         except StoreError as error:
-            self._health.write_failed(error)
+            self._note(error)
 
-    async def _claim_or_leave(self, key: str) -> bool:
+    async def _claim_or_leave(self, key: str) -> _Claim:
         """Who is cancelled leaves, and a lease that he is given all the same goes back."""
         claim = asyncio.ensure_future(self._claim(key))
         try:
             # Cancelled within a command, redis-py may lose either the lease or the cancelling.
             return await asyncio.shield(claim)
         except asyncio.CancelledError:
-            if await claim:
+            if await claim is _Claim.OURS:
                 await self._release(key)
             raise
 
-    async def _claim(self, key: str) -> bool:
-        if not self._health.writable:
-            return True
+    async def _claim(self, key: str) -> _Claim:
+        if self._troubles.outage.lasts or self._troubles.writes.lasts:
+            return _Claim.NOBODYS
         try:
-            return await self._store.claim(key, _LEASE_S)
+            return _Claim.OURS if await self._store.claim(key, _LEASE_S) else _Claim.THEIRS
         except StoreError as error:
-            self._health.write_failed(error)
-            return True
+            self._note(error)
+            return _Claim.NOBODYS
 
     async def _release(self, key: str) -> None:
-        if not self._health.writable:
+        if self._troubles.outage.lasts:
             return
         try:
+            # One that takes no writes may take this one: a full Redis does.
             await self._store.release(key)
         except StoreError as error:
-            self._health.write_failed(error)
+            self._note(error)
+
+    def _note(self, error: StoreError) -> None:
+        match error:
+            case WritesRefused():
+                self._troubles.writes.begin(error)
+            case EntryRefused():
+                pass  # Of this lease alone; the entry's own look-up and writing tell of it.
+            case _:
+                self._troubles.outage.begin(error)

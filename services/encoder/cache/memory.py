@@ -25,6 +25,9 @@ class MemoryStore(Store):
         self._bytes = 0
         self._entries: OrderedDict[str, tuple[float, bytes, bytes]] = OrderedDict()
 
+    async def check(self) -> None:
+        pass
+
     async def meta(self, key: str) -> bytes | None:
         entry = self._entries.get(key)
         if entry is None:

@@ -1,11 +1,11 @@
-"""What the cache knows of a store that failed."""
+"""What the cache knows of a store that failed, or that takes no writes."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 
-from services.encoder.cache.store import StoreError, StoreRefusedError
+from services.encoder.cache.store import StoreError
 
 # After a failure the store is left alone so long: a dead Redis costs one time-out now and then, not one a request.
 _PAUSE_S = 2.0
@@ -18,12 +18,18 @@ class Outage:
 
     Args:
         clock: seconds, monotonic.
-        told: what is said of it in the log.
+        begins, ends: what the log is told then.
     """
 
-    def __init__(self, clock: Callable[[], float], told: str = "cache out of reach, going on without it") -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        begins: str = "cache out of reach, going on without it",
+        ends: str = "cache in reach again",
+    ) -> None:
         self._clock = clock
-        self._told = told
+        self._begins = begins
+        self._ends = ends
         self._until = 0.0
 
     @property
@@ -41,31 +47,23 @@ class Outage:
     def begin(self, error: StoreError) -> None:
         """The store failed just now."""
         if not self._until:
-            logger.warning("%s; tried again every %g s: %s", self._told, _PAUSE_S, error)
+            logger.warning("%s; tried again every %g s: %s", self._begins, _PAUSE_S, error)
         self._until = self._clock() + _PAUSE_S
 
     def end(self) -> None:
-        """The store answered."""
+        """The store did what it was asked for."""
         if self._until:
-            logger.info("no longer: %s", self._told)
+            logger.info(self._ends)
         self._until = 0.0
 
 
-class StoreHealth:
-    """A store that refuses writes still answers reads.
+class Troubles:
+    """Both: a store that is out of reach is asked nothing, one that refuses writes is read all the same.
 
-    Attributes:
-        reach: whether anything may be asked of it.
-        writes: whether anything may be written, once it is in reach.
+    Args:
+        clock: seconds, monotonic.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.reach = Outage(clock)
-        self.writes = Outage(clock, "the cache refuses writes, what is in it is read")
-
-    @property
-    def writable(self) -> bool:
-        return not self.reach.lasts and not self.writes.lasts
-
-    def write_failed(self, error: StoreError) -> None:
-        (self.writes if isinstance(error, StoreRefusedError) else self.reach).begin(error)
+        self.outage = Outage(clock)
+        self.writes = Outage(clock, "the cache refuses writes, what is in it is read", "the cache takes writes again")

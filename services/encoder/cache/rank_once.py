@@ -7,111 +7,142 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from services.common.rows import Bytes2D
 from services.encoder import metrics
-from services.encoder.cache.entry import CorruptEntryError, Entry, dump, parse
+from services.encoder.cache.entry import CorruptEntryError, Entry, Mark, dump, parse
 from services.encoder.cache.lease import Leases
-from services.encoder.cache.outage import StoreHealth
-from services.encoder.cache.store import Store, StoreError
+from services.encoder.cache.outage import Troubles
+from services.encoder.cache.seal import Seal
+from services.encoder.cache.store import EntryRefused, Store, StoreError, WritesRefused
 
 logger = logging.getLogger(__name__)
 
 
 class RankOnceCache:
-    """Entries by image digest, for one encoder id. Every look-up counts once: as hit, miss or error.
+    """Entries by name, for one encoder id: an image's digest, behind a scope where callers share nothing.
+
+    Every look-up counts once, as hit, miss or error; so does every write.
 
     Args:
         store: where they are kept.
         encoder_id: digest of everything that changes the rows.
         clock: seconds, monotonic.
+        key: what entries are sealed with; empty for a key that is derived, see ``Seal``.
     """
 
-    def __init__(self, store: Store, encoder_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, encoder_id: str, clock: Callable[[], float] = time.monotonic, *, key: str = ""
+    ) -> None:
         self._store = store
         self._encoder_id = encoder_id
-        self._health = StoreHealth(clock)
-        self._leases = Leases(store, self._health, clock)
+        self._seal = Seal(key, encoder_id)
+        self._troubles = Troubles(clock)
+        self._leases = Leases(store, self._troubles, clock)
 
-    async def entry(self, digest: str) -> Entry | None:
-        """An image's entry, to decide which of its rows to read; None for a miss of any kind."""
-        if not self._health.reach.admits():
+    async def entry(self, name: str, side: int | None = None, relevance: int | None = None) -> Entry | None:
+        """An image's entry, to decide which of its rows to read; None for a miss of any kind.
+
+        ``side`` and ``relevance`` are what it must have for that, see ``Entry.check_terms``.
+        """
+        if not self._troubles.outage.admits():
             _count("error")
             return None
-        key = self._key(digest)
+        key = self._key(name)
         try:
             meta = await self._store.meta(key)
-            self._health.reach.end()
+            self._troubles.outage.end()
             if meta is None:
                 _count("miss")
                 return None
-            entry = parse(meta)
-        except CorruptEntryError as error:
-            self._unusable(key, error)
-            return None
-        except StoreError as error:
-            self._health.reach.begin(error)
-            _count("error")
+            entry = parse(meta, self._mark(key))
+            if (side, relevance) != (None, None):
+                entry.check_terms(side, relevance)
+        except (CorruptEntryError, StoreError) as error:
+            self._not_read(key, error)
             return None
         metrics.CACHE_BYTES.labels(direction="read").inc(len(meta))
         return entry
 
-    async def rows(self, digest: str, entry: Entry, counts: Sequence[int]) -> Bytes2D | None:
+    async def rows(self, name: str, entry: Entry, counts: Sequence[int]) -> Bytes2D | None:
         """The first ``counts[t]`` rows of each tile, uint8 [sum(counts), row_bytes]; None for a miss of any kind."""
         if any(wanted > stored for wanted, stored in zip(counts, entry.stored, strict=True)):
             _count("miss")
             return None
-        key = self._key(digest)
+        key = self._key(name)
         try:
             chunks = await self._store.ranges(key, entry.spans(counts))
             rows = await asyncio.to_thread(entry.check, counts, chunks)
-        except CorruptEntryError as error:
-            self._unusable(key, error)
-            return None
-        except StoreError as error:
-            self._health.reach.begin(error)
-            _count("error")
+        except (CorruptEntryError, StoreError) as error:
+            self._not_read(key, error)
             return None
         _count("hit")
         metrics.CACHE_BYTES.labels(direction="read").inc(rows.nbytes)
         return rows
 
-    async def whole(self, digest: str) -> tuple[Entry, Bytes2D] | None:
+    async def whole(
+        self, name: str, side: int | None = None, relevance: int | None = None
+    ) -> tuple[Entry, Bytes2D] | None:
         """An image's entry with all its rows; None if it has none, or not all of them."""
-        entry = await self.entry(digest)
+        entry = await self.entry(name, side, relevance)
         if entry is None:
             return None
-        rows = await self.rows(digest, entry, entry.valid.tolist())
+        rows = await self.rows(name, entry, entry.valid.tolist())
         return None if rows is None else (entry, rows)
 
-    def lease(self, digest: str) -> AbstractAsyncContextManager[bool]:
+    def lease(self, name: str) -> AbstractAsyncContextManager[bool]:
         """Hold an image's lease, so that of all replicas one encodes it; see ``Leases.hold``."""
-        return self._leases.hold(self._key(digest))
+        return self._leases.hold(self._key(name))
 
-    async def write(self, digest: str, entry: Entry, rows: Bytes2D) -> bool:
+    async def write(self, name: str, entry: Entry, rows: Bytes2D) -> bool:
         """Keep an image's entry; False if the store could not."""
-        if not self._health.writable:
-            return False
-        meta = dump(entry)
-        try:
-            written = await self._store.put(self._key(digest), meta, rows.tobytes())
-        except StoreError as error:
-            self._health.write_failed(error)
-            return False
-        self._health.writes.end()
-        if written:
-            metrics.CACHE_BYTES.labels(direction="write").inc(len(meta) + rows.nbytes)
-        return written
+        result = await self._write(self._key(name), entry, rows)
+        metrics.CACHE_WRITES.labels(result=result).inc()
+        return result == "written"
 
     async def close(self) -> None:
         await self._store.close()
 
-    def _key(self, digest: str) -> str:
-        return f"{self._encoder_id}:{digest}"
+    async def _write(self, key: str, entry: Entry, rows: Bytes2D) -> str:
+        if self._troubles.outage.lasts:
+            return "error"
+        if not self._troubles.writes.admits():
+            return "refused"
+        meta = dump(entry, self._mark(key))
+        try:
+            written = await self._store.put(key, meta, rows.tobytes())
+        except WritesRefused as error:
+            self._troubles.writes.begin(error)
+            return "refused"
+        except EntryRefused as error:
+            logger.warning("cache entry %s could not be written: %s", key, error)
+            return "error"
+        except StoreError as error:
+            self._troubles.outage.begin(error)
+            return "error"
+        self._troubles.writes.end()
+        if not written:
+            return "too_large"
+        metrics.CACHE_BYTES.labels(direction="write").inc(len(meta) + rows.nbytes)
+        return "written"
 
-    def _unusable(self, key: str, error: CorruptEntryError) -> None:
-        logger.warning("cache entry %s is unusable and will be rewritten: %s", key, error)
-        _count("miss")
+    def _key(self, name: str) -> str:
+        return f"{self._encoder_id}:{name}"
+
+    def _mark(self, key: str) -> Mark:
+        return partial(self._seal.mark, key)
+
+    def _not_read(self, key: str, error: CorruptEntryError | StoreError) -> None:
+        if isinstance(error, CorruptEntryError | EntryRefused):
+            # A refusal is an answer too: the store is there.
+            self._troubles.outage.end()
+            logger.warning("cache entry %s is unusable and will be rewritten: %s", key, error)
+            metrics.CACHE_UNUSABLE.inc()
+            _count("miss")
+        else:
+            self._troubles.outage.begin(error)
+            _count("error")
 
 
 def _count(result: str) -> None:

@@ -1,4 +1,9 @@
-"""Where entries are kept."""
+"""Where entries are kept.
+
+StoreError              it is out of reach, or answers nobody: it is left alone for a while
+├── WritesRefused       it answers, and takes no writes: reads go on
+└── EntryRefused        it answers, and what it says concerns this entry alone
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,22 @@ from collections.abc import Sequence
 
 
 class StoreError(Exception):
-    """The store is out of reach or refused; nothing is known about the entry."""
+    """The store is out of reach, or answers nobody; nothing is known about the entry.
+
+    No message of it repeats what was sent or stored, or a password.
+    """
 
 
-class StoreRefusedError(StoreError):
-    """The store is there, and would not do this: it is full, read-only, can't save, or we may not."""
+class WritesRefused(StoreError):
+    """The store is there and is read, but takes no writes: full, a replica, unable to save, no permission."""
+
+
+class EntryRefused(StoreError):
+    """The store is there, and this entry can't be had or kept: what stands in its place is nothing that we wrote."""
+
+
+class StoreUnusable(Exception):
+    """The store can't be used as it is set, and won't be by waiting. What it says repeats no secret."""
 
 
 class Store(ABC):
@@ -20,6 +36,15 @@ class Store(ABC):
     A store may lose either at any time. Every method may raise StoreError, and does so within the store's
     time-out: callers go on without it.
     """
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Before anything is asked of it: whether it can be used.
+
+        Raises:
+            StoreUnusable: not as it is set.
+            StoreError: not now; WritesRefused: for reading alone.
+        """
 
     @abstractmethod
     async def meta(self, key: str) -> bytes | None:
