@@ -162,8 +162,10 @@ def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """For localhost, signed by itself: its file, and a server's context with it."""
     key, own = folder / "key.pem", folder / "cert.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", own, "-days", "2"]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", own, "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+        ],
         check=True,
         capture_output=True,
     )
@@ -175,4 +177,8 @@ def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
 def wait_for_replica(sentinel_port: int, name: str, password: str = "") -> None:
     """Until the Sentinel has found the master's replica, whom it would promote."""
     with Redis(port=sentinel_port, password=password or None) as client:
-        _await(lambda: bool(client.sentinel_slaves(name)), "the Sentinel knows the replica")
+        # It looks at each of them every ten seconds, or every one where a master is down.
+        def known() -> bool:
+            return [one["master-link-status"] for one in client.sentinel_slaves(name)] == ["ok"]
+
+        _await(known, "the Sentinel knows the replica, and that it is in step")

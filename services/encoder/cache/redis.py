@@ -38,7 +38,7 @@ class RedisStore(Store):
         self._timeout_s = timeout_s
         self._client: Any = connect(self._address, timeout_s)
         self._in_cluster = self._address.kind == "cluster"
-        # One server is given up by its connection. Where several are asked, one after the other, none has more than all.
+        # One server is given up by its connection; where several are asked one after the other, here.
         self._limit_s = timeout_s * (2 if self._address.kind == "single" else 1)
 
     async def check(self) -> None:

@@ -162,7 +162,7 @@ class TestForms:
 def test_build_stops_with_the_line(redis_server: RedisServer, direct: Any, untrained: str) -> None:
     direct.config_set("requirepass", "right")
     settings = EncoderSettings(model=untrained, cache_url=redis_server.url, cache_password="s3cr3t")
-    with pytest.raises(SettingError, match="^HEROSERVE_CACHE_URL: Redis refuses"):
+    with pytest.raises(SettingError, match=r"^HEROSERVE_CACHE_URL: Redis refuses"):
         parts.check(settings)
 
 
