@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from ray import serve
 
 from heroserve.v1.chat_pb2 import DescribeChatRequest, GenerateRequest, Message, Part, Sampling
 from heroserve.v1.chat_pb2_grpc import VisionChatStub
+from heroserve.v1.tokens_pb2 import Image
 from scripts.redis_server import free_port
 from services.llm.app import build
+from tests.support.pictures import encoded, picture
 from tests.support.services import Services
 
 KEY = "narrow-key"
@@ -64,6 +67,27 @@ def test_without_a_valid_key(narrow: VisionChatStub, sent: str | None):
 def test_with_a_key(narrow: VisionChatStub):
     metadata = [APPLICATION, ("authorization", f"Bearer {KEY}")]
     assert narrow.Describe(DescribeChatRequest(), metadata=metadata, timeout=20).engine == "transformers"
+
+
+def test_another_key_finds_nothing_of_a_picture_by_its_digest(narrow: VisionChatStub):
+    data = encoded(picture(310, 190, seed=77))
+    digest = Image(digest=hashlib.sha256(data).hexdigest())
+
+    def ask(key: str, image: Image) -> grpc.StatusCode:
+        message = Message(role=Message.USER, parts=[Part(image=image), Part(text="Which one?")])
+        request = GenerateRequest(messages=[message], sampling=Sampling(max_tokens=2))
+        try:
+            list(narrow.Generate(request, metadata=[APPLICATION, ("authorization", f"Bearer {key}")], timeout=60))
+        except grpc.RpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
+    assert ask(KEY, Image(data=data)) is grpc.StatusCode.OK
+    assert ask("other", digest) is grpc.StatusCode.NOT_FOUND
+    assert ask(KEY, digest) is grpc.StatusCode.OK
+    # Who has the picture may ask about it, and from then on by its digest too.
+    assert ask("other", Image(data=data)) is grpc.StatusCode.OK
+    assert ask("other", digest) is grpc.StatusCode.OK
 
 
 def test_too_many_requests_are_refused_and_the_rest_served(narrow: VisionChatStub):

@@ -1,4 +1,4 @@
-"""An entry proves whose bytes it holds: swapped, forged or damaged ones are misses that are rewritten, never answers."""
+"""An entry proves whose bytes it holds: swapped, forged or damaged ones are misses, never wrong answers."""
 
 from __future__ import annotations
 

@@ -315,6 +315,15 @@ async def test_id_trace_and_what_is_left_of_the_deadline_go_along(peer, left_s, 
     assert most_s - 5 < peer.remaining_s < most_s + 2
 
 
+async def test_whose_request_it_is_goes_along(peer):
+    client = connect(peer.target, "the services")
+    for scope in ("0123" * 8, ""):
+        with context.serving(RequestContext("mine", scope=scope)):
+            await client.fetch(PLACE, IMAGE, "what?", Retention(0.5))
+        assert peer.metadata.get("heroserve-scope", "") == scope
+    await client.close()
+
+
 async def test_without_a_request_the_call_has_an_id_of_its_own(peer):
     client = connect(peer.target)
     await client.fetch(PLACE, IMAGE, "what?", Retention(0.5))
