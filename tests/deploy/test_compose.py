@@ -20,7 +20,10 @@ OWN = {
     "HEROSERVE_HTTP_HOST": None,
     "HEROSERVE_METRICS_DIR": None,
     "HEROSERVE_LOG_FILE": None,
-    "HEROSERVE_CACHE_URL": "redis://:change-me@redis:6379/0",
+    "HEROSERVE_CACHE_URL": "redis://redis:6379/0",
+    "HEROSERVE_CACHE_USERNAME": None,
+    "HEROSERVE_CACHE_PASSWORD": "change-me",
+    "HEROSERVE_CACHE_SENTINEL_PASSWORD": None,
     "HEROSERVE_ENCODER_TARGET": "encoder:9000",
 }
 
@@ -66,7 +69,9 @@ def test_what_is_set_in_the_shell_reaches_the_container(service: str, gpu: str) 
 def test_what_is_set_nowhere_is_the_default(service: str) -> None:
     environment = composition()[service]["environment"]
     own = {
-        name: environment[name] for name in ("HEROSERVE_CACHE_URL", "HEROSERVE_ENCODER_TARGET") if name in environment
+        name: environment[name]
+        for name in ("HEROSERVE_CACHE_URL", "HEROSERVE_CACHE_PASSWORD", "HEROSERVE_ENCODER_TARGET")
+        if name in environment
     }
     assert SETTINGS[service].from_env(environment) == SETTINGS[service].from_env({**own, "HEROSERVE_DEVICE": "cpu"})
 

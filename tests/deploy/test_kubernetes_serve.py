@@ -107,16 +107,17 @@ def test_secrets_are_settings_and_fit_together(dev: Build) -> None:
         assert secrets[f"heroserve-{service}"].keys() <= known
     assert secrets["heroserve-encoder"]["HEROSERVE_API_KEYS"] == secrets["heroserve-llm"]["HEROSERVE_ENCODER_API_KEY"]
     service = dev.get("Service", "heroserve-redis")
-    address = f"@{service['metadata']['name']}:{service['spec']['ports'][0]['port']}/"
-    url = secrets["heroserve-encoder"]["HEROSERVE_CACHE_URL"]
-    assert address in url
-    assert f":{secrets['heroserve-redis']['password']}@" in url
+    address = f"//{service['metadata']['name']}:{service['spec']['ports'][0]['port']}/"
+    assert address in secrets["heroserve-encoder"]["HEROSERVE_CACHE_URL"]
+    assert secrets["heroserve-encoder"]["HEROSERVE_CACHE_PASSWORD"] == secrets["heroserve-redis"]["password"]
 
 
 def test_no_secret_is_in_the_overlay_for_production(production: Build) -> None:
     assert not production.all("Secret")
     for item in production.all("ConfigMap"):
-        assert not item["data"].keys() & {"HEROSERVE_API_KEYS", "HEROSERVE_ENCODER_API_KEY", "HEROSERVE_CACHE_URL"}
+        secret = {"HEROSERVE_API_KEYS", "HEROSERVE_ENCODER_API_KEY", "HEROSERVE_CACHE_URL"}
+        secret |= {"HEROSERVE_CACHE_PASSWORD", "HEROSERVE_CACHE_SENTINEL_PASSWORD", "HEROSERVE_CACHE_KEY"}
+        assert not item["data"].keys() & secret
 
 
 def test_what_ray_reads_is_what_node_sets(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
