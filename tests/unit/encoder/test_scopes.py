@@ -20,7 +20,7 @@ from services.encoder.pipeline import EncodePipeline
 from services.encoder.request import parse_request
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import InProcessTower
+from tests.support.encoder_parts import InProcessTower, decoders, flights
 from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
@@ -36,8 +36,11 @@ def slow(tower: VisionTower) -> InProcessTower:
 def pipeline(tower: VisionTower, tiler: AnyresTiler, slow: InProcessTower) -> EncodePipeline:
     return EncodePipeline(
         encoder_id=tower.encoder_id,
+        model="a model",
+        checkpoint="digest:0-0",
         tiler=tiler,
-        limits=ImageLimits(10**7, 10**7),
+        decoders=decoders(),
+        flights=flights(),
         hero=tower.hero,
         cache=RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id),
         cache_depth=1.0,

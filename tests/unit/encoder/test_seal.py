@@ -21,14 +21,13 @@ from services.encoder.cache.entry import CorruptEntryError, Entry, build_entry, 
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.seal import Seal
-from services.encoder.images.decode import ImageLimits
 from services.encoder.job import EncodeJob
 from services.encoder.pipeline import EncodePipeline
 from services.encoder.plan import plan_tokens
 from services.encoder.response import visual_tokens
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import GRID, InProcessTower, counted, random_image
+from tests.support.encoder_parts import GRID, InProcessTower, counted, decoders, flights, random_image
 from tests.support.pictures import encoded, picture
 
 PICTURES = [encoded(picture(*size, seed=seed)) for seed, size in enumerate([(300, 200), (300, 200), (200, 300)])]
@@ -61,8 +60,11 @@ def service(tower: VisionTower, tiler: AnyresTiler) -> Service:
     def make(store: Open, key: str = "", encoder_id: str = "id") -> EncodePipeline:
         return EncodePipeline(
             encoder_id=encoder_id,
+            model="a model",
+            checkpoint="digest:0-0",
             tiler=tiler,
-            limits=ImageLimits(10**7, 10**8),
+            decoders=decoders(),
+            flights=flights(),
             hero=tower.hero,
             cache=RankOnceCache(store, encoder_id, key=key),
             cache_depth=1.0,
