@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # Of requests that ended with the same status, but for OK.
-_LINES_PER_SECOND = 10
+_LINES_PER_SECOND = 50
 
 # What OpenTelemetry wants to be a server's errors; the others are its callers'.
 _FAULTS = {
