@@ -41,9 +41,14 @@ def servers(folder: Path, count: int, options: dict[str, str] | None = None) -> 
 
 
 @contextmanager
-def cluster(folder: Path, nodes: int = 3) -> Iterator[list[RedisServer]]:
+def cluster(folder: Path, nodes: int = 3, more: dict[str, str] | None = None) -> Iterator[list[RedisServer]]:
     """Masters without replicas, each with its share of the slots."""
-    options = {"cluster-enabled": "yes", "cluster-node-timeout": "2000", "cluster-config-file": "nodes.conf"}
+    options = {
+        "cluster-enabled": "yes",
+        "cluster-node-timeout": "2000",
+        "cluster-config-file": "nodes.conf",
+        **(more or {}),
+    }
     with servers(folder, nodes, options) as members, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(Redis(port=member.port)) for member in members]
         for index, client in enumerate(clients):

@@ -66,7 +66,7 @@ class Leases:
                 await asyncio.sleep(_LEASE_S / 3)
                 await self._store.renew(key, _LEASE_S)
         except StoreError as error:
-            self._note(error)
+            self._note(key, error)
 
     async def _claim_or_leave(self, key: str) -> _Claim:
         """Who is cancelled leaves, and a lease that he is given all the same goes back."""
@@ -80,28 +80,29 @@ class Leases:
             raise
 
     async def _claim(self, key: str) -> _Claim:
-        if self._troubles.outage.lasts or self._troubles.writes.lasts:
+        trouble = self._troubles.of(key)
+        if trouble.outage.lasts or trouble.writes.lasts:
             return _Claim.NOBODYS
         try:
             return _Claim.OURS if await self._store.claim(key, _LEASE_S) else _Claim.THEIRS
         except StoreError as error:
-            self._note(error)
+            self._note(key, error)
             return _Claim.NOBODYS
 
     async def _release(self, key: str) -> None:
-        if self._troubles.outage.lasts:
+        if self._troubles.of(key).outage.lasts:
             return
         try:
             # One that takes no writes may take this one: a full Redis does.
             await self._store.release(key)
         except StoreError as error:
-            self._note(error)
+            self._note(key, error)
 
-    def _note(self, error: StoreError) -> None:
+    def _note(self, key: str, error: StoreError) -> None:
         match error:
             case WritesRefused():
-                self._troubles.writes.begin(error)
+                self._troubles.of(key).writes.begin(error)
             case EntryRefused():
                 pass  # Of this lease alone; the entry's own look-up and writing tell of it.
             case _:
-                self._troubles.outage.begin(error)
+                self._troubles.of(key).outage.begin(error)

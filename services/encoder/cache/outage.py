@@ -57,8 +57,8 @@ class Outage:
         self._until = 0.0
 
 
-class Troubles:
-    """Both: a store that is out of reach is asked nothing, one that refuses writes is read all the same.
+class Trouble:
+    """Of one place: out of reach it is asked nothing; where it refuses writes it is read all the same.
 
     Args:
         clock: seconds, monotonic.
@@ -67,3 +67,23 @@ class Troubles:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.outage = Outage(clock)
         self.writes = Outage(clock, "the cache refuses writes, what is in it is read", "the cache takes writes again")
+
+
+class Troubles:
+    """Of all places of a store: a node of a cluster that is gone takes no other's entries with it.
+
+    Args:
+        clock: seconds, monotonic.
+        place: of an entry, by its key.
+    """
+
+    def __init__(self, clock: Callable[[], float], place: Callable[[str], str]) -> None:
+        self._clock = clock
+        self._place = place
+        self._of: dict[str, Trouble] = {}
+
+    def of(self, key: str) -> Trouble:
+        place = self._place(key)
+        if place not in self._of:
+            self._of[place] = Trouble(self._clock)
+        return self._of[place]

@@ -38,7 +38,7 @@ class RankOnceCache:
         self._store = store
         self._encoder_id = encoder_id
         self._seal = Seal(key, encoder_id)
-        self._troubles = Troubles(clock)
+        self._troubles = Troubles(clock, store.place)
         self._leases = Leases(store, self._troubles, clock)
 
     async def entry(self, name: str, side: int | None = None, relevance: int | None = None) -> Entry | None:
@@ -46,13 +46,14 @@ class RankOnceCache:
 
         ``side`` and ``relevance`` are what it must have for that, see ``Entry.check_terms``.
         """
-        if not self._troubles.outage.admits():
+        key = self._key(name)
+        outage = self._troubles.of(key).outage
+        if not outage.admits():
             _count("error")
             return None
-        key = self._key(name)
         try:
             meta = await self._store.meta(key)
-            self._troubles.outage.end()
+            outage.end()
             if meta is None:
                 _count("miss")
                 return None
@@ -105,23 +106,24 @@ class RankOnceCache:
         await self._store.close()
 
     async def _write(self, key: str, entry: Entry, rows: Bytes2D) -> str:
-        if self._troubles.outage.lasts:
+        trouble = self._troubles.of(key)
+        if trouble.outage.lasts:
             return "error"
-        if not self._troubles.writes.admits():
+        if not trouble.writes.admits():
             return "refused"
         meta = dump(entry, self._mark(key))
         try:
             written = await self._store.put(key, meta, rows.tobytes())
         except WritesRefused as error:
-            self._troubles.writes.begin(error)
+            trouble.writes.begin(error)
             return "refused"
         except EntryRefused as error:
             logger.warning("cache entry %s could not be written: %s", key, error)
             return "error"
         except StoreError as error:
-            self._troubles.outage.begin(error)
+            trouble.outage.begin(error)
             return "error"
-        self._troubles.writes.end()
+        trouble.writes.end()
         if not written:
             return "too_large"
         metrics.CACHE_BYTES.labels(direction="write").inc(len(meta) + rows.nbytes)
@@ -136,12 +138,12 @@ class RankOnceCache:
     def _not_read(self, key: str, error: CorruptEntryError | StoreError) -> None:
         if isinstance(error, CorruptEntryError | EntryRefused):
             # A refusal is an answer too: the store is there.
-            self._troubles.outage.end()
+            self._troubles.of(key).outage.end()
             logger.warning("cache entry %s is unusable and will be rewritten: %s", key, error)
             metrics.CACHE_UNUSABLE.inc()
             _count("miss")
         else:
-            self._troubles.outage.begin(error)
+            self._troubles.of(key).outage.begin(error)
             _count("error")
 
 

@@ -10,7 +10,7 @@ from redis.exceptions import ReadOnlyError
 
 from services.encoder.cache import redis_check
 from services.encoder.cache.address import RedisAddress, parse_address
-from services.encoder.cache.redis_client import close, connect, drop
+from services.encoder.cache.redis_client import close, connect, drop, node_of
 from services.encoder.cache.replies import as_store_error
 from services.encoder.cache.store import Store, StoreError
 
@@ -45,6 +45,9 @@ class RedisStore(Store):
         await redis_check.check(self._client, self._address, self._timeout_s)
         # What is left of a lease that nobody asks for is gone in a moment.
         await self.claim("start", 0.001)
+
+    def place(self, key: str) -> str:
+        return node_of(self._client, self._name(key, "meta")) if self._in_cluster else ""
 
     async def meta(self, key: str) -> bytes | None:
         meta: bytes | None = await self._reach(lambda: self._client.get(self._name(key, "meta")))

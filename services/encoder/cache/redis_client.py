@@ -56,6 +56,12 @@ async def drop(client: Any) -> None:
         await client.connection_pool.disconnect(inuse_connections=False)
 
 
+def node_of(client: RedisCluster, name: str) -> str:
+    """Which node of a cluster has this string, as far as is known; empty before anything is."""
+    nodes = client.nodes_manager.slots_cache.get(client.keyslot(name))
+    return nodes[0].name if nodes else ""
+
+
 def sentinels_of(client: Any) -> list[Any]:
     """Clients of the Sentinels that this one asks for its master, if it does."""
     pool = getattr(client, "connection_pool", None)

@@ -46,6 +46,10 @@ class Store(ABC):
             StoreError: not now; WritesRefused: for reading alone.
         """
 
+    def place(self, key: str) -> str:
+        """Which part of the store the entry is in, where one may fail and others not."""
+        return ""
+
     @abstractmethod
     async def meta(self, key: str) -> bytes | None:
         """The entry's meta; None if there is none."""

@@ -136,6 +136,27 @@ class TestCluster:
         await store.close()
 
 
+async def test_a_node_that_is_gone_takes_no_others_entries_with_it(tmp_path: Path, made: tuple[Entry, Bytes2D]) -> None:
+    with cluster(tmp_path, 2, {"cluster-require-full-coverage": "no"}) as (one, other):
+        cache = RankOnceCache(RedisStore(f"redis+cluster://127.0.0.1:{one.port}", 60, 5.0), "id", Clock())
+        for digest in DIGESTS:
+            assert await cache.write(digest, *made)
+        with Redis(port=one.port) as client:
+            names = {name.decode() for name in client.scan_iter()}
+            held = [digest for digest in DIGESTS if f"heroserve:{{id:{digest}}}:meta" in names]
+        lost = [digest for digest in DIGESTS if digest not in held]
+        assert held
+        assert lost
+        other.kill()
+        for _ in range(2):
+            assert [await cache.entry(digest) for digest in lost] == [None] * len(lost)
+            assert not await cache.write(lost[0], *made)
+            for digest in held:
+                assert await cache.entry(digest) is not None
+                assert await cache.write(digest, *made)
+        await cache.close()
+
+
 async def test_a_sentinel_says_who_is_master_after_a_failover(tmp_path: Path, made: tuple[Entry, Bytes2D]) -> None:
     with servers(tmp_path, 2) as (old, new):
         follow(new, old)
