@@ -21,6 +21,7 @@ from heroserve.errors import HeroserveError, InvalidArgument, NotFound, from_sta
 from heroserve.limits import MAX_MESSAGE_BYTES
 from heroserve.methods import Request
 from heroserve.retry import Retries
+from heroserve.terms import SCOPE
 from heroserve.v1.encoder_pb2 import VisualTokens
 
 # gRPC's own words on either side; it reports this as RESOURCE_EXHAUSTED, which elsewhere means overload.
@@ -52,18 +53,21 @@ class Call(Generic[Request]):
         self._deadline = time.monotonic() + timeout_s
         self._retries = retries
         self._sent = sent
+        headers = dict(trace)
         self._absent = ""
         self._answered = False
         self.request_id = request_id or uuid.uuid4().hex
         self.metadata: tuple[tuple[str, str], ...] = (
             route,
             ("request_id", self.request_id),
-            *trace,
+            *headers.items(),
         )
         if api_key:
             self.metadata += (("authorization", f"Bearer {api_key}"),)
         self._full = request
         self._digests = [digest_of(image) for image in images_of(request)]
+        # A service that knows them in one scope says in another that it doesn't, as of pictures that nobody has sent.
+        self._names = [headers.get(SCOPE, "") + digest for digest in self._digests]
         self.request = self._without_known_images()
 
     def start(self) -> float:
@@ -84,7 +88,7 @@ class Call(Generic[Request]):
             self._answered = True
             # What went by the cache is not there: a digest would only cost a round trip.
             if not (isinstance(response, VisualTokens) and response.cache == VisualTokens.BYPASS):
-                self._sent.remember(self._digests)
+                self._sent.remember(self._names)
 
     def failed(self, failure: grpc.RpcError) -> float:
         """Seconds to wait before the next attempt; raises the call's exception when there is none."""
@@ -92,7 +96,7 @@ class Call(Generic[Request]):
         if self._answered:
             raise error from failure
         if isinstance(error, NotFound) and self.request is not self._full:
-            self._sent.forget(self._digests)
+            self._sent.forget(self._names)
             self.request = self._full
             return 0.0
         setback = failures.setback_of(failure.code(), failure.details() or "")
@@ -120,11 +124,11 @@ class Call(Generic[Request]):
 
     def _without_known_images(self) -> Request:
         """The request with digests for the images the service has; the request itself if it has none."""
-        if not any(digest in self._sent for digest in self._digests):
+        if not any(name in self._sent for name in self._names):
             return self._full
         slim = type(self._full)()
         slim.CopyFrom(self._full)
-        for image, digest in zip(images_of(slim), self._digests, strict=True):
-            if digest in self._sent:
+        for image, digest, name in zip(images_of(slim), self._digests, self._names, strict=True):
+            if name in self._sent:
                 image.digest = digest
         return self._full if slim == self._full else slim

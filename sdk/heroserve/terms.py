@@ -11,6 +11,8 @@ from typing import TypedDict
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _TRACE_KEY = re.compile(r"[a-z0-9_.-]+")
 _TRACE_VALUE = re.compile(r"[ -~]*")
+# Metadata that says for whom, of a caller's own users, a call is made: services keep what is theirs apart.
+SCOPE = "heroserve-scope"
 # Ours to send, or gRPC's.
 _TAKEN = re.compile(r"application|request_id|authorization|content-type|user-agent|te|grpc-.*|.*-bin")
 
@@ -23,7 +25,8 @@ class CallOptions(TypedDict, total=False):
         request_id: what the services' logs shall call it, 1 to 128 printable ASCII characters without spaces;
             None makes one up.
         trace: headers of the trace that it is part of, for the services to go on with: W3C's `traceparent`,
-            `tracestate` and `baggage`, or what another propagator injects.
+            `tracestate` and `baggage`, or what another propagator injects. `heroserve-scope` may be among them: who
+            calls for users of his own says by it which of them share what is cached of their images.
     """
 
     timeout_s: float | None

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 
 # Metadata in which a caller tells the scope within its own.
-HEADER = "heroserve-scope"
+from heroserve.terms import SCOPE as HEADER
+
+__all__ = ["HEADER", "scope_of"]
 
 
 def scope_of(key: str, within: str) -> str:

@@ -73,6 +73,7 @@ async def _ask(client: Any, address: RedisAddress) -> None:
             raise StoreUnusable(f"what answers there {_FORMS[mode]}")
     try:
         await client.get(_PROBE)
+        await client.getrange(_PROBE, 0, 0)
     except NoPermissionError:
         raise StoreUnusable(f"its user may not read heroserve:*; it needs {COMMANDS}") from None
     except ResponseError as error:

@@ -62,6 +62,10 @@ class TestLogin:
         direct.execute_command("ACL", "SETUSER", "u", "on", ">s3cr3t", "~other:*", "+@all")
         assert "may not read" in await refusal(redis_server.url, cache_username="u", cache_password="s3cr3t")
 
+    async def test_a_user_who_may_read_no_rows(self, redis_server: RedisServer, direct: Any) -> None:
+        direct.execute_command("ACL", "SETUSER", "u", "on", ">s3cr3t", "~*", "+get")
+        assert "GETRANGE" in await refusal(redis_server.url, cache_username="u", cache_password="s3cr3t")
+
     async def test_the_least_that_a_user_needs_is_what_is_said(
         self, redis_server: RedisServer, direct: Any, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -317,10 +317,14 @@ async def test_id_trace_and_what_is_left_of_the_deadline_go_along(peer, left_s, 
 
 async def test_whose_request_it_is_goes_along(peer):
     client = connect(peer.target, "the services")
-    for scope in ("0123" * 8, ""):
+    for scope in ("0123" * 8, "", "4567" * 8):
         with context.serving(RequestContext("mine", scope=scope)):
             await client.fetch(PLACE, IMAGE, "what?", Retention(0.5))
-        assert peer.metadata.get("heroserve-scope", "") == scope
+            assert peer.metadata.get("heroserve-scope", "") == scope
+            # That another's was sent before is not told by a digest that is tried first.
+            assert peer.requests[-1].image == Image(data=b"png")
+            await client.fetch(PLACE, IMAGE, "what?", Retention(0.5))
+            assert peer.requests[-1].image.digest
     await client.close()
 
 
