@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -24,15 +25,33 @@ def _await(condition: Callable[[], object], what: str) -> None:
         raise AssertionError(f"not so after 30 s: {what}")
 
 
+def _cluster_port() -> int:
+    """One whose neighbour 10,000 above, where a cluster's nodes talk, is free too, and none that the kernel hands out."""
+    while (port := free_port()) + 10_000 > 32_767 or not _free(port + 10_000):
+        pass
+    return port
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 @contextmanager
-def servers(folder: Path, count: int, options: dict[str, str] | None = None) -> Iterator[list[RedisServer]]:
+def servers(
+    folder: Path, count: int, options: dict[str, str] | None = None, port: Callable[[], int] = free_port
+) -> Iterator[list[RedisServer]]:
     """So many, each in a folder of its own."""
     started: list[RedisServer] = []
     try:
         for index in range(count):
             own = folder / f"node-{index}"
             own.mkdir()
-            started.append(RedisServer(free_port(), own, options))
+            started.append(RedisServer(port(), own, options))
             started[-1].start()
         yield started
     finally:
@@ -49,7 +68,7 @@ def cluster(folder: Path, nodes: int = 3, more: dict[str, str] | None = None) ->
         "cluster-config-file": "nodes.conf",
         **(more or {}),
     }
-    with servers(folder, nodes, options) as members, contextlib.ExitStack() as stack:
+    with servers(folder, nodes, options, _cluster_port) as members, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(Redis(port=member.port)) for member in members]
         for index, client in enumerate(clients):
             first, last = index * _SLOTS // nodes, (index + 1) * _SLOTS // nodes
