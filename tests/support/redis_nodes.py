@@ -26,7 +26,7 @@ def _await(condition: Callable[[], object], what: str) -> None:
 
 
 def _cluster_port() -> int:
-    """One whose neighbour 10,000 above, where a cluster's nodes talk, is free too, and none that the kernel hands out."""
+    """One whose neighbour 10,000 above, where a cluster's nodes talk, is free too, and not for the kernel to give."""
     while (port := free_port()) + 10_000 > 32_767 or not _free(port + 10_000):
         pass
     return port
