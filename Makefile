@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up test test-compose lint bench bench-accuracy fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up test test-compose lint bench bench-accuracy bench-load fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
 
 bench-accuracy: $(INSTALLED) ## Accuracy against tokens kept; see docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy
+
+bench-load: $(INSTALLED) ## Answers in time against questions asked; see docs/reliability.md
+	$(BIN)/python -m benchmarks.load
 
 fuzz: $(INSTALLED) ## 100,000 mutated pictures through the decoders; about ten minutes on two cores
 	$(BIN)/python -m benchmarks.fuzz.pictures

@@ -149,7 +149,7 @@ def main() -> None:
         try:
             serve.start(
                 http_options={"host": "127.0.0.1", "port": free_port()},
-                grpc_options={"port": port, "grpc_servicer_functions": list(node.SERVICERS)},
+                grpc_options={"port": port, "grpc_servicer_functions": list(node.SERVICERS.values())},
             )
             deploy_encoder(folder, redis, options.tower)
             measure(f"localhost:{port}", options.requests)

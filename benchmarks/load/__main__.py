@@ -1,6 +1,6 @@
 """Goodput against load offered: a real stack on this machine, callers with deadlines that do not wait for each other.
 
-    python -m benchmarks.load [--multiples 0.5,1,1.3,2,4] [--seconds 20] [--deadline 5] [--callers sdk|once]
+    python -m benchmarks.load [--multiples 0.5,1,1.3,2,4] [--seconds 20] [--deadline 5] [--callers plain|sdk]
 
 The peak is measured first, in closed loops of several widths; multiples are of it. The callers share the machine's
 cores with the services, so rates compare within one run.
@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 
+import grpc
 import psutil
 
 import heroserve
-from benchmarks.load.drive import Outcome, closed_loop, open_loop
+from benchmarks.load.drive import Callers, Outcome, PlainCallers, SdkCallers, closed_loop, open_loop
 from benchmarks.load.questions import Known, known_questions
 from scripts.stack import Ports, Stack, running
 
@@ -27,42 +28,49 @@ def main() -> None:
     parser.add_argument("--widths", default="8,16,32,64", type=_floats)
     parser.add_argument("--seconds", default=20.0, type=float)
     parser.add_argument("--deadline", default=5.0, type=float)
-    parser.add_argument("--callers", choices=["once", "sdk"], default="once", help="without retries, or as shipped")
+    parser.add_argument("--callers", choices=["plain", "sdk"], default="plain", help="without retries, or as shipped")
     options = parser.parse_args()
     with running(Ports.free()) as stack:
         target = f"localhost:{stack.ports.llm}"
         with heroserve.Client(target) as client:
             known = known_questions(client, _SCENES)
         print(f"{len(known)} questions about {_SCENES} pictures, all of them cached\n", flush=True)
-        asyncio.run(_measure(stack, target, known, options))
+        asyncio.run(_drive(stack, target, known, options))
 
 
-async def _measure(stack: Stack, target: str, known: list[Known], options: argparse.Namespace) -> None:
-    retry = heroserve.RetryPolicy() if options.callers == "sdk" else heroserve.RetryPolicy(attempts=1)
-    async with heroserve.AsyncClient(target, retry=retry) as client:
-        print("| closed loop | answers/s | p50 s | p99 s | refused or failed |\n| --- | --- | --- | --- | --- |")
-        peak = 0.0
-        for width in map(int, options.widths):
-            outcome = await closed_loop(client, known, width, options.seconds / 2)
-            peak = max(peak, outcome.goodput)
-            print(
-                f"| {width} callers | {outcome.goodput:.1f} | {outcome.percentile(0.5):.2f} | "
-                f"{outcome.percentile(0.99):.2f} | {_failures(outcome)} |",
-                flush=True,
-            )
+async def _drive(stack: Stack, target: str, known: list[Known], options: argparse.Namespace) -> None:
+    if options.callers == "sdk":
+        async with heroserve.AsyncClient(target) as client:
+            await _measure(stack, SdkCallers(client), known, options)
+    else:
+        async with grpc.aio.insecure_channel(target) as channel:
+            await _measure(stack, PlainCallers(channel), known, options)
+
+
+async def _measure(stack: Stack, callers: Callers, known: list[Known], options: argparse.Namespace) -> None:
+    print("| closed loop | answers/s | p50 s | p99 s | refused or failed |\n| --- | --- | --- | --- | --- |")
+    peak = 0.0
+    for width in map(int, options.widths):
+        outcome = await closed_loop(callers, known, width, options.seconds / 2)
+        peak = max(peak, outcome.goodput)
         print(
-            "\n| offered | offered/s | goodput/s | of peak | p50 s | p99 s | wrong | not answered | services' memory |\n"
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+            f"| {width} callers | {outcome.goodput:.1f} | {outcome.percentile(0.5):.2f} | "
+            f"{outcome.percentile(0.99):.2f} | {_failures(outcome)} |",
+            flush=True,
         )
-        for seed, multiple in enumerate(options.multiples):
-            rate = multiple * peak
-            outcome = await open_loop(client, known, rate, options.seconds, options.deadline, seed)
-            print(
-                f"| {multiple:g}x | {outcome.offered / options.seconds:.1f} | {outcome.goodput:.1f} | "
-                f"{outcome.goodput / peak:.0%} | {outcome.percentile(0.5):.2f} | {outcome.percentile(0.99):.2f} | "
-                f"{outcome.wrong} | {_failures(outcome)} | {_memory(stack) / 2**20:.0f} MiB |",
-                flush=True,
-            )
+    print(
+        "\n| offered | offered/s | goodput/s | of peak | p50 s | p99 s | wrong | not answered | memory |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    )
+    for seed, multiple in enumerate(options.multiples):
+        rate = multiple * peak
+        outcome = await open_loop(callers, known, rate, options.seconds, options.deadline, seed)
+        print(
+            f"| {multiple:g}x | {outcome.offered / options.seconds:.1f} | {outcome.goodput:.1f} | "
+            f"{outcome.goodput / peak:.0%} | {outcome.percentile(0.5):.2f} | {outcome.percentile(0.99):.2f} | "
+            f"{outcome.wrong} | {_failures(outcome)} | {_memory(stack) / 2**20:.0f} MiB |",
+            flush=True,
+        )
 
 
 def _failures(outcome: Outcome) -> str:

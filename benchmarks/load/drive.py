@@ -8,10 +8,15 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import grpc
 
 import heroserve
 from benchmarks.load.questions import OPTIONS, Known
+from heroserve import methods
 from heroserve.errors import HeroserveError
+from heroserve.v1.chat_pb2 import GenerateResponse
 
 
 @dataclass
@@ -44,7 +49,40 @@ class Outcome:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def closed_loop(client: heroserve.AsyncClient, known: Sequence[Known], width: int, seconds: float) -> Outcome:
+class Callers(Protocol):
+    """How questions are asked."""
+
+    async def answer(self, known: Known, deadline_s: float) -> str:
+        """The answer's text.
+
+        Raises:
+            HeroserveError, grpc.RpcError: there is none.
+        """
+        ...
+
+
+class SdkCallers:
+    """As people ask who use the SDK as shipped, retries included."""
+
+    def __init__(self, client: heroserve.AsyncClient) -> None:
+        self._client = client
+
+    async def answer(self, known: Known, deadline_s: float) -> str:
+        answer = await self._client.ask(known.image, known.question, timeout_s=deadline_s, **OPTIONS)
+        return answer.text
+
+
+class PlainCallers:
+    """Bytes made beforehand, once each: callers share the cores with what they ask, and shall take little of them."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._call: Any = channel.unary_stream(methods.GENERATE.path, None, GenerateResponse.FromString)
+
+    async def answer(self, known: Known, deadline_s: float) -> str:
+        return "".join([response.delta async for response in self._call(known.request, timeout=deadline_s)])
+
+
+async def closed_loop(callers: Callers, known: Sequence[Known], width: int, seconds: float) -> Outcome:
     """``width`` callers, each with one question after the other."""
     outcome = Outcome(seconds)
     end = time.monotonic() + seconds
@@ -52,14 +90,14 @@ async def closed_loop(client: heroserve.AsyncClient, known: Sequence[Known], wid
     async def caller(seed: int) -> None:
         draw = random.Random(seed)  # noqa: S311
         while time.monotonic() < end:
-            await _ask(client, draw.choice(known), seconds, outcome)
+            await _ask(callers, draw.choice(known), seconds, outcome)
 
     await asyncio.gather(*(caller(seed) for seed in range(width)))
     return outcome
 
 
 async def open_loop(
-    client: heroserve.AsyncClient, known: Sequence[Known], rate: float, seconds: float, deadline_s: float, seed: int
+    callers: Callers, known: Sequence[Known], rate: float, seconds: float, deadline_s: float, seed: int
 ) -> Outcome:
     """Questions at the times of a Poisson process with ``rate`` a second, whatever becomes of those before."""
     outcome = Outcome(seconds)
@@ -69,18 +107,19 @@ async def open_loop(
     async with asyncio.TaskGroup() as tasks:
         while (due := due + draw.expovariate(rate)) < seconds:
             await asyncio.sleep(max(0.0, start + due - time.monotonic()))
-            tasks.create_task(_ask(client, draw.choice(known), deadline_s, outcome))
+            tasks.create_task(_ask(callers, draw.choice(known), deadline_s, outcome))
     return outcome
 
 
-async def _ask(client: heroserve.AsyncClient, known: Known, deadline_s: float, outcome: Outcome) -> None:
+async def _ask(callers: Callers, known: Known, deadline_s: float, outcome: Outcome) -> None:
     sent = time.monotonic()
     try:
-        answer = await client.ask(known.image, known.question, timeout_s=deadline_s, **OPTIONS)
-    except HeroserveError as error:
-        outcome.failures[error.code.name if error.code else type(error).__name__] += 1
+        text = await callers.answer(known, deadline_s)
+    except (HeroserveError, grpc.aio.AioRpcError) as error:
+        code = error.code() if isinstance(error, grpc.aio.AioRpcError) else error.code
+        outcome.failures[code.name if code else type(error).__name__] += 1
         return
-    if answer.text != known.answer:
+    if text != known.answer:
         outcome.wrong += 1
         return
     outcome.latencies.append(time.monotonic() - sent)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 import heroserve
+from heroserve.requests import ask_request
 from models.world.questions import KINDS, ask
 from models.world.render import render
 from models.world.scene import sample_scene
@@ -19,11 +20,15 @@ OPTIONS: heroserve.GenerateOptions = {"retention": 0.2, "max_tokens": 16}
 
 @dataclass(frozen=True)
 class Known:
-    """A question about a picture, and the text that answers it: greedy, so that every other text is wrong."""
+    """A question about a picture, and the text that answers it: greedy, so that every other text is wrong.
+
+    ``request`` is the question as it goes over the wire, a serialised ``GenerateRequest``.
+    """
 
     image: bytes
     question: str
     answer: str
+    request: bytes
 
 
 def known_questions(client: heroserve.Client, scenes: int) -> list[Known]:
@@ -33,9 +38,11 @@ def known_questions(client: heroserve.Client, scenes: int) -> list[Known]:
         scene = sample_scene("test", index)
         buffer = io.BytesIO()
         Image.fromarray(render(scene)).save(buffer, "PNG")
+        image = buffer.getvalue()
         for kind in KINDS:
             question = ask(kind, scene, scene_grid(scene), np.random.default_rng((index, 0)))
             if question is not None:
-                answer = client.ask(buffer.getvalue(), question.text, **OPTIONS)
-                found.append(Known(buffer.getvalue(), question.text, answer.text))
+                answer = client.ask(image, question.text, **OPTIONS)
+                request = ask_request(image, question.text, **OPTIONS).SerializeToString()
+                found.append(Known(image, question.text, answer.text, request))
     return found

@@ -12,12 +12,15 @@ from ray import serve
 from ray.serve import Deployment
 
 from services.common import metrics, tracing
+from services.common.admission import Admission, Line
 from services.common.known import VARIABLES
 from services.common.replica import Replica
-from services.common.settings import Settings
-from services.common.variable import unknown
+from services.common.settings import SettingError, Settings
+from services.common.variable import comma_separated, unknown
 
 T = TypeVar("T", bound=Settings)
+
+_KEYS = "HEROSERVE_API_KEYS"
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,12 @@ def settings(cls: type[T], args: Mapping[str, str] | None) -> T:
     """
     tracing.wanted()
     variables = {**os.environ, **(args or {})}
+    at_proxies = os.environ.get(_KEYS, "").strip()
+    if at_proxies and comma_separated(at_proxies) != comma_separated(variables[_KEYS]):
+        raise SettingError(
+            f"{_KEYS}: the configuration's arguments and the environment, which Ray's proxies go by, have other keys; "
+            "set them in one of the two"
+        )
     for line in unknown(variables, VARIABLES):
         logger.warning("%s", line)
     return cls.from_env(variables)
@@ -51,7 +60,8 @@ def deploy(
     """
     on_gpu = accelerator and (settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available()))
     options: dict[str, Any] = {
-        "max_ongoing_requests": settings.max_ongoing_requests,
+        # They wait in the replica, which knows their deadlines: Serve's router backs off where it finds a replica full.
+        "max_ongoing_requests": settings.max_ongoing_requests + settings.max_queued_requests,
         "max_queued_requests": settings.max_queued_requests,
         "autoscaling_config": {
             "min_replicas": settings.min_replicas,
@@ -73,6 +83,17 @@ def deploy(
         "graceful_shutdown_wait_loop_s": 0.5,
     }
     return serve.deployment(name=name, **options)(replica)
+
+
+def open_admission(settings: Settings, slots: int) -> Admission:
+    """Who may work in a replica.
+
+    Args:
+        settings: of the service.
+        slots: requests that it has work for at once.
+    """
+    line = Line(settings.max_queued_requests, settings.max_wait_s, settings.max_queued_bytes)
+    return Admission(min(slots, settings.max_ongoing_requests), line)
 
 
 def _measured(settings: Settings) -> dict[str, float]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -15,12 +14,12 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError, Worker
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from services.common import context, tracing
+from services.common.api_keys import ApiKeys
 from services.common.context import RequestContext
 from services.common.errors import (
     Internal,
     ResourceExhausted,
     ServiceError,
-    Unauthenticated,
     Unavailable,
     Unimplemented,
 )
@@ -37,6 +36,8 @@ T = TypeVar("T")
 # Of requests that ended with the same status, but for OK.
 _LINES_PER_SECOND = 50
 
+# A caller's clock and gRPC's timers are no closer than this.
+_EXPIRING_S = 0.05
 # What OpenTelemetry wants to be a server's errors; the others are its callers'.
 _FAULTS = {
     grpc.StatusCode.UNKNOWN,
@@ -56,6 +57,7 @@ class Call(Protocol[T]):
         asked: what the caller called; another method where a proxy went by its name alone.
         request_id: the caller's, or a new one.
         remaining_s: seconds that the caller still waits, infinite if it did not say.
+        refused_before: requests that its door refused by itself since the last one that it let through, by status.
         bytes_in, bytes_out: of its messages so far.
     """
 
@@ -69,6 +71,9 @@ class Call(Protocol[T]):
 
     @property
     def remaining_s(self) -> float: ...
+
+    @property
+    def refused_before(self) -> Mapping[str, int]: ...
 
     def header(self, name: str) -> str:
         """What the caller sent under this name, in lower case; empty if nothing."""
@@ -93,7 +98,7 @@ class Gate:
     """
 
     def __init__(self, api_keys: tuple[str, ...], requests: Counter, timeout_s: float) -> None:
-        self._api_keys = [key.encode() for key in api_keys]
+        self._api_keys = ApiKeys(api_keys)
         self._requests = requests
         self._timeout_s = timeout_s
         # Under an overload their lines would be work and space that nobody has. Those that end well are bounded by what
@@ -121,23 +126,25 @@ class Gate:
         """
         caller = Trace.parse(call.header("traceparent"), call.header("tracestate"))
         span = tracing.begin(call.method, caller, request_id=call.request_id)
-        key = self._key(call)
+        authorization = call.header("authorization")
         request = RequestContext(
             id=call.request_id,
             method=call.method,
             deadline=time.monotonic() + min(call.remaining_s, self._timeout_s),
             trace=span.trace,
-            scope=scope_of(key or "", call.header(SCOPE)),
+            scope=scope_of(self._api_keys.key(authorization) or "", call.header(SCOPE)),
         )
         code, failed, bug = grpc.StatusCode.OK, None, None
         with context.serving(request):
             try:
-                _check_key(key)
+                self._api_keys.check(authorization)
                 _check_method(call)
                 request.check_deadline()
                 yield request
             except (asyncio.CancelledError, GeneratorExit):
-                code = grpc.StatusCode.CANCELLED
+                # gRPC tells both in the same way. A caller that has waited to the end was not served.
+                expired = request.remaining_s < _EXPIRING_S
+                code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
                 raise
             except Exception as cause:  # noqa: BLE001 - none is lost: it goes on as a status, and a bug into the log
                 failed = as_service_error(cause)
@@ -147,23 +154,12 @@ class Gate:
                 raise failed from None
             finally:
                 self._requests.labels(code=code.name).inc()
+                for name, count in call.refused_before.items():
+                    self._requests.labels(code=name).inc(count)
                 request.note(bytes={"in": call.bytes_in, "out": call.bytes_out})
                 if code is grpc.StatusCode.OK or self._failures.admits(code.name):
                     _tell(request, code, failed, bug)
                 span.end(code.name if code in _FAULTS else "")
-
-    def _key(self, call: Call[Any]) -> str | None:
-        """The caller's, if it is valid; empty where none is asked for."""
-        if not self._api_keys:
-            return ""
-        scheme, _, key = call.header("authorization").partition(" ")
-        valid = scheme.lower() == "bearer" and any(hmac.compare_digest(key.encode(), k) for k in self._api_keys)
-        return key if valid else None
-
-
-def _check_key(key: str | None) -> None:
-    if key is None:
-        raise Unauthenticated("authorization: send metadata 'authorization: Bearer <API key>' with a valid key")
 
 
 def _check_method(call: Call[Any]) -> None:

@@ -6,8 +6,10 @@ import math
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+import grpc
 from google.protobuf.message import Message
 
 from services.common.errors import ServiceError
@@ -20,17 +22,30 @@ M = TypeVar("M", bound=Message)
 REQUEST_ID = "request_id"
 # When the caller stops waiting, in seconds of Unix time: Serve's own context does not tell its replicas.
 DEADLINE = "heroserve-deadline"
+# What the proxy has refused since the last request that it let through: it has no metrics of its own.
+REFUSED = "heroserve-refused"
 # gRPC's own name for it: after how many milliseconds to try again, less than 0 for never.
 PUSHBACK = "grpc-retry-pushback-ms"
 # What the caller called: Serve finds a handler by a method's name alone, whichever service it is of.
 METHOD = "heroserve-method"
 # What the SDK takes too: it stands in headers and in lines of logs.
+_REFUSALS = re.compile(r"\b([A-Z_]+)=(\d{1,9})\b")
 _ID = re.compile(r"[!-~]{1,128}")
 
 
 def sane_id(sent: object) -> str:
     """A caller's id for its request, or a new one where it has none that could stand in a log."""
     return sent if isinstance(sent, str) and _ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+def spell_refused(refusals: Mapping[grpc.StatusCode, int]) -> str:
+    """Requests by status, as ``GrpcCall.refused_before`` reads them."""
+    return " ".join(f"{code.name}={count}" for code, count in refusals.items())
+
+
+def pushback(seconds: float) -> str:
+    """A hint when to try again, as gRPC spells it."""
+    return "-1" if seconds < 0 else str(round(seconds * 1000))
 
 
 class GrpcCall:
@@ -65,6 +80,11 @@ class GrpcCall:
             return math.inf
         return math.inf if math.isnan(deadline) else deadline - time.time()
 
+    @property
+    def refused_before(self) -> dict[str, int]:
+        """Requests that the proxy refused since it let the last one through, by their status' name."""
+        return {name: int(count) for name, count in _REFUSALS.findall(self._metadata.get(REFUSED, ""))}
+
     def header(self, name: str) -> str:
         """What the caller sent under this name, in lower case; empty if nothing."""
         return self._metadata.get(name, "")
@@ -79,5 +99,4 @@ class GrpcCall:
         self._context.set_code(error.code)
         self._context.set_details(error.message)
         if error.retry_after_s is not None:
-            hint_ms = -1 if error.retry_after_s < 0 else round(error.retry_after_s * 1000)
-            self._context.set_trailing_metadata([(PUSHBACK, str(hint_ms))])
+            self._context.set_trailing_metadata([(PUSHBACK, pushback(error.retry_after_s))])

@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
 OBJECT_STORE_BYTES = 256 << 20
-# Both, because a proxy's services are fixed when Serve starts, and two applications may share one Serve.
-SERVICERS = (
-    "services.common.ingress.add_encoder",
-    "services.common.ingress.add_chat",
-)
+# What a port serves, by the application's name.
+SERVICERS = {"encoder": "services.common.ingress.add_encoder", "llm": "services.common.ingress.add_chat"}
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +97,8 @@ def _serve(settings: Settings, application: Application) -> None:
             http_options={"host": settings.host, "port": settings.http_port},
             grpc_options={
                 "port": settings.grpc_port,
-                "grpc_servicer_functions": list(SERVICERS),
+                # A proxy's services are fixed when Serve starts, and in a Ray that it joins another may follow.
+                "grpc_servicer_functions": list(SERVICERS.values()) if address else [SERVICERS[settings.name]],
                 "request_timeout_s": settings.request_timeout_s,
             },
             logging_config=quiet,

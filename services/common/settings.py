@@ -93,13 +93,22 @@ class Settings:
         "HEROSERVE_MAX_ONGOING_REQUESTS",
         integer(1, 10_000),
         32,
-        "requests a replica takes at once; autoscaling aims at half of that",
+        "requests a replica works on at once, where its engine can do so many; autoscaling aims at half of that",
     )
     max_queued_requests: int = setting(
         "HEROSERVE_MAX_QUEUED_REQUESTS",
         integer(1, 100_000),
         256,
-        "requests that wait at a proxy; more are refused with `RESOURCE_EXHAUSTED`",
+        "requests that wait for their turn, a replica; more are refused with `RESOURCE_EXHAUSTED`",
+    )
+    max_queued_bytes: int = setting(
+        "HEROSERVE_MAX_QUEUED_BYTES", integer(1, 1 << 40), 256 << 20, "bytes of those requests, a replica"
+    )
+    max_wait_s: float = setting(
+        "HEROSERVE_MAX_WAIT_S",
+        real(0, 3600),
+        30.0,
+        "longest a request waits for its turn, in seconds, and at most half of what its caller gives it",
     )
     replica_cpus: float = setting(
         "HEROSERVE_REPLICA_CPUS", real(0, 1024, above=True), 1.0, "cores a model replica reserves and computes with"

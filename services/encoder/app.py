@@ -145,6 +145,7 @@ class EncoderDeployment(Replica[EncoderSettings]):
         sources, tower = others
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
+        self._admission = deployment.open_admission(settings, settings.max_ongoing_requests)
         self._default_budget = Retention(settings.retention)
         self._scoped = settings.cache_scope == "key"
         half = vision_half(sources.model)
@@ -194,9 +195,11 @@ class EncoderDeployment(Replica[EncoderSettings]):
 
     async def Encode(self, request: EncodeRequest, grpc_context: RayServegRPCContext) -> VisualTokens:
         async def answer() -> VisualTokens:
-            scope = context.current().scope if self._scoped else ""
-            job = parse_request(request, self._limits, self._default_budget, scope)
-            return await self._pipeline.visual_tokens(job)
+            request_context = context.current()
+            async with self._admission.turn(request_context, request.ByteSize()):
+                scope = request_context.scope if self._scoped else ""
+                job = parse_request(request, self._limits, self._default_budget, scope)
+                return await self._pipeline.visual_tokens(job)
 
         return await self._gate.unary(GrpcCall(methods.ENCODE.path, grpc_context, request), answer, VisualTokens())
 

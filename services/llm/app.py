@@ -31,6 +31,8 @@ class ChatDeployment(Replica[LlmSettings]):
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
         checkpoint = identify(source)
         self._engine = open_engine(settings, source)
+        # While some generate, as many others have their images encoded.
+        self._admission = deployment.open_admission(settings, 2 * self._engine.slots)
         splicer = parts.open_splicer(settings, source)
         prompts = parts.open_prompts(settings, source)
         self._encoder = parts.open_encoder(settings, splicer, checkpoint)
@@ -52,11 +54,12 @@ class ChatDeployment(Replica[LlmSettings]):
         self, request: GenerateRequest, grpc_context: RayServegRPCContext
     ) -> AsyncIterator[GenerateResponse]:
         call = GrpcCall(methods.GENERATE.path, grpc_context, request)
-        with self._gate.guard(call):
-            pieces = self._chat.generate(door.parse_request(request))
-            async with aclosing(door.responses(pieces)) as responses:  # type: ignore[type-var]
-                async for response in responses:
-                    yield call.answered(response)
+        with self._gate.guard(call) as serving:
+            async with self._admission.turn(serving, call.bytes_in):
+                pieces = self._chat.generate(door.parse_request(request))
+                async with aclosing(door.responses(pieces)) as responses:  # type: ignore[type-var]
+                    async for response in responses:
+                        yield call.answered(response)
 
     async def Describe(self, request: DescribeChatRequest, grpc_context: RayServegRPCContext) -> ChatDescription:
         async def answer() -> ChatDescription:

@@ -29,7 +29,7 @@ def test_serve_config_does_what_node_does(service: str, build: Build) -> None:
     assert config.proxy_location == "EveryNode"
     assert (config.http_options.host, config.http_options.port) == (settings.host, settings.http_port)
     assert config.grpc_options.port == settings.grpc_port
-    assert tuple(config.grpc_options.grpc_servicer_functions) == node.SERVICERS
+    assert config.grpc_options.grpc_servicer_functions == [node.SERVICERS[service]]
     assert config.grpc_options.request_timeout_s == settings.request_timeout_s
     assert config.logging_config is not None
     assert (config.logging_config.log_level, config.logging_config.enable_access_log) == ("WARNING", False)

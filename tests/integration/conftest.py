@@ -50,7 +50,7 @@ def _services(
         http_options={"host": "127.0.0.1", "port": ports["http"]},
         grpc_options={
             "port": ports["grpc"],
-            "grpc_servicer_functions": list(node.SERVICERS),
+            "grpc_servicer_functions": list(node.SERVICERS.values()),
             "request_timeout_s": 120,
         },
     )

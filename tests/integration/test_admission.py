@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from ray import serve
 
 from heroserve.v1.chat_pb2 import DescribeChatRequest, GenerateRequest, Message, Part, Sampling
@@ -19,13 +22,21 @@ from scripts.redis_server import free_port
 from services.llm.app import build
 from tests.support.pictures import encoded, picture
 from tests.support.services import Services
+from tests.support.waiting import until
 
 KEY = "narrow-key"
 APPLICATION = ("application", "narrow")
 
 
 @pytest.fixture(scope="module")
-def narrow(services: Services, untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VisionChatStub]:
+def narrow_metrics() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def narrow(
+    services: Services, untrained: str, narrow_metrics: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VisionChatStub]:
     folder = str(tmp_path_factory.mktemp("narrow"))
     application = build(
         {
@@ -35,7 +46,7 @@ def narrow(services: Services, untrained: str, tmp_path_factory: pytest.TempPath
             "HEROSERVE_MAX_QUEUED_REQUESTS": "1",
             "HEROSERVE_REPLICA_CPUS": "0.1",
             "HEROSERVE_ENCODER_TARGET": services.grpc,
-            "HEROSERVE_METRICS_PORT": str(free_port()),
+            "HEROSERVE_METRICS_PORT": str(narrow_metrics),
             "HEROSERVE_METRICS_DIR": folder,
         }
     )
@@ -109,3 +120,40 @@ def test_too_many_requests_are_refused_and_the_rest_served(narrow: VisionChatStu
         codes = [outcome.result() for outcome in outcomes]
     assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert codes.count(grpc.StatusCode.OK) >= 2
+
+
+def test_an_overload_is_counted_for_what_it_is(narrow: VisionChatStub, narrow_metrics: int):
+    metadata = [APPLICATION, ("authorization", f"Bearer {KEY}")]
+
+    def counted() -> Counter[str]:
+        with urllib.request.urlopen(f"http://localhost:{narrow_metrics}/metrics", timeout=10) as page:
+            families = text_string_to_metric_families(page.read().decode())
+        return Counter(
+            {
+                sample.labels["code"]: int(sample.value)
+                for family in families
+                for sample in family.samples
+                if sample.name == "heroserve_chat_requests_total"
+            }
+        )
+
+    def ask(timeout: float) -> str:
+        try:
+            list(narrow.Generate(long_request(), metadata=metadata, timeout=timeout))
+        except grpc.RpcError as error:
+            return error.code().name
+        return "OK"
+
+    before = counted()
+    with ThreadPoolExecutor(40) as pool:
+        # Too short for such an answer: what is begun is not ended in time, and no caller has broken off.
+        told = Counter(pool.map(ask, [0.3] * 40))
+    assert set(told) == {"DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+    # What the proxy refused is told with the next request that it lets through.
+    narrow.Generate(GenerateRequest(), metadata=metadata, timeout=20).code()
+    told["INVALID_ARGUMENT"] += 1
+
+    def all_counted() -> bool:
+        return counted() - before == told
+
+    assert until(all_counted, 30), (counted() - before, told)

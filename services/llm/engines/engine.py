@@ -29,6 +29,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def slots(self) -> int:
+        """Requests that it generates for at once."""
+        ...
+
+    @property
     def takes_position_ids(self) -> bool:
         """Whether it heeds ``Prompt.position_ids``; else it numbers tokens one after the other."""
         ...

@@ -40,6 +40,7 @@ class TransformersEngine:
         self.context_length = int(model.config.max_position_embeddings)
         self.cost = PromptCost.of(model.config, model.dtype)
         self._processors = LogitsProcessors(model.config, model.generation_config, end_tokens)
+        self.slots = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="generate")
 
     async def generate(

@@ -420,3 +420,26 @@ async def test_a_flood_of_refusals_is_a_few_lines_and_a_count(caplog):
 
 async def succeeding():
     return Image()
+
+
+async def test_a_caller_that_waited_to_its_deadline_was_not_served_and_has_not_broken_off(caplog):
+    late = [("heroserve-deadline", str(time.time() + 0.01))]
+    gate = CountingGate()
+    with caplog.at_level(logging.DEBUG), pytest.raises(asyncio.CancelledError):
+        await gate.unary(Call(late), failing(asyncio.CancelledError()), None)
+    early = [("heroserve-deadline", str(time.time() + 60))]
+    with pytest.raises(asyncio.CancelledError):
+        await gate.unary(Call(early), failing(asyncio.CancelledError()), None)
+    assert gate.counts == {"DEADLINE_EXCEEDED": 1, "CANCELLED": 1}
+    assert (caplog.records[0].levelname, caplog.records[0].code) == ("INFO", "DEADLINE_EXCEEDED")
+
+
+async def test_what_the_proxy_refused_is_counted_with_what_it_let_through():
+    gate = CountingGate()
+
+    async def answer():
+        return Image()
+
+    await gate.unary(Call([("heroserve-refused", "RESOURCE_EXHAUSTED=7 UNAUTHENTICATED=2")]), answer, None)
+    await gate.unary(Call([("heroserve-refused", "x")]), answer, None)
+    assert gate.counts == {"OK": 2, "RESOURCE_EXHAUSTED": 7, "UNAUTHENTICATED": 2}

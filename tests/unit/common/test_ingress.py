@@ -23,7 +23,7 @@ from ray.serve._private.grpc_util import (
 )
 from ray.serve._private.proxy_request_response import gRPCProxyRequest
 from ray.serve.config import gRPCOptions
-from ray.serve.exceptions import gRPCStatusError
+from ray.serve.exceptions import BackPressureError, gRPCStatusError
 
 from heroserve import methods
 from heroserve.v1.chat_pb2 import GenerateRequest, GenerateResponse
@@ -32,6 +32,7 @@ from scripts.redis_server import free_port
 from services.common import errors, ingress, node
 from services.common.grpc_call import GrpcCall
 
+CHAT = methods.GENERATE.service
 STUBS = (
     "heroserve.v1.encoder_pb2_grpc.add_VisionEncoderServicer_to_server",
     "heroserve.v1.chat_pb2_grpc.add_VisionChatServicer_to_server",
@@ -68,11 +69,14 @@ async def proxy(servicers) -> AsyncIterator[Proxy]:
             here.requests.append(made)
             return made
 
+        def fails(context) -> bool:
+            if here.failure:
+                set_grpc_code_and_details(context, get_grpc_response_status(here.failure, None, "id"))
+            return here.failure is not None
+
         async def unary(request, context):
             made = take_up(request, context)
-            if here.failure:
-                status = get_grpc_response_status(here.failure, None, "id")
-                set_grpc_code_and_details(context, status)
+            if fails(context):
                 return b""
             made.ray_serve_grpc_context.set_code(grpc.StatusCode.NOT_FOUND)
             made.ray_serve_grpc_context.set_details("gone")
@@ -82,6 +86,8 @@ async def proxy(servicers) -> AsyncIterator[Proxy]:
         async def stream(request, context):
             made = take_up(request, context)
             made.ray_serve_grpc_context._set_on_grpc_context(context)
+            if fails(context):
+                return
             yield GenerateResponse(delta="a").SerializeToString()
             for message in request.messages:
                 try:
@@ -92,7 +98,7 @@ async def proxy(servicers) -> AsyncIterator[Proxy]:
                     here.callers.append(made.client)
                     here.cancelled.set()
                     break
-                yield GenerateResponse(delta="a" * len(message.parts[0].text)).SerializeToString()
+                yield GenerateResponse(delta="a" * len(message.parts[0].image.data)).SerializeToString()
 
         return {"unary_unary": unary, "unary_stream": stream}.get(streaming_type, unary)
 
@@ -103,6 +109,9 @@ async def proxy(servicers) -> AsyncIterator[Proxy]:
     finally:
         await server.stop(None)
         await task
+        # What is given up for callers that went away ends by itself, and not with the loop.
+        if rest := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(rest, timeout=30)
 
 
 def describe(channel, **call):
@@ -119,7 +128,7 @@ def generate(channel, request=None, **call):
 
 async def test_an_id_goes_to_the_replica_and_back_at_once():
     sent = (("request_id", "mine"), ("application", "encoder"), ("traceparent", "t"), ("blob-bin", b"\xff"))
-    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
         call = describe(channel, metadata=sent)
         assert ("request_id", "mine") in list(await call.initial_metadata())
         with pytest.raises(grpc.aio.AioRpcError) as failed:
@@ -138,7 +147,7 @@ async def test_an_id_goes_to_the_replica_and_back_at_once():
 
 
 async def test_a_replica_is_told_which_service_was_meant():
-    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
         async for _ in generate(channel, metadata=(("heroserve-method", "forged"),)):
             pass
     (seen,) = here.seen
@@ -166,7 +175,7 @@ async def test_a_replica_is_told_which_service_was_meant():
     ids=["no such method", "traceback", "dead replica"],
 )
 async def test_no_traceback_of_rays_goes_to_a_caller(raised, status, told):
-    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
         here.failure = raised
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await describe(channel)
@@ -174,16 +183,38 @@ async def test_no_traceback_of_rays_goes_to_a_caller(raised, status, told):
 
 
 async def test_a_streams_id_comes_before_its_first_response():
-    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
         call = generate(channel, metadata=(("request_id", "mine"),))
         assert ("request_id", "mine") in list(await call.initial_metadata())
         assert [response.delta async for response in call] == ["a"]
         assert ("request_id", "mine") in list(await call.trailing_metadata())
 
 
+async def test_what_replicas_would_refuse_is_refused_here_with_a_hint_and_told_to_the_next_that_passes():
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
+        held = [generate(channel, GenerateRequest(messages=[{}])) for _ in range(5)]
+        for call in held:
+            await call.read()
+        here.failure = BackPressureError(num_queued_requests=9, max_queued_requests=9)
+        for _ in range(3):
+            refused = generate(channel, metadata=(("request_id", "mine"),))
+            assert await refused.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        # The last of them was not seen by any replica.
+        assert len(here.seen) == 5 + 2
+        trailing = dict(await refused.trailing_metadata())
+        assert trailing["request_id"] == dict(await refused.initial_metadata())["request_id"] == "mine"
+        assert trailing["grpc-retry-pushback-ms"] == "1000"
+        here.failure = None
+        held[0].cancel()
+        await asyncio.wait_for(here.cancelled.wait(), 30)
+        forged = (("heroserve-refused", "OK=1000"),)
+        assert [response.delta async for response in generate(channel, metadata=forged)] == ["a"]
+    assert here.seen[-1].refused_before == {"RESOURCE_EXHAUSTED": 1}
+
+
 @pytest.mark.parametrize("sent", [[], ["two words"], ["x" * 200]], ids=str)
 async def test_a_missing_or_unusable_id_is_replaced_by_one(sent):
-    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
         call = generate(channel, metadata=[("request_id", name) for name in sent])
         (told,) = [value for name, value in await call.initial_metadata() if name == "request_id"]
         assert [response.delta async for response in call] == ["a"]
@@ -193,7 +224,7 @@ async def test_a_missing_or_unusable_id_is_replaced_by_one(sent):
 
 async def test_a_deadline_goes_to_the_replica_and_none_can_be_forged():
     forged = (("heroserve-deadline", str(time.time() + 9999)),)
-    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
         async for _ in generate(channel, metadata=forged, timeout=20):
             pass
         async for _ in generate(channel, metadata=forged):
@@ -204,7 +235,7 @@ async def test_a_deadline_goes_to_the_replica_and_none_can_be_forged():
 
 
 async def test_a_caller_that_goes_away_cancels_serves_handler():
-    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
         call = generate(channel, GenerateRequest(messages=[{}]))
         await call.read()
         assert not here.cancelled.is_set()
@@ -213,8 +244,8 @@ async def test_a_caller_that_goes_away_cancels_serves_handler():
 
 
 async def test_a_caller_that_goes_away_while_a_response_is_written_cancels_it_too():
-    large = GenerateRequest(messages=[{"parts": [{"text": "x" * 500_000}]}] * 20)
-    async with proxy(node.SERVICERS) as here, here.channel() as channel:
+    large = GenerateRequest(messages=[{"parts": [{"image": {"data": b"x" * 500_000}}]}] * 20)
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
         call = generate(channel, large)
         await call.read()
         await asyncio.sleep(0.5)
@@ -232,13 +263,84 @@ async def test_with_the_stubs_own_functions_a_replica_still_has_the_callers_id()
     assert (here.seen[0].request_id, here.seen[0].remaining_s) == ("mine", math.inf)
 
 
+@pytest.mark.parametrize(
+    ("sent", "let_in"),
+    [
+        ("Bearer right", True),
+        ("bearer second", True),
+        ("Bearer wrong", False),
+        ("right", False),
+        ("Basic right", False),
+        ("", False),
+        (None, False),
+    ],
+)
+async def test_a_key_is_checked_before_the_request_is_read(sent, let_in, monkeypatch):
+    monkeypatch.setenv("HEROSERVE_API_KEYS", "right, second")
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
+        metadata = [("request_id", "mine")] + ([] if sent is None else [("authorization", sent)])
+        call = channel.stream_stream(methods.GENERATE.path, None, None)(metadata=metadata)
+        if let_in:
+            await call.write(b"")
+            await call.done_writing()
+            assert len([response async for response in call]) == 1
+            assert await call.code() == grpc.StatusCode.OK
+        else:
+            # Nothing was sent yet.
+            assert await call.code() == grpc.StatusCode.UNAUTHENTICATED
+            assert "authorization" in await call.details()
+            assert dict(await call.initial_metadata())["request_id"] == "mine"
+        assert len(here.seen) == let_in
+
+
+async def test_who_has_no_key_is_counted_by_the_next_that_has(monkeypatch):
+    monkeypatch.setenv("HEROSERVE_API_KEYS", "right")
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
+        for _ in range(3):
+            assert await generate(channel).code() == grpc.StatusCode.UNAUTHENTICATED
+        let_in = generate(channel, metadata=(("authorization", "Bearer right"),))
+        assert [response.delta async for response in let_in] == ["a"]
+    assert here.seen[0].refused_before == {"UNAUTHENTICATED": 3}
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "told"),
+    [
+        (methods.ENCODE.path, "UNIMPLEMENTED", f"{methods.ENCODE.path[1:]} is not served here, {CHAT} is"),
+        (f"/{CHAT}/Think", "UNIMPLEMENTED", f"{CHAT}/Think is not served here, {CHAT} is"),
+        ("/nonsense", "UNIMPLEMENTED", f"nonsense is not served here, {CHAT} is"),
+        (methods.GENERATE.path, "INVALID_ARGUMENT", "request: is no heroserve.v1.GenerateRequest"),
+        (methods.DESCRIBE.path, "INVALID_ARGUMENT", "request: is no heroserve.v1.DescribeChatRequest"),
+    ],
+)
+async def test_bytes_and_names_that_are_none_of_ours(path, code, told):
+    async with proxy([node.SERVICERS["llm"]]) as here, here.channel() as channel:
+        call = channel.unary_stream(path, None, None)(b"\xff\xff\xff")
+        assert (await call.code()).name == code
+        assert await call.details() == told
+    assert not here.seen
+
+
+async def test_what_serve_itself_answers_is_answered_still():
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
+        reflection = channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", None, None
+        )()
+        # list_services, with any text.
+        await reflection.write(b"\x3a\x01*")
+        assert CHAT.encode() in await reflection.read()
+        reflection.cancel()
+
+
 def test_serves_server_is_left_as_it_was():
     def factory(service_method, streaming_type):
         return None
 
-    server = Mock(spec=gRPCGenericServer, service_handler_factory=factory)
+    server = gRPCGenericServer(factory)
     ingress.add_chat(Mock(), server)
+    ingress.add_encoder(Mock(), server)
     assert server.service_handler_factory is factory
+    assert len(server.generic_rpc_handlers) == 1
 
 
 def test_another_make_of_server_is_served_as_it_is(caplog):
@@ -252,7 +354,7 @@ def test_another_make_of_server_is_served_as_it_is(caplog):
 @pytest.mark.parametrize(("error", "kept"), [(errors.NotFound("x"), False), (errors.Internal("bug"), True)])
 def test_what_serve_raises_for_a_refusal_is_filtered_in_its_proxy(error, kept, monkeypatch):
     monkeypatch.setattr(logging.getLogger("ray.serve"), "filters", [])
-    ingress.add_chat(Mock(), Mock(spec=gRPCGenericServer, service_handler_factory=None))
+    ingress.add_chat(Mock(), gRPCGenericServer(Mock()))
     raised = gRPCStatusError(original_exception=error, code=error.code, details=error.message)
     record = logging.LogRecord("ray.serve", logging.ERROR, __file__, 1, "x", (), (type(raised), raised, None))
     assert bool(logging.getLogger("ray.serve").filter(record)) is kept

@@ -34,6 +34,8 @@ CASES = {
     "HEROSERVE_DOWNSCALE_DELAY_S": ("downscale_delay_s", "2.5", 2.5, ["-1", "86401", "inf", "5m"], "in [0, 86400]"),
     "HEROSERVE_MAX_ONGOING_REQUESTS": ("max_ongoing_requests", "7", 7, ["0", "10001"], "from 1 to 10000"),
     "HEROSERVE_MAX_QUEUED_REQUESTS": ("max_queued_requests", "1", 1, ["0", "100001"], "from 1 to 100000"),
+    "HEROSERVE_MAX_QUEUED_BYTES": ("max_queued_bytes", "1", 1, ["0", "1e6"], "whole number from 1 to 1099511627776"),
+    "HEROSERVE_MAX_WAIT_S": ("max_wait_s", "0", 0.0, ["-1", "3601", "nan"], "in [0, 3600]"),
     "HEROSERVE_REPLICA_CPUS": ("replica_cpus", "0.25", 0.25, ["0", "-1", "1025"], "in (0, 1024]"),
     "HEROSERVE_REPLICA_GPUS": ("replica_gpus", "0.25", 0.25, ["0", "-1", "65"], "in (0, 64]"),
     "HEROSERVE_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG", ["debug", "LOUD"], "one of DEBUG, INFO, WARNING, ERROR"),

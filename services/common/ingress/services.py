@@ -1,0 +1,80 @@
+"""The services of a port, and who may call them: decided before a request is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from heroserve.methods import Method
+from services.common.api_keys import ApiKeys
+from services.common.errors import ServiceError, Unimplemented
+from services.common.grpc_call import REQUEST_ID, sane_id
+from services.common.ingress.door import Door
+
+# Reflection, health, and what Serve itself answers.
+_OTHERS = ("grpc.", "ray.serve.")
+
+
+class Services(grpc.GenericRpcHandler):
+    """Finds the handler of an RPC by its name and metadata, as gRPC asks for it when those have arrived.
+
+    Args:
+        keys: callers must have one of them.
+
+    Attributes:
+        refusals: RPCs refused here since a replica was last told, by service and status.
+    """
+
+    def __init__(self, keys: ApiKeys) -> None:
+        self.refusals: dict[str, Counter[grpc.StatusCode]] = {}
+        self._keys = keys
+        # Under the name that Serve reads to tell reflection what there is.
+        self._method_handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    @classmethod
+    def of(cls, server: Any, keys: ApiKeys) -> Services:
+        """Those of a server of Serve's; the same ones if asked again."""
+        for handler, *_ in server.generic_rpc_handlers:
+            if isinstance(handler, cls):
+                return handler
+        services = cls(keys)
+        server.generic_rpc_handlers.append((services,))
+        # gRPC's method, not that of Serve's server, which would put Serve's handlers in the place of ours.
+        base: Any = super(type(server), server)
+        base.add_generic_rpc_handlers((services,))
+        return services
+
+    def add(self, method: Method[Any, Any], handler: Callable[..., Any]) -> None:
+        """Answer one more method, with a handler of Serve's."""
+        refusals = self.refusals.setdefault(method.service, Counter())
+        self._method_handlers[method.path] = Door(method, handler, refusals).handler()
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        path = details.method or ""
+        metadata = dict(details.invocation_metadata or ())
+        if path.strip("/").startswith(_OTHERS):
+            return None
+        try:
+            self._keys.check(str(metadata.get("authorization", "")))
+            if path not in self._method_handlers:
+                raise Unimplemented(f"{path.strip('/')} is not served here, {' and '.join(self.refusals)} is")
+        except ServiceError as error:
+            service = path.strip("/").partition("/")[0]
+            if service in self.refusals:
+                self.refusals[service][error.code] += 1
+            return grpc.stream_stream_rpc_method_handler(_refusal(error, sane_id(metadata.get(REQUEST_ID))))
+        return self._method_handlers[path]
+
+
+def _refusal(error: ServiceError, request_id: str) -> Callable[[Any, Any], Awaitable[None]]:
+    """A handler that reads nothing."""
+
+    async def refuse(_: Any, context: Any) -> None:
+        await context.send_initial_metadata(((REQUEST_ID, request_id),))
+        context.set_trailing_metadata(((REQUEST_ID, request_id),))
+        await context.abort(error.code, error.message)
+
+    return refuse

@@ -1,0 +1,186 @@
+"""Turns, the line and who is refused: by the clock of the event loop's own machine, with margins that it can't miss."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import time
+from contextlib import suppress
+
+import pytest
+
+from services.common.admission import Admission, Line
+from services.common.context import RequestContext
+from services.common.errors import DeadlineExceeded, ResourceExhausted
+
+LINE = Line(requests=100, seconds=1000, size=1000)
+
+
+def request(seconds: float = 1000) -> RequestContext:
+    return RequestContext(deadline=time.monotonic() + seconds)
+
+
+class Worker:
+    """Holds a turn until it is told to end."""
+
+    def __init__(self, admission: Admission, asked: RequestContext | None = None, size: int = 0) -> None:
+        self.admission = admission
+        self.asked = asked or request()
+        self.size = size
+        self.end = asyncio.Event()
+        self.working = False
+        self.task = asyncio.ensure_future(self._work())
+
+    async def _work(self) -> None:
+        async with self.admission.turn(self.asked, self.size):
+            self.working = True
+            await self.end.wait()
+        self.working = False
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def workers(admission: Admission, count: int, **given: int) -> list[Worker]:
+    made = [Worker(admission, **given) for _ in range(count)]
+    await settle()
+    return made
+
+
+async def took(admission: Admission, seconds: float) -> None:
+    """Let the admission see a request that holds its turn for so long."""
+    async with admission.turn(request()):
+        await asyncio.sleep(seconds)
+
+
+async def test_turns_are_taken_in_order_and_never_more_than_slots():
+    admission = Admission(2, LINE)
+    line = await workers(admission, 5)
+    assert [worker.working for worker in line] == [True, True, False, False, False]
+    line[1].end.set()
+    await settle()
+    assert [worker.working for worker in line] == [True, False, True, False, False]
+    for worker in line:
+        worker.end.set()
+    await asyncio.gather(*(worker.task for worker in line))
+    assert line[4].asked.stages.seconds["queue"] > 0
+    assert "queue" not in line[0].asked.stages.seconds
+
+
+async def test_who_goes_away_leaves_the_line_and_a_turn_is_not_lost_with_it():
+    admission = Admission(1, LINE)
+    first, second, third = await workers(admission, 3)
+    second.task.cancel()
+    await settle()
+    first.end.set()
+    await settle()
+    assert third.working
+    # One that is given its turn and cancelled at the same moment.
+    fourth, fifth = await workers(admission, 2)
+    third.end.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    fourth.task.cancel()
+    await settle()
+    fourth.end.set()
+    await settle()
+    assert fifth.working
+    fifth.end.set()
+    await fifth.task
+    assert (await workers(admission, 1))[0].working
+
+
+async def test_what_waited_until_its_deadline_is_never_begun():
+    admission = Admission(1, LINE)
+    first, late, patient = Worker(admission), Worker(admission, request(0.05)), Worker(admission)
+    await asyncio.sleep(0.1)
+    first.end.set()
+    with pytest.raises(DeadlineExceeded):
+        await late.task
+    assert not late.working
+    await settle()
+    assert patient.working
+
+
+async def test_who_would_wait_more_than_half_of_its_time_is_refused_at_once():
+    admission = Admission(2, LINE)
+    await took(admission, 0.5)
+    await workers(admission, 2)
+    # Half a second each and two slots: the third in line is about 0.75 s away from its turn.
+    await workers(admission, 2)
+    with pytest.raises(
+        ResourceExhausted, match=r"2 requests are waiting, about 0\.[78] s; this one may wait 0\.5 s"
+    ) as no:
+        async with admission.turn(request(1)):
+            pass
+    assert 0.2 <= no.value.retry_after_s < 0.5
+    # Who has more time has its turn.
+    assert not Worker(admission, request(10)).task.done()
+    await settle()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (Line(requests=2, seconds=1000, size=1000), "2 requests are waiting; try again later"),
+        (Line(requests=100, seconds=0.01, size=1000), "this one may wait 0.0 s"),
+        (Line(requests=100, seconds=1000, size=25), "2 requests of 20 bytes are waiting; the limit is 25"),
+    ],
+    ids=["number", "seconds", "bytes"],
+)
+async def test_every_bound_of_the_line_is_kept(line, told):
+    admission = Admission(1, line)
+    if line.seconds < 1:
+        await took(admission, 0.05)
+        await workers(admission, 1)
+    else:
+        await workers(admission, 3, size=10)
+    with pytest.raises(ResourceExhausted) as refused:
+        async with admission.turn(request(), 10):
+            pass
+    assert told in refused.value.message
+    assert pickle.loads(pickle.dumps(refused.value)).retry_after_s == refused.value.retry_after_s
+
+
+async def test_one_large_request_may_wait_where_nobody_else_does():
+    admission = Admission(1, Line(requests=10, seconds=1000, size=25))
+    first, large = Worker(admission), Worker(admission, size=100)
+    await settle()
+    first.end.set()
+    await settle()
+    assert large.working
+
+
+async def test_a_failing_request_gives_its_turn_on():
+    admission = Admission(1, LINE)
+    with suppress(ValueError):
+        async with admission.turn(request()):
+            raise ValueError
+    assert (await workers(admission, 1))[0].working
+
+
+async def test_at_four_times_the_load_nearly_every_slot_works_for_somebody_who_still_waits():
+    admission = Admission(2, LINE)
+    answered = late = refused = 0
+
+    async def ask() -> None:
+        nonlocal answered, late, refused
+        asked = request(0.6)
+        try:
+            async with asyncio.timeout(0.6), admission.turn(asked):
+                await asyncio.sleep(0.05)
+                answered += 1
+        except (DeadlineExceeded, TimeoutError):
+            late += 1
+        except ResourceExhausted:
+            refused += 1
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(320):
+            tasks.create_task(ask())
+            await asyncio.sleep(0.00625)
+    # 2 s at 160 a second, where 40 a second can be answered; a first-come line without clocks answers next to none.
+    assert answered > 2 * late
+    assert refused > answered
