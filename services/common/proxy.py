@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     # From the first byte to the end of HTTP/2's own greetings; gRPC's default is two minutes.
     ("grpc.server_handshake_timeout_ms", 10_000),
+    # No compression: thirty kilobytes of it become thirty megabytes, and neither pictures nor rows get smaller.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     # Without a call. gRPC's default is for ever.
     ("grpc.max_connection_idle_ms", 120_000),
     # Whatever it does; calls under way end in peace. Other clients than the SDK thus find new proxies too.

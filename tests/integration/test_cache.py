@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_damaged_entry_is_a_miss_and_is_repaired(
     elif damage == "garbage meta":
         database.set(names["meta"], b"\x00" * len(meta))
     elif damage == "old schema":
-        database.set(names["meta"], meta.replace(b'"schema": 1', b'"schema": 0'))
+        database.set(names["meta"], re.sub(rb'"schema": \d+', b'"schema": 0', meta))
     else:
         database.delete(names[damage.partition(" ")[2]])
     misses = services.sample("encoder", "heroserve_cache_requests_total", result="miss")

@@ -7,8 +7,9 @@ from typing import Any
 
 import grpc
 
-# How Serve tells that a replica has no such method, and what its tracebacks have in common.
+# How Serve tells that a replica has no such method, that too many wait for one, and what its tracebacks have in common.
 _NO_METHOD = re.compile(r"Tried to call a method '\w+' that does not exist")
+_BACKPRESSURE = "Request dropped due to backpressure"
 _INSIDES = "Traceback (most recent call last)"
 
 
@@ -18,9 +19,13 @@ class CallContext:
     Args:
         context: gRPC's.
         metadata: in place of what the caller sent.
+
+    Attributes:
+        turned_away: Serve itself had no room for it.
     """
 
     def __init__(self, context: Any, metadata: list[tuple[str, Any]]) -> None:
+        self.turned_away = False
         self._context = context
         self._metadata = tuple(metadata)
         self._peer: str = context.peer()
@@ -37,6 +42,9 @@ class CallContext:
         if _NO_METHOD.search(details):
             self._context.set_code(grpc.StatusCode.UNIMPLEMENTED)
             details = "not served here"
+        elif details.startswith(_BACKPRESSURE):
+            self.turned_away = True
+            details = "too many requests are waiting; try again later"
         elif _INSIDES in details:
             details = "internal error; the service's log has the details"
         self._context.set_details(details)

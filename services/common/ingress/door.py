@@ -79,12 +79,19 @@ class Door:
             context.set_trailing_metadata(((REQUEST_ID, request_id), *hint))
             await context.abort(error.code, error.message)
         try:
-            added = [(REQUEST_ID, request_id), (METHOD, self.path), (REFUSED, spell_refused(self._refusals))]
+            told = self._refusals.copy()
             self._refusals.clear()
+            added = [(REQUEST_ID, request_id), (METHOD, self.path), (REFUSED, spell_refused(told))]
             remaining_s = context.time_remaining()
             if remaining_s is not None:
                 added.append((DEADLINE, f"{time.time() + remaining_s:.6f}"))
-            yield request, CallContext(context, [pair for pair in sent if pair[0] not in _OURS] + added)
+            for_serve = CallContext(context, [pair for pair in sent if pair[0] not in _OURS] + added)
+            yield request, for_serve
+            if for_serve.turned_away:
+                # No replica has heard of it.
+                self._refusals.update(told)
+                self._refusals[grpc.StatusCode.RESOURCE_EXHAUSTED] += 1
+                context.set_trailing_metadata(((REQUEST_ID, request_id), (PUSHBACK, pushback(1.0))))
         finally:
             in_flight.leave(refused=context.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)
             if in_flight.forgettable:
