@@ -14,9 +14,15 @@ from services.common.hub import UNREACHABLE
 from services.common.hub import first_line as first_line
 from services.common.model_config import ODD, model_config
 from services.common.settings import SettingError
+from services.common.small_files import POINTER, flaw, is_pointer
 from services.common.snapshot import Snapshot, settle
 
 _CONFIG = "config.json"
+# What a tokenizer's words are read from.
+_TOKENIZERS = (
+    *("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "tiktoken.model"),
+    *("spiece.model", "sentencepiece.bpe.model"),
+)
 
 
 class Checkpoint:
@@ -105,7 +111,7 @@ class Checkpoint:
                 return found
         except OSError as error:
             raise self.unusable(f"{filename} can't be read ({error.strerror or error})") from error
-        raise self.unusable(f"{filename} is a Git LFS pointer, not the file itself: run `git lfs pull`")
+        raise self.unusable(f"{filename} {POINTER}")
 
     @property
     def folder(self) -> Path:
@@ -145,25 +151,31 @@ class Checkpoint:
             SettingError: it has none that can be read.
         """
         folder = self.folder
-        # Libraries say many things of a file that only stands for another.
-        for file in ("tokenizer.json", "tokenizer.model", "tokenizer_config.json"):
-            self.path(file)
+        # Libraries say many things of a file that is not what they expect, and seldom which file.
+        if problem := flaw(folder):
+            raise self.unusable(problem)
         try:
-            return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-        except ODD as error:
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        except Exception as error:
+            # The library of tokenizers raises no narrower one.
+            if not isinstance(error, ODD) and type(error) is not Exception:
+                raise
             problem = first_line(error)
             if self.json("tokenizer_config.json").get("auto_map"):
                 problem = "it is code of the checkpoint's own, which is never run"
             # Transformers then takes it for another kind of file, and asks for the package of that.
             if self.path("tokenizer.json") is None and self.path("tokenizer.model") and not find_spec("sentencepiece"):
                 problem = "tokenizer.model without tokenizer.json takes `pip install sentencepiece`"
+            elif not any(self.path(file) for file in _TOKENIZERS):
+                problem = "tokenizer.json is not there"
             raise self.unusable(f"it has no usable tokenizer ({problem})") from error
+        try:
+            # Some of what its files say is looked at only when it reads a text.
+            tokenizer("x")
+        except ODD as error:
+            problem = f"tokenizer_config.json makes a tokenizer that reads no text ({first_line(error)})"
+            raise self.unusable(problem) from error
+        return tokenizer
 
     def unusable(self, problem: str) -> SettingError:
         return SettingError(f"{self.variable}={self.name!r}: {problem}")
-
-
-def is_pointer(path: Path) -> bool:
-    """Whether a file is what ``git clone`` leaves in the place of a large one, without Git LFS."""
-    with path.open("rb") as file:
-        return file.read(64).lstrip(b"\xef\xbb\xbf \r\n").startswith(b"version https://git-lfs.github.com/")

@@ -14,8 +14,9 @@ import logging
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from services.common.checkpoint import Checkpoint, first_line, is_pointer
+from services.common.checkpoint import Checkpoint, first_line
 from services.common.hub import cached_commit
+from services.common.small_files import is_pointer
 from services.common.weights.index import weight_files
 
 # A tensor of up to _SAMPLES * _SAMPLE_BYTES is read whole, of a larger one that many samples.

@@ -23,8 +23,8 @@ from services.common.hub import first_line
 from services.common.settings import SettingError
 
 # What configs, tokenizers and templates are read from: small, and never code.
-_SMALL = {".json", ".jinja", ".model", ".txt", ".tiktoken"}
-_TEMPLATES = "additional_chat_templates"
+SMALL = {".json", ".jinja", ".model", ".txt", ".tiktoken"}
+TEMPLATES = "additional_chat_templates"
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Snapshot:
             return Path(self.name)
         for file in sorted(self.files):
             path = Path(file)
-            if path.suffix in _SMALL and str(path.parent) in (".", _TEMPLATES):
+            if path.suffix in SMALL and str(path.parent) in (".", TEMPLATES):
                 self.find(file)
         return hub.cached_folder(self.name, self.commit)
 

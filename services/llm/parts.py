@@ -19,6 +19,7 @@ from services.llm.engines.engine import Engine
 from services.llm.engines.registry import check_engine
 from services.llm.language_model import check_language_model
 from services.llm.prompt import PromptBuilder
+from services.llm.rehearsal import rehearse
 from services.llm.settings import LlmSettings
 from services.llm.splicer import Splicer
 from services.llm.template import chat_template
@@ -35,14 +36,18 @@ def check(settings: LlmSettings, source: Checkpoint | None = None) -> None:
         SettingError: a setting can't be used.
     """
     source = source or model(settings)
-    check_language_model(language_half(source).config, source)
+    half = language_half(source)
+    check_language_model(half.config, source)
+    tokenizer = source.tokenizer()
+    template = chat_template(source, tokenizer, settings.chat_template)
+    rehearse(source, tokenizer, template, half.image_token_id, chosen=bool(settings.chat_template))
     prompts = open_prompts(settings, source)
     if settings.max_images > 1 and not prompts.places_images:
         raise SettingError(
             f"HEROSERVE_MAX_IMAGES={settings.max_images}: the model's chat template has no place for a second image"
         )
     check_engine(settings, source)
-    Splicer(language_half(source), source, META, torch.float32)
+    Splicer(half, source, META, torch.float32)
     identify(source)
 
 

@@ -7,23 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2 import TemplateError
-
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
+from services.llm.conversations import FIRST, QUESTION, SECOND, of_role, of_two_images
 from services.llm.job import ImagePart, Turn, TurnRole
-from services.llm.render import FORMS, Form, Renderer
+from services.llm.render import FAILURES, FORMS, Form, Renderer
 from services.llm.template import VARIABLE
 
-# What a template may raise: it can compute, and asks the tokenizer to encode.
-FAILURES = (TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-
-_IMAGE = ImagePart(digest="probe")
-# No template says these by itself.
-_QUESTION, _FIRST, _SECOND = "heroquestion", "herofirst", "herosecond"
-_ASKED = Turn("user", (_QUESTION,))
 # How a list of parts looks where a template writes it as if it were a text.
-_LEAKED = re.compile(rf"""["']text["']: ?["']({_QUESTION}|{_FIRST}|{_SECOND})""")
+_LEAKED = re.compile(rf"""["']text["']: ?["']({QUESTION}|{FIRST}|{SECOND})""")
 
 
 class _Unfit(Exception):
@@ -76,7 +68,7 @@ class _Bench:
         for turn in turns:
             if lost := [word for word in turn.texts if word not in text]:
                 raise _Unfit(f"leaves out {len(lost)} of {len(turn.texts)} texts of a message")
-        if _FIRST in text and _SECOND in text and text.partition(_FIRST)[2].partition(_SECOND)[0].strip():
+        if FIRST in text and SECOND in text and text.partition(FIRST)[2].partition(SECOND)[0].strip():
             raise _Unfit("closes a message behind every text")
         images = sum(isinstance(part, ImagePart) for turn in turns for part in turn.parts)
         if (places := self.places(renderer, *turns)) != images:
@@ -126,38 +118,24 @@ def _form(bench: _Bench, forms: Mapping[TurnRole, Form], role: TurnRole) -> Form
     """
     problems: list[str] = []
     for form in FORMS:
-        texts = (_FIRST, _SECOND) if form == "parts" else (_FIRST,)
+        texts = (FIRST, SECOND) if form == "parts" else (FIRST,)
         renderer = bench.renderer({**forms, role: form})
         try:
-            for turns in _conversations(role, texts):
+            for turns in of_role(role, texts):
                 bench.check(renderer, turns)
         except _Unfit as problem:
             problems.append(str(problem))
         except FAILURES as error:
-            problems.append(f"fails: {_line(error)}")
+            problems.append(f"fails: {line(error)}")
         else:
             return form
     raise _Unfit(problems[0])
 
 
-def _conversations(role: TurnRole, texts: tuple[str, ...]) -> list[list[Turn]]:
-    """In which a turn of a role, that says ``texts``, is tried."""
-    match role:
-        case "system":
-            return [[Turn(role, texts), _ASKED]]
-        case "user":
-            return [[Turn(role, (_IMAGE, *texts))], [Turn(role, texts)]]
-        case "assistant":
-            return [[_ASKED, Turn(role, texts), _ASKED]]
-
-
 def _places_images(bench: _Bench, renderer: Renderer, refused: Mapping[TurnRole, str]) -> bool:
     """Whether two images of a turn, or of two turns, each get a place."""
-    shown = Turn("user", (_IMAGE, _QUESTION))
-    conversations = [[Turn("user", (_IMAGE, _IMAGE, _QUESTION))]]
-    if "assistant" not in refused:
-        conversations.append([shown, Turn("assistant", (_FIRST,)), shown])
-    for turns in conversations:
+    of_one_turn, of_two = of_two_images()
+    for turns in [of_one_turn] if "assistant" in refused else [of_one_turn, of_two]:
         try:
             if bench.places(renderer, *turns) == 2:
                 return True
@@ -166,5 +144,6 @@ def _places_images(bench: _Bench, renderer: Renderer, refused: Mapping[TurnRole,
     return False
 
 
-def _line(error: Exception) -> str:
+def line(error: Exception) -> str:
+    """What a template's failure says."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

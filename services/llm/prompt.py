@@ -8,9 +8,9 @@ from typing import Any
 
 from services.common.checkpoint import Checkpoint
 from services.llm.job import ChatJob, ImagePart, Turn
-from services.llm.probe import FAILURES, Fit, fit
+from services.llm.probe import Fit, fit, line
 from services.llm.refusal import Refusal, Role
-from services.llm.render import Renderer
+from services.llm.render import FAILURES, Renderer
 from services.llm.template import chat_template
 
 
@@ -59,7 +59,7 @@ class PromptBuilder:
             ids = self._renderer.ids(job.turns)
         except FAILURES as error:
             # Templates refuse what their model was not trained on, such as two turns of one role.
-            raise Refusal(Role("messages"), f"do not fit the model's chat template: {error}") from error
+            raise Refusal(Role("messages"), f"do not fit the model's chat template: {line(error)}") from error
         self._refuse_control_tokens(job.turns, ids)
         places = ids.count(self.image_token_id)
         if places != len(job.images):

@@ -6,12 +6,23 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from jinja2 import TemplateError
+
 from services.llm.job import ImagePart, Turn, TurnRole
 
 # How a template takes what a turn says: text parts as they are (as Hugging Face's processors hand them over), all in
 # one part, or a string in place of parts.
 Form = Literal["parts", "one part", "string"]
 FORMS: tuple[Form, ...] = get_args(Form)
+
+# What a template may raise: it can compute, and asks the tokenizer to encode. Python may not compile it.
+FAILURES = (
+    *(TemplateError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError),
+)
+# Characters that a template may add to a conversation, and how often it may repeat one: no context holds more.
+_ADDED = 1 << 20
+_TIMES = 8
 
 # Before a template that wants strings. A placeholder that it writes is the template's own, where one in a caller's
 # text is text; images come first, as in LLaVA's own prompts. It ends in no block: one would swallow a line break.
@@ -55,14 +66,27 @@ class Renderer:
         self._before, self._after = _added_by(tokenizer)
 
     def text(self, turns: Sequence[Turn]) -> str:
-        """What the template writes."""
+        """What the template writes.
+
+        Raises:
+            ValueError: that is far longer than what was said; and what a template may raise (``probe.FAILURES``).
+        """
         text: str = self._tokenizer.apply_chat_template(
             self._messages(turns), chat_template=self._template, tokenize=False, add_generation_prompt=True
         )
+        said = sum(len(part) for turn in turns for part in turn.texts)
+        if len(text) > _ADDED + _TIMES * said:
+            raise ValueError(f"it makes {len(text)} characters of {said}")
         return text
 
     def ids(self, turns: Sequence[Turn]) -> list[int]:
-        """Token ids of what the template writes; control tokens are those that it writes itself."""
+        """Token ids of what the template writes; control tokens are those that it writes itself.
+
+        Raises:
+            ValueError: see ``text``.
+        """
+        # Tokenizing takes far longer than writing.
+        self.text(turns)
         ids: list[int] = self._tokenizer.apply_chat_template(
             self._messages(turns),
             chat_template=self._template,

@@ -7,8 +7,10 @@ from typing import Any
 
 from transformers import ProcessorMixin
 
-from services.common.checkpoint import Checkpoint
+from services.common.checkpoint import Checkpoint, first_line
+from services.common.model_config import ODD
 from services.common.settings import SettingError
+from services.common.small_files import template_problem
 
 VARIABLE = "HEROSERVE_CHAT_TEMPLATE"
 
@@ -30,12 +32,19 @@ def chat_template(source: Checkpoint, tokenizer: Any, chosen: str = "") -> str:
     name = chosen.strip()
     if not name or name in own:
         return _named(source, own, name)
+    return _from_file(chosen, name)
+
+
+def _from_file(chosen: str, name: str) -> str:
     try:
-        text = Path(name).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        # A home that nobody has is a RuntimeError.
+        path = Path(name).expanduser()
+        problem = template_problem(path)
+        text = "" if problem else path.read_text(encoding="utf-8")
+    except (OSError, RuntimeError, ValueError) as error:
         raise SettingError(f"{VARIABLE}={chosen!r}: no template, and no file with one ({error})") from error
-    if not text.strip():
-        raise SettingError(f"{VARIABLE}={chosen!r}: the file is empty")
+    if problem or not text.strip():
+        raise SettingError(f"{VARIABLE}={chosen!r}: it {problem or 'is empty'}")
     return text
 
 
@@ -54,9 +63,8 @@ def _templates(source: Checkpoint, tokenizer: Any) -> dict[str, str]:
     """The processor's templates, else the tokenizer's, by name; empty if there is none."""
     try:
         processor, _ = ProcessorMixin.get_processor_dict(str(source.folder))
-    except (OSError, ValueError, LookupError) as error:
-        line = str(error).strip().partition("\n")[0]
-        raise source.unusable(f"its chat template can't be read ({line})") from error
+    except ODD as error:
+        raise source.unusable(f"its chat template can't be read ({first_line(error)})") from error
     found = processor.get("chat_template") or tokenizer.chat_template
     match found:
         case None | "":
@@ -64,7 +72,16 @@ def _templates(source: Checkpoint, tokenizer: Any) -> dict[str, str]:
         case str():
             return {"default": found}
         case dict():
-            return found
+            return _texts(source, list(found.items()))
         case [*entries] if all(isinstance(entry, dict) and {"name", "template"} <= entry.keys() for entry in entries):
-            return {entry["name"]: entry["template"] for entry in entries}
+            return _texts(source, [(entry["name"], entry["template"]) for entry in entries])
     raise source.unusable(f"its chat_template is a {type(found).__name__}; expected text, or texts by name")
+
+
+def _texts(source: Checkpoint, entries: list[tuple[Any, Any]]) -> dict[str, str]:
+    """Those that are there: null and "" are none."""
+    for name, template in entries:
+        for each in (name, template):
+            if not isinstance(each, str | None):
+                raise source.unusable(f"its chat_template {name!r} has a {type(each).__name__}; expected texts by name")
+    return {name: template for name, template in entries if name and template}

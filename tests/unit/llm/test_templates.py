@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from transformers import AutoTokenizer, LlavaNextProcessor
 
 from models.tokenizer import CHAT_TEMPLATE
 from services.common.settings import SettingError
-from services.llm import parts
+from services.llm import parts, rehearsal
 from services.llm.app import build as build_application
 from services.llm.job import ChatJob, ImagePart, Turn
 from services.llm.prompt import PromptBuilder
@@ -213,6 +215,7 @@ def test_a_template_of_the_settings(folder, tmp_path):
         ("{{ broken", "fails"),
         ("{% for message in messages %}{{ message.role }}{% endfor %}", "leaves out"),
         ("{{ raise_exception('never') }}", "fails: never"),
+        ("{% for i in range(2) %}" * 25 + "{% endfor %}" * 25, "fails: too many statically nested blocks"),
     ],
 )
 def test_a_template_of_the_settings_that_is_none(folder, chosen, problem):
@@ -278,3 +281,111 @@ def test_a_template_with_one_place(folder):
     parts.check(LlmSettings(model=str(folder)))
     with pytest.raises(SettingError, match=r"^HEROSERVE_MAX_IMAGES=2: .* no place for a second image"):
         parts.check(LlmSettings(model=str(folder), max_images=2))
+
+
+def kept(where: str, content: Any) -> Callable[[Path], None]:
+    """Write this in the place of a file; bytes as they are."""
+
+    def damage(folder: Path) -> None:
+        (folder / where).unlink(missing_ok=True)
+        if where == "tokenizer_config.json":
+            (folder / "chat_template.jinja").unlink()
+        (folder / where).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+    return damage
+
+
+def linked(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to("/nowhere/tokenizer.json")
+
+
+NO_TEXT = "its chat_template .* has a int; expected texts by name"
+NONE = "it has no chat template; set HEROSERVE_CHAT_TEMPLATE"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
+ODD_FILES: list[tuple[Callable[[Path], Any], str]] = [
+    *((kept("chat_template.json", odd), "chat_template.json is not a JSON object") for odd in (None, [], 5, [1])),
+    *((kept("processor_config.json", odd), "processor_config.json is not a JSON object") for odd in (None, [], 5, "x")),
+    (kept("chat_template.json", {}), "chat_template.json has no 'chat_template'$"),
+    *(
+        (kept(file, POINTER), f"{file} is a Git LFS pointer")
+        for file in (
+            *("chat_template.jinja", "chat_template.json", "processor_config.json", "special_tokens_map.json"),
+            *("added_tokens.json", "vocab.json"),
+        )
+    ),
+    (kept("chat_template.jinja", CHAT_TEMPLATE.encode("utf-16")), r"chat_template.jinja is not text in UTF-8 \("),
+    (kept("chat_template.jinja", b"x" * (2 << 20)), "chat_template.jinja has 2097152 bytes"),
+    (kept("tokenizer_config.json", {"chat_template": {"default": 5}}), NO_TEXT),
+    (kept("tokenizer_config.json", {"chat_template": [{"name": "default", "template": 5}]}), NO_TEXT),
+    (kept("tokenizer_config.json", {"chat_template": [{"name": 5, "template": "x"}]}), NO_TEXT),
+    (kept("tokenizer_config.json", {"chat_template": {"default": None}}), NONE),
+    (kept("tokenizer_config.json", {"chat_template": [{"name": "default", "template": ""}]}), NONE),
+    (kept("tokenizer_config.json", {"model_max_length": "x"}), "tokenizer_config.json makes a tokenizer that reads no"),
+    (lambda folder: (folder / "tokenizer.json").unlink(), r".*no usable tokenizer \(tokenizer.json is not there\)"),
+    (linked, "tokenizer.json is a link to what is not there"),
+    (kept("tokenizer.json", {}), "tokenizer.json has no 'model'"),
+    (kept("tokenizer.json", []), "tokenizer.json is not a JSON object but list"),
+    (kept("tokenizer.json", {"model": {}, "added_tokens": []}), "it has no usable tokenizer"),
+]
+
+
+@pytest.mark.parametrize(("damage", "told"), ODD_FILES, ids=[str(index) for index in range(len(ODD_FILES))])
+def test_a_file_that_is_not_what_its_name_says_is_told_by_name(folder, damage, told):
+    damage(folder)
+    with pytest.raises(SettingError, match=f"^HEROSERVE_MODEL='[^']*': {told}") as refused:
+        opened(folder)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("chosen", ["~nobody-of-that-name/x", "pipe", "/dev/zero", "a\0b", "long"])
+def test_what_is_no_file_of_a_template_is_neither_read_nor_waited_for(folder, tmp_path, chosen):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "long").write_bytes(b"x" * (2 << 20))
+    chosen = str(tmp_path / chosen) if chosen in ("pipe", "long") else chosen
+    with pytest.raises(SettingError, match=r"^HEROSERVE_CHAT_TEMPLATE=.*(no template|not a regular file|bytes)"):
+        opened(folder, chat_template=chosen)
+
+
+FOR_EVER = "{% for i in range(99999) %}" * 4 + "{% endfor %}" * 4
+TOO_MUCH = "{% if messages|length > 1 and 'a' * 2000000000 %}{% endif %}"
+
+
+@pytest.mark.parametrize("chosen", [False, True], ids=["the checkpoint's", "the setting's"])
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        (FOR_EVER, "the chat template takes more than 1 s for a few questions"),
+        # In those that a caller's conversation is like, and where jinja computes before it renders.
+        (TOO_MUCH, "the chat template takes more than 1 GiB of memory for a question"),
+        ("{{ 'a' * 1000000000000 }}", "the chat template takes more than 1 GiB of memory"),
+        ("{{ 'a' * 5000000 }}", "it makes 50000[0-9]+ characters of [0-9]+"),
+    ],
+    ids=["for ever", "much", "at once", "long"],
+)
+def test_a_template_that_takes_too_much_is_told_before_anything_is_served(folder, monkeypatch, chosen, added, told):
+    if added == FOR_EVER:
+        monkeypatch.setattr(rehearsal, "_SECONDS", 1)
+    template = added + CHAT_TEMPLATE
+    variable = "HEROSERVE_CHAT_TEMPLATE: " if chosen else "HEROSERVE_MODEL='[^']*': "
+    if not chosen:
+        (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(SettingError, match=f"^{variable}.*{told}") as refused:
+        parts.check(LlmSettings(model=str(folder), chat_template=template if chosen else ""))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("{{ 'a' * 100000000000000 }}", "do not fit the model's chat template: MemoryError"),
+        ("{{ part.text * 999 }}", "it makes .* characters of"),
+    ],
+)
+def test_what_only_a_callers_words_make_too_much_of_is_the_callers(folder, does, told):
+    added = "{% for part in message.content if part.type == 'text' and 'much' in part.text %}" + does + "{% endfor %}"
+    whole = "{% for message in messages %}" + added + "{% endfor %}"
+    prompts = with_template(folder, whole + CHAT_TEMPLATE)
+    assert prompts.build(job([("user", [IMAGE, "a"])]))
+    with pytest.raises(Refusal, match=f"^messages: .*{told}"):
+        prompts.build(job([("user", [IMAGE, "much " * 1000])]))

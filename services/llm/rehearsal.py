@@ -1,0 +1,73 @@
+"""Whether a chat template ends, and within bounds: found by a process of its own, since nothing else can end one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from services.common.checkpoint import Checkpoint
+from services.common.settings import SettingError
+from services.llm.template import VARIABLE
+
+_MAIN = "services.llm.rehearsal_main"
+# Of the environment no more.
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
+# Of processor time for all that is tried; published templates take a tenth of a second.
+_SECONDS = 10
+_MEMORY_BYTES = 1 << 30
+# By the clock, on whatever machine: with the start of the process.
+_PATIENCE_S = 180.0
+# How ``rehearsal_main`` ends where memory did not suffice.
+OUT_OF_MEMORY = 3
+
+
+def rehearse(source: Checkpoint, tokenizer: Any, template: str, image_token_id: int, *, chosen: bool) -> None:
+    """Render conversations that nobody had; to be done before this process renders any.
+
+    Args:
+        source: the checkpoint.
+        tokenizer: its.
+        template: in Jinja.
+        image_token_id: an image's placeholder.
+        chosen: the template is the setting's, not the checkpoint's.
+
+    Raises:
+        SettingError: that takes too much time or memory.
+    """
+    asked = {
+        "template": template,
+        "image_token": tokenizer.convert_ids_to_tokens(image_token_id),
+        "special_tokens": tokenizer.special_tokens_map,
+    }
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TRANSFORMERS_VERBOSITY": "error"}
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module
+            [sys.executable, "-m", _MAIN, str(_SECONDS), str(_MEMORY_BYTES)],
+            input=json.dumps(asked, default=str).encode(),
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_PATIENCE_S,
+            check=False,
+        )
+        code, told = done.returncode, done.stderr
+    except subprocess.TimeoutExpired:
+        code, told = -signal.SIGXCPU, b""
+    match code:
+        case 0:
+            return
+        case _ if code == OUT_OF_MEMORY:
+            problem = f"takes more than {_MEMORY_BYTES >> 30} GiB of memory for a question"
+        case _ if code == -signal.SIGXCPU:
+            problem = f"takes more than {_SECONDS} s for a few questions"
+        case _:
+            lines = told.decode(errors="replace").strip().splitlines() or ["no more is known"]
+            problem = f"ended the process that tried it with {code} ({lines[-1][:200]})"
+    if chosen:
+        raise SettingError(f"{VARIABLE}: the chat template {problem}")
+    raise source.unusable(f"the chat template {problem}; {VARIABLE} takes another")
