@@ -25,3 +25,12 @@ def not_finite(model: str, source: str, dtype: torch.dtype) -> FailedPreconditio
     return FailedPrecondition(
         f"HEROSERVE_DTYPE: in {name} the {model} makes values of this {source} that are not finite; {remedy}"
     )
+
+
+def unsayable(problem: str) -> FailedPrecondition:
+    """Likewise of what a checkpoint's generation config makes of logits that are finite.
+
+    Args:
+        problem: with which they can't be drawn from.
+    """
+    return FailedPrecondition(f"generation_config.json can't be used ({problem})")

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from reprlib import Repr
 from typing import Any
 
 from transformers import GenerationConfig
 
-from services.common.checkpoint import Checkpoint
+from services.common.checkpoint import Checkpoint, first_line
+from services.common.model_config import ODD
 
 _FILE = "generation_config.json"
-# What takes more than one pass a token, or more than one answer.
-_NOT_SERVED = {"num_beams": 1, "num_beam_groups": 1, "num_return_sequences": 1, "guidance_scale": 1}
+# What takes more than one pass a token, more than one answer, or something besides the logits; and what says nothing.
+_NOT_SERVED: dict[str, object] = {
+    "num_beams": 1,
+    "num_beam_groups": 1,
+    "num_return_sequences": 1,
+    "guidance_scale": 1,
+    **dict.fromkeys(
+        ("stop_strings", "penalty_alpha", "dola_layers", "constraints", "force_words_ids", "custom_generate"),
+    ),
+    **dict.fromkeys(("prompt_lookup_num_tokens", "assistant_early_exit", "max_time", "token_healing")),
+}
+# Ids of tokens.
+_TOKENS = ("eos_token_id", "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id")
+
+# As good as not there.
+_NOTHING: tuple[object, ...] = (None, 0, "", [], {})
+
+_short = Repr()
+_short.maxother = _short.maxstring = 60
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +45,12 @@ class Generation:
     Args:
         config: transformers'.
         end_tokens: that end an answer.
+        not_served: what generation_config.json asks for and nobody does.
     """
 
     config: GenerationConfig
     end_tokens: frozenset[int]
+    not_served: dict[str, object] = field(default_factory=dict)
 
 
 def read_generation(source: Checkpoint, config: Any) -> Generation:
@@ -41,34 +63,65 @@ def read_generation(source: Checkpoint, config: Any) -> Generation:
     """
     written = source.json(_FILE)
     eos = written.pop("eos_token_id", None)
+    if nan := [name for name, value in written.items() if _has_nan(value)]:
+        raise source.unusable(f"{_FILE} can't be used (NaN in {', '.join(nan)})")
     try:
         if written:
             generation = GenerationConfig.from_dict(written)
         else:
             generation = GenerationConfig.from_model_config(source.config)
-    except (TypeError, ValueError) as error:
-        raise source.unusable(f"{_FILE} can't be used ({error})") from error
+    except ODD as error:
+        raise source.unusable(f"{_FILE} can't be used ({first_line(error)})") from error
+    asked = {name: written.get(name, getattr(generation, name, None)) for name in _NOT_SERVED}
+    not_served = {name: value for name, value in asked.items() if value not in (*_NOTHING, _NOT_SERVED[name])}
     if eos is None:
         # Of the whole model's config before the language model's.
         eos = getattr(source.config, "eos_token_id", None)
         eos = getattr(config, "eos_token_id", None) if eos is None else eos
     ends = frozenset(_ids(source, eos))
     generation.eos_token_id = sorted(ends) or None
-    return Generation(generation, ends)
+    return Generation(generation, ends, not_served)
 
 
-def warn_of_what_is_not_served(source: Checkpoint, generation: Generation) -> None:
-    """One line, so that nobody expects what Hugging Face's ``generate`` would do in its place."""
-    written = {name: getattr(generation.config, name, None) for name in _NOT_SERVED}
-    asked = {name: value for name, value in written.items() if value not in (None, 0, _NOT_SERVED[name])}
-    if asked:
+def warn_of_what_is_not_served(source: Checkpoint, generation: Generation, tokens: int) -> None:
+    """In a line each, so that nobody expects what Hugging Face's ``generate`` would do in its place.
+
+    Args:
+        source: the checkpoint.
+        generation: its.
+        tokens: how many the model can say.
+    """
+    if generation.not_served:
         logger.warning(
             "%s=%r: %s asks for %s, which is not served: answers are one greedy or drawn sequence",
             source.variable,
             source.name,
             _FILE,
-            ", ".join(f"{name}={value}" for name, value in asked.items()),
+            ", ".join(f"{name}={_short.repr(value)}" for name, value in generation.not_served.items()),
         )
+    named = ((name, getattr(generation.config, name, None)) for name in _TOKENS)
+    listed = {name: value if isinstance(value, list | tuple) else [value] for name, value in named}
+    beyond = {
+        name: odd for name, ids in listed.items() if (odd := [i for i in ids if type(i) is int and not 0 <= i < tokens])
+    }
+    if beyond:
+        logger.warning(
+            "%s=%r: %s names tokens that the model can't say, which changes nothing: %s; it has %d",
+            *(source.variable, source.name, _FILE),
+            ", ".join(f"{name} {_short.repr(ids)}" for name, ids in beyond.items()),
+            tokens,
+        )
+
+
+def _has_nan(value: object) -> bool:
+    match value:
+        case float():
+            return math.isnan(value)
+        case list():
+            return any(map(_has_nan, value))
+        case dict():
+            return any(map(_has_nan, value.values()))
+    return False
 
 
 def _ids(source: Checkpoint, eos: object) -> Iterator[int]:

@@ -9,6 +9,7 @@ import torch
 
 from services.common.checkpoint import Checkpoint, first_line
 from services.common.device import pick_device, pick_dtype
+from services.common.errors import FailedPrecondition
 from services.common.weights.load import META
 from services.families.registry import language_half
 from services.llm.cost import PromptCost
@@ -58,8 +59,10 @@ def check_engine(settings: LlmSettings, source: Checkpoint) -> None:
                 raise source.unusable(f"its text_config can't be read ({first_line(error)})") from error
             load_language_model(half, source, META, torch.float32)
             generation = read_generation(source, config)
-            warn_of_what_is_not_served(source, generation)
+            warn_of_what_is_not_served(source, generation, config.vocab_size)
             try:
                 LogitsProcessors(config, generation.config, generation.end_tokens).rehearse()
-            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-                raise source.unusable(f"its generation_config.json can't be used ({error})") from error
+            except FailedPrecondition as error:
+                raise source.unusable(error.message) from error
+            except BUILDING as error:
+                raise source.unusable(f"its generation_config.json can't be used ({first_line(error)})") from error

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList
 
-from services.common.finite import not_finite
+from services.common.finite import not_finite, unsayable
+from services.common.hub import first_line
 from services.llm.job import Sampling
 
 # Any colder, and dividing logits by the temperature overflows; the softmax is a single spike by then.
 _GREEDY_BELOW = 1e-6
+# Tokens of an answer.
+_REHEARSED = 8
 
 
 class LogitsProcessors(GenerationMixin):  # type: ignore[misc]
@@ -49,15 +53,43 @@ class LogitsProcessors(GenerationMixin):  # type: ignore[misc]
         return self._get_logits_processor(generation, prompt_tokens, device=device)
 
     def rehearse(self) -> None:
-        """Run them once on nothing, which is when they look at what they are given.
+        """Run them on the begin of an answer that nobody had, which is when they look at what they are given.
 
         Raises:
+            FailedPrecondition: they leave nothing that can be said.
             ValueError, TypeError and others of transformers: see ``of``.
         """
-        ids = torch.zeros(1, 1, dtype=torch.long)
+        # As large as logits get: what divides them by next to nothing shows.
+        scores = torch.full((1, self.config.vocab_size), 1000.0)
         for temperature in (0.0, 1.0):
-            processors = self.of(Sampling(temperature=temperature), 1, 1, ids.device)
-            processors(ids, torch.zeros(1, self.config.vocab_size))
+            processors = self.of(Sampling(temperature=temperature), 1, _REHEARSED, scores.device)
+            for length in range(1, 1 + _REHEARSED):
+                ids = torch.zeros(1, length, dtype=torch.long)
+                processed(processors, ids, scores.clone(), drawn=temperature > 0)
+
+
+def processed(processors: LogitsProcessorList, ids: torch.Tensor, scores: torch.Tensor, *, drawn: bool) -> torch.Tensor:
+    """What they make of scores [1, V] behind ids [1, L], which may be written into.
+
+    Args:
+        processors: of the request.
+        ids: of the prompt and of what is said so far.
+        scores: the logits.
+        drawn: tokens are, in place of the best one: among infinite ones there is none to draw.
+
+    Raises:
+        FailedPrecondition: nothing that a token can be drawn from.
+    """
+    try:
+        scores = processors(ids, scores)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise unsayable(f"{ids.shape[1]} tokens on, {type(error).__name__}: {first_line(error)}") from error
+    best = scores.max().item()
+    if best == -math.inf:
+        raise unsayable("it leaves no token that may be said")
+    if math.isnan(best) or (drawn and best == math.inf):
+        raise unsayable("it makes values of logits that are not finite")
+    return scores
 
 
 class Sampler:
@@ -89,7 +121,7 @@ class Sampler:
         """Of logits [V], of the next token.
 
         Raises:
-            FailedPrecondition: they are not finite.
+            FailedPrecondition: they are not finite, or what the checkpoint makes of them is not.
         """
         best = logits.max(-1)
         # Infinite or no number where any is; tokens that can't be said may well be minus infinity.
@@ -100,7 +132,7 @@ class Sampler:
         scores = logits.float()
         if (missing := self._width - len(scores)) > 0:
             scores = torch.nn.functional.pad(scores, (0, missing), value=-torch.inf)
-        token = self._draw(self._processors(self._ids, scores[None]))
+        token = self._draw(processed(self._processors, self._ids, scores[None], drawn=not self._greedy))
         self._ids = torch.cat([self._ids, self._ids.new_tensor([[token]])], dim=-1)
         return token
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlavaNextForConditionalGeneration
+from transformers import GenerationConfig, LlavaNextForConditionalGeneration
 
 from services.common.errors import FailedPrecondition
 from services.common.settings import SettingError
 from services.llm import parts
 from services.llm.assemble import Prompt, assemble
+from services.llm.engines.sampler import LogitsProcessors, Sampler
 from services.llm.job import Sampling
 from services.llm.settings import LlmSettings
 from tests.support.llm_parts import GREEDY, Language, collect, edit, picture, see
@@ -137,8 +140,18 @@ def test_end_tokens_written_as_texts(folder, eos, ends):
         ({"repetition_penalty": "much"}, "generation_config.json can't be used"),
         ({"no_repeat_ngram_size": 1.5}, "generation_config.json can't be used"),
         ({"bad_words_ids": [[10**6]]}, "generation_config.json can't be used"),
+        ({"watermarking_config": "x"}, "generation_config.json can't be used"),
+        ({"sequence_bias": [[[5], math.nan]]}, r"generation_config.json can't be used \(NaN in sequence_bias\)"),
+        ({"top_k": math.nan}, r"generation_config.json can't be used \(NaN in top_k\)"),
+        ({"repetition_penalty": 1e-320}, r"generation_config.json can't be used \(it makes values of logits"),
+        (
+            {"exponential_decay_length_penalty": [1, 1e300], "eos_token_id": 2},
+            r"generation_config.json can't be used \(. tokens on, OverflowError: ",
+        ),
+        ({"suppress_tokens": [*range(1000)]}, r"generation_config.json can't be used \(it leaves no token"),
+        ({"sequence_bias": [[[5], math.inf]]}, r"generation_config.json can't be used \(it makes values of logits"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_what_can_not_be_done_is_told_before_anything_is_served(folder, generation, problem):
     (folder / "generation_config.json").write_text(json.dumps(generation))
@@ -146,11 +159,46 @@ def test_what_can_not_be_done_is_told_before_anything_is_served(folder, generati
         parts.check(LlmSettings(model=str(folder)))
 
 
-def test_what_is_not_served_is_said(folder, caplog):
-    edit(folder, generation={"num_beams": 4, "repetition_penalty": 1.1})
+@pytest.mark.parametrize(
+    ("generation", "said"),
+    [
+        ({"num_beams": 4}, "asks for num_beams=4, which is not served"),
+        ({"stop_strings": ["\n\n"]}, "asks for stop_strings="),
+        ({"penalty_alpha": 0.6}, "asks for penalty_alpha=0.6"),
+        ({"dola_layers": "low"}, "asks for dola_layers='low'"),
+        ({"constraints": [[5]]}, "asks for constraints="),
+        ({"suppress_tokens": [5, 99_999]}, r"suppress_tokens \[99999\]; it has [0-9]+"),
+        ({"eos_token_id": [2, 99_999]}, r"can't say, which changes nothing: eos_token_id \[99999\]"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_is_not_served_is_said(folder, caplog, generation, said):
+    edit(folder, generation={"repetition_penalty": 1.1, "num_return_sequences": 1, "guidance_scale": 1.0, **generation})
     parts.check(LlmSettings(model=str(folder)))
-    assert "asks for num_beams=4, which is not served" in caplog.text
-    assert "repetition_penalty" not in caplog.text
+    (told,) = (record.getMessage() for record in caplog.records if "generation_config.json" in record.getMessage())
+    assert re.search(said, told)
+    assert not {"repetition_penalty", "num_return_sequences", "guidance_scale"} & set(re.findall(r"\w+", told))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize(
+    ("generation", "said"),
+    [
+        ({"no_repeat_ngram_size": 1}, "it leaves no token that may be said"),
+        ({"exponential_decay_length_penalty": [1, 10_000.0]}, "90 tokens on, OverflowError: "),
+    ],
+    ids=["no repetition", "decay"],
+)
+def test_what_a_long_answer_brings_out_names_the_file(untrained, generation, said, temperature):
+    """No bug, and nothing that the caller can mend."""
+    config = Language(untrained).engine.model.config
+    processors = LogitsProcessors(config, GenerationConfig(**generation), frozenset({2}))
+    sampling = Sampling(temperature=temperature, seed=1)
+    length = config.vocab_size if "no_repeat_ngram_size" in generation else 90
+    prompt = torch.arange(length) % config.vocab_size
+    draw = Sampler(processors.of(sampling, 1, 1000, prompt.device), sampling, prompt, prompt.device)
+    with pytest.raises(FailedPrecondition, match=rf"^generation_config.json can't be used \({said}"):
+        draw(torch.zeros(config.vocab_size))
 
 
 @WITHOUT_IDS
