@@ -29,6 +29,8 @@ def image_processor(source: Checkpoint) -> Any:
     Raises:
         SettingError: it has none, or one that transformers doesn't know or can't make.
     """
+    for file in ("processor_config.json", "preprocessor_config.json"):
+        source.path(file)  # which says so if it only stands for another
     try:
         processor = AutoImageProcessor.from_pretrained(str(source.folder), backend="pil", trust_remote_code=False)
     except OSError as error:

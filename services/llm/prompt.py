@@ -57,10 +57,10 @@ class PromptBuilder:
                 )
         try:
             ids = self._renderer.ids(job.turns)
+            self._refuse_control_tokens(job.turns, ids)
         except FAILURES as error:
             # Templates refuse what their model was not trained on, such as two turns of one role.
             raise Refusal(Role("messages"), f"do not fit the model's chat template: {line(error)}") from error
-        self._refuse_control_tokens(job.turns, ids)
         places = ids.count(self.image_token_id)
         if places != len(job.images):
             raise Refusal(

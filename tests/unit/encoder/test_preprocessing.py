@@ -171,6 +171,13 @@ def test_files_that_hold_something_else(folder: Path, file: str, content: str) -
         check(EncoderSettings(model=str(folder)))
 
 
+@pytest.mark.parametrize("file", [FILE, "processor_config.json"])
+def test_a_file_that_only_stands_for_one_is_told_by_name(folder: Path, file: str) -> None:
+    (folder / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n")
+    with pytest.raises(SettingError, match=f"^HEROSERVE_MODEL=.*: {file} is a Git LFS pointer"):
+        check(EncoderSettings(model=str(folder)))
+
+
 def test_no_file(folder: Path) -> None:
     (folder / FILE).unlink()
     with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL=.*: it has no preprocessor_config\.json, nor"):

@@ -381,6 +381,7 @@ def test_a_template_that_takes_too_much_is_told_before_anything_is_served(folder
         ("{{ 'a' * 100000000000000 }}", "do not fit the model's chat template: MemoryError"),
         ("{{ part.text * 999 }}", "it makes .* characters of"),
     ],
+    ids=["memory", "length"],
 )
 def test_what_only_a_callers_words_make_too_much_of_is_the_callers(folder, does, told):
     added = "{% for part in message.content if part.type == 'text' and 'much' in part.text %}" + does + "{% endfor %}"
@@ -389,3 +390,10 @@ def test_what_only_a_callers_words_make_too_much_of_is_the_callers(folder, does,
     assert prompts.build(job([("user", [IMAGE, "a"])]))
     with pytest.raises(Refusal, match=f"^messages: .*{told}"):
         prompts.build(job([("user", [IMAGE, "much " * 1000])]))
+
+
+def test_a_template_that_fails_only_where_words_are_looked_at_alone_refuses_too(folder):
+    """The same conversation is rendered without its words, to tell whose control tokens are."""
+    fails = "{% for m in messages if m.content[-1].text == 'x' %}{{ raise_exception('no x') }}{% endfor %}"
+    with pytest.raises(Refusal, match=r"^messages: do not fit the model's chat template: no x"):
+        with_template(folder, fails + CHAT_TEMPLATE).build(job([("user", [IMAGE, "a"])]))
