@@ -1,4 +1,4 @@
-"""What is said where a model's values overflow its dtype, in both services."""
+"""What is said where a model's values are not finite, in both services."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import torch
 
 from services.common.errors import FailedPrecondition
 
+_DTYPE = "HEROSERVE_DTYPE"
 _REMEDIES = {
-    torch.float16: "set it to bfloat16 or float32",
-    torch.bfloat16: "set it to float32, or see whether the weights are whole",
+    torch.float16: "set {} to bfloat16 or float32",
+    torch.bfloat16: "set {} to float32, or see whether the weights are whole",
 }
 
 
-def not_finite(model: str, source: str, dtype: torch.dtype) -> FailedPrecondition:
+def not_finite(model: str, source: str, dtype: torch.dtype, variable: str = _DTYPE) -> FailedPrecondition:
     """Not a bug, nothing that the caller can mend, and the same at the next try: the service is set up wrongly.
 
     Args:
         model: whose values are not finite, in ``dtype``.
         source: what it makes them of.
         dtype: that it runs in.
+        variable: the setting at fault.
     """
     name = str(dtype).removeprefix("torch.")
     remedy = _REMEDIES.get(dtype, "the weights are not whole, or no good")
+    remedy = remedy.format("it" if variable == _DTYPE else _DTYPE)
     return FailedPrecondition(
-        f"HEROSERVE_DTYPE: in {name} the {model} makes values of this {source} that are not finite; {remedy}"
+        f"{variable}: in {name} the {model} makes values of this {source} that are not finite; {remedy}"
     )
 
 

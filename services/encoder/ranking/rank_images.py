@@ -69,8 +69,10 @@ def _rank_image(
     saliency = saliency_cosines(output.cls[tiles])
     relevance = output.embedding[tiles][1:]
     # Here, of all that is about to be cached: what is not finite would be so for a day, and answers nonsense.
-    if not all(bool(values.isfinite().all()) for values in (rows, scores[valid], saliency, relevance)):
+    if not all(bool(values.isfinite().all()) for values in (rows, scores[valid], saliency)):
         raise not_finite("vision tower", "image", features.dtype)
+    if not bool(relevance.isfinite().all()):
+        raise not_finite("relevance model", "image", features.dtype, "HEROSERVE_RELEVANCE_MODEL")
     rows = rows.cpu()
     dtype = dtype or row_dtype(rows.dtype)
     return RankedImage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ from services.common.model_type import checked_model_type
 from services.common.weights.load import load_tensor
 from services.common.weights.quantised import refuse_quantised
 from services.families.clip import check_clip, check_layers, positive
+
+# CLIP's own training stops at log(100), 4.6; below 0 all tiles would be as good as equally relevant.
+_MAX_LOGIT_SCALE = 10
 
 
 def clip_config(source: Checkpoint) -> Any:
@@ -51,10 +55,16 @@ def learned_temperature(source: Checkpoint) -> float:
     """1 / exp(``logit_scale``): what a CLIP's contrastive loss divides its cosines by.
 
     Raises:
-        SettingError: it is no CLIP, or has no such weight.
+        SettingError: it is no CLIP, or has no such weight, or one that can't have been learnt.
     """
     clip_config(source)
     scale = load_tensor(
         source, lambda name: name if name == "logit_scale" else None, (), torch.device("cpu"), torch.float64
     )
-    return float(torch.exp(-scale))
+    value = float(scale)
+    if not 0 <= value <= _MAX_LOGIT_SCALE:
+        raise source.unusable(
+            f"its logit_scale is {value:g}; expected a number from 0 to {_MAX_LOGIT_SCALE}, the logarithm of what "
+            "cosines are multiplied with"
+        )
+    return math.exp(-value)

@@ -11,6 +11,7 @@ import torch
 from transformers import CLIPTextModelWithProjection
 
 from services.common.checkpoint import Checkpoint
+from services.common.finite import not_finite
 from services.common.weights.load import load_pretrained
 from services.common.weights.stored import stored_tensors
 from services.encoder.relevance.clip import clip_config, clip_tokenizer
@@ -38,7 +39,11 @@ class QuestionEmbedder:
         self._lock = threading.Lock()
 
     def embed(self, question: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """The question's unit CLIP embedding, float32 [D]; what is too long for CLIP is cut off."""
+        """The question's unit CLIP embedding, float32 [D]; what is too long for CLIP is cut off.
+
+        Raises:
+            FailedPrecondition: it is not finite.
+        """
         with self._lock:
             if question in self._known:
                 self._known.move_to_end(question)
@@ -46,6 +51,9 @@ class QuestionEmbedder:
             tokens = self._tokenizer(question, truncation=True, max_length=self._max_length, return_tensors="pt")
             with torch.inference_mode():
                 embedding = self._model(tokens.input_ids, tokens.attention_mask).text_embeds[0]
+            # One whose length overflows would become zeros, and relevance the same of all tiles.
+            if not bool(embedding.norm().isfinite()):
+                raise not_finite("relevance model", "question", embedding.dtype, "HEROSERVE_RELEVANCE_MODEL")
             unit: np.ndarray[Any, np.dtype[np.float32]] = torch.nn.functional.normalize(embedding, dim=0).numpy()
             self._known[question] = unit
             if len(self._known) > _CACHED_QUESTIONS:

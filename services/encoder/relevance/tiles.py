@@ -140,4 +140,7 @@ def _same(weights: dict[str, StoredTensor], clip: CLIPVisionModel) -> bool:
 
 
 def _unit(embedding: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.normalize(embedding.float(), dim=-1)
+    """Not a number where its length overflows: zeros would be taken for an embedding."""
+    embedding = embedding.float()
+    finite = embedding.norm(dim=-1, keepdim=True).isfinite()
+    return torch.nn.functional.normalize(embedding, dim=-1).where(finite, torch.nan)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from services.common.settings import SettingError
-from services.encoder.parts import open_tower
+from services.encoder.parts import check, open_tower
 from services.encoder.settings import EncoderSettings
 from services.encoder.tower import VisionTower
 from tests.reference import Reference
@@ -185,6 +185,16 @@ def test_incomplete_relevance_model(folder: Path, name: str) -> None:
     edit_weights(folder / "clip", edit)
     with pytest.raises(SettingError, match=r"^HEROSERVE_RELEVANCE_MODEL="):
         load(folder)
+
+
+@pytest.mark.parametrize("value", [*map(float, ("nan", "inf", "-inf")), 1000.0, 1e9, -1e9, -1000.0, 10.1, -0.1])
+def test_a_logit_scale_that_no_training_learns(folder: Path, value: float) -> None:
+    def edit(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["logit_scale"].fill_(value)
+
+    edit_weights(folder / "clip", edit)
+    with pytest.raises(SettingError, match=r"^HEROSERVE_RELEVANCE_MODEL=.* its logit_scale is .* from 0 to 10"):
+        check(EncoderSettings(model=str(folder)))
 
 
 class TestIdentity:

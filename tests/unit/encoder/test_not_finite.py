@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,10 @@ def test_only_the_image_itself_suffers(tower: VisionTower, tiles: np.ndarray, fi
     good = rank_each(output, masks, tower.hero)
     images = rank_each(spoilt(output, field, 2 * count - 1, value), masks, tower.hero)
     assert isinstance(images[1], FailedPrecondition)
+    model = (
+        "HEROSERVE_RELEVANCE_MODEL: .* relevance model" if field == "embedding" else "HEROSERVE_DTYPE: .* vision tower"
+    )
+    assert re.match(model, str(images[1]))
     for index in (0, 2):
         assert isinstance(images[index], RankedImage)
         assert np.array_equal(images[index].rows, good[index].rows)
@@ -127,3 +132,14 @@ async def test_the_deployment_answers_each_request_of_a_batch_for_itself(
     _, (image, seconds) = [message async for message in deployment.rank(tiles, mask, Origin("other"))]
     assert isinstance(image, RankedImage)
     assert set(seconds) == {"tower", "rank"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e30])
+def test_a_projection_of_the_relevance_model_is_that_one_s_fault(folder: Path, tiles: np.ndarray, value: float) -> None:
+    def edit(tensors: Tensors) -> None:
+        tensors["visual_projection.weight"] *= value
+
+    edit_weights(folder / "clip", edit)
+    tower = open_tower(EncoderSettings(model=str(folder)))
+    with pytest.raises(FailedPrecondition, match=r"^HEROSERVE_RELEVANCE_MODEL: "):
+        rank_images(tower.run(tiles), [np.ones((len(tiles), 64), bool)], tower.hero)

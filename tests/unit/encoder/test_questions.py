@@ -12,6 +12,7 @@ import torch
 from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
 from services.common.checkpoint import Checkpoint
+from services.common.errors import FailedPrecondition
 from services.common.settings import SettingError
 from services.encoder.relevance import questions
 from services.encoder.relevance.questions import QuestionEmbedder
@@ -111,3 +112,24 @@ def test_unusable_checkpoints(folder: Path) -> None:
     edit_weights(folder / "clip", drop)
     with pytest.raises(SettingError, match=r"(?s)HEROSERVE_RELEVANCE_MODEL=.*text_projection"):
         load(f"{folder}/clip")
+
+
+@pytest.mark.parametrize(
+    ("weight", "factor"),
+    [
+        ("text_projection.weight", float("nan")),
+        # Each value is finite, and the length of them together is not.
+        ("text_projection.weight", 1e30),
+        ("text_model.embeddings.token_embedding.weight", float("nan")),
+        ("text_model.final_layer_norm.weight", float("inf")),
+    ],
+)
+def test_values_that_are_not_finite_are_told_at_each_question(folder: Path, weight: str, factor: float) -> None:
+    def edit(tensors: dict[str, torch.Tensor]) -> None:
+        tensors[weight] *= factor
+
+    edit_weights(folder / "clip", edit)
+    embedder = load(str(folder / "clip"))
+    for _ in range(2):
+        with pytest.raises(FailedPrecondition, match=r"^HEROSERVE_RELEVANCE_MODEL: .* of this question .* not finite"):
+            embedder.embed("What?")
