@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the library it is built on
 from huggingface_hub.file_download import repo_folder_name
+
+from services.common.patience import patiently
+from services.common.shown import one_line, shown
 
 # What is raised where the hub can't be reached, refuses, or answers what is no answer of a hub.
 UNREACHABLE = (HTTPError, OSError, ValueError)
@@ -17,6 +22,7 @@ _TIMEOUT_S = 5.0
 _EMPTY_TIMEOUT_S = 30.0
 # Some libraries list all that they know.
 _LONG = 300
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +35,12 @@ def ask(name: str, revision: str) -> tuple[str, frozenset[str]]:
         ValueError, OSError, HTTPError: it can't be told.
     """
     timeout_s = _TIMEOUT_S if recall(name, revision) else _EMPTY_TIMEOUT_S
-    info = HfApi().model_info(name, revision=revision or None, timeout=timeout_s)
-    if not info.sha:
-        raise ValueError("it names no commit")
-    return info.sha, frozenset(file.rfilename for file in info.siblings or ())
+    try:
+        info = patiently(lambda: HfApi().model_info(name, revision=revision or None, timeout=timeout_s), timeout_s)
+    except (AttributeError, LookupError, RecursionError, TypeError) as error:
+        # The library takes for granted what it is.
+        raise ValueError(f"its answer is none of a hub's ({type(error).__name__}: {first_line(error)})") from error
+    return _commit(info.sha), frozenset(_filename(file.rfilename) for file in info.siblings or ())
 
 
 def remember(name: str, revision: str, commit: str) -> None:
@@ -64,6 +72,11 @@ def cached_folder(name: str, commit: str) -> Path:
     return _cached(name) / "snapshots" / commit
 
 
+def cached_blobs(name: str) -> Path:
+    """Where the cache keeps what snapshots point to."""
+    return _cached(name) / "blobs"
+
+
 def cached_commit(folder: Path) -> str:
     """The commit that a folder in the hub's cache is a snapshot of; "" for any other folder."""
     folder = folder.resolve()
@@ -78,7 +91,22 @@ def first_line(error: Exception) -> str:
     if line.endswith(":"):  # what it is about; what of it comes next
         line = f"{line} {rest.strip().partition(chr(10))[0]}"
     line = line or type(error).__name__
-    return line if len(line) <= _LONG else f"{line[:_LONG]} ..."
+    return one_line(line if len(line) <= _LONG else f"{line[:_LONG]} ...")
+
+
+def _commit(sha: Any) -> str:
+    """It becomes a folder's name."""
+    if not isinstance(sha, str) or not _SHA.fullmatch(sha):
+        raise ValueError(f"its answer names no commit, but {shown(sha)}")
+    return sha
+
+
+def _filename(name: Any) -> str:
+    """It becomes a path within that folder."""
+    path = PurePosixPath(name) if isinstance(name, str) else None
+    if path is None or path.is_absolute() or ".." in path.parts or "\0" in str(path):
+        raise ValueError(f"its answer names a file {shown(name)}, which is no place in a model")
+    return str(name)
 
 
 def _cached(name: str) -> Path:

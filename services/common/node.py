@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from heroserve import MAX_MESSAGE_BYTES
 from services.common import health, logs, metric_folder, ray_metrics
@@ -212,3 +213,12 @@ def set_environment() -> None:
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }.items():
         os.environ.setdefault(variable, value)
+    # Read when huggingface_hub is imported, and what is wrong would be told as a fault of its own.
+    reads: dict[str, Callable[[str], object]] = {"HF_ENDPOINT": urlsplit}
+    reads |= {"HF_HUB_ETAG_TIMEOUT": int, "HF_HUB_DOWNLOAD_TIMEOUT": int}
+    for variable, read in reads.items():
+        given = os.environ.get(variable)
+        try:
+            _ = given and read(given)
+        except ValueError as error:
+            sys.exit(f"heroserve: {variable}={given!r}: {error}")

@@ -6,10 +6,11 @@ That is settled once, by the process that starts a service. Its replicas are han
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -19,12 +20,16 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._validators import validate_repo_id
 
 from services.common import hub
+from services.common.download import download
 from services.common.hub import first_line
 from services.common.settings import SettingError
+from services.common.shown import shown
 
 # What configs, tokenizers and templates are read from: small, and never code.
 SMALL = {".json", ".jinja", ".model", ".txt", ".tiktoken"}
 TEMPLATES = "additional_chat_templates"
+# Of a file's name, in bytes; git and the cache keep a branch's in one.
+_LONGEST = 255
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +64,7 @@ class Snapshot:
         cached = try_to_load_from_cache(self.name, filename, revision=self.commit)
         if isinstance(cached, str):
             return Path(cached)
-        return Path(hf_hub_download(self.name, filename, revision=self.commit, local_files_only=self.cached_only))
+        return download(self.name, filename, self.commit, hub.cached_blobs(self.name), cached_only=self.cached_only)
 
     def folder(self) -> Path:
         """A folder with all its files but weights and code, fetched if need be, for libraries that want one.
@@ -87,7 +92,7 @@ def settle(name: str, variable: str, revision: str = "") -> Snapshot:
     Raises:
         SettingError: there is no such model or revision, or it is neither at hand nor to be had.
     """
-    asked = f"{revision_variable(variable)}={revision!r}"
+    asked = f"{revision_variable(variable)}={shown(revision)}"
     try:
         is_folder = Path(name).is_dir()
     except OSError as error:
@@ -102,7 +107,8 @@ def settle(name: str, variable: str, revision: str = "") -> Snapshot:
     if missing:
         raise SettingError(f"{variable}={name!r}: no checkpoint found ({missing})")
     # No name in git, but a way to another place in a URL and in the cache.
-    if revision and not {"", ".", ".."}.isdisjoint(revision.split("/")):
+    odd = not {"", ".", ".."}.isdisjoint(revision.split("/")) or len(os.fsencode(revision)) > _LONGEST
+    if revision and odd:
         raise SettingError(f"{asked}: {variable}={name!r} has no such branch, tag or commit")
     if constants.is_offline_mode():
         problem: Exception | None = None
@@ -113,7 +119,10 @@ def settle(name: str, variable: str, revision: str = "") -> Snapshot:
             raise SettingError(f"{asked}: {variable}={name!r} has no such branch, tag or commit") from error
         except hub.UNREACHABLE as error:
             problem = error
-    cached = _from_cache(name, revision)
+    try:
+        cached = _from_cache(name, revision)
+    except OSError as error:
+        raise SettingError(f"{variable}={name!r}: the hub's cache can't be read ({first_line(error)})") from error
     if cached is None:
         raise SettingError(_not_at_hand(name, variable, revision, problem)) from problem
     if problem is not None:

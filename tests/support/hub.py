@@ -6,10 +6,12 @@ import hashlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -29,6 +31,11 @@ class Hub:
         self.refs: dict[str, dict[str, str]] = {}
         self.requests: list[str] = []
         self.gated: set[str] = set()
+        # Ends of paths: of those 500 is answered, or a byte at a time.
+        self.failing: tuple[str, ...] = ()
+        self.dripping: tuple[str, ...] = ()
+        # What a model's answer has in place of what it should have.
+        self.odd: dict[str, Any] = {}
         self.endpoint = ""
 
     def push(self, model: str, folder: Path, ref: str = "main") -> str:
@@ -53,10 +60,12 @@ class Hub:
         folder = self.commits[model][made]
         if api:
             names = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file()]
-            found = {"id": model, "sha": made, "siblings": [{"rfilename": name} for name in names]}
+            found = {"id": model, "sha": made, "siblings": [{"rfilename": name} for name in names]} | self.odd
             return 200, {"Content-Type": "application/json"}, json.dumps(found).encode()
         if model in self.gated:
             return 403, {"X-Error-Code": "GatedRepo"}, b""
+        if path.endswith(self.failing):
+            return 500, {}, b""
         file = folder / "/".join(rest[2:])
         if not file.is_file():
             return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": made}, b""
@@ -79,8 +88,10 @@ def serving(hub: Hub) -> Iterator[Hub]:
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command == "GET":
+            if self.command == "GET" and not path.endswith(hub.dripping):
                 self.wfile.write(body)
+            elif self.command == "GET":
+                _drip(self.wfile, body)
 
         do_HEAD = do_GET
 
@@ -95,6 +106,17 @@ def serving(hub: Hub) -> Iterator[Hub]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _drip(wfile: Any, body: bytes) -> None:
+    """A byte in 20 ms, until nobody reads."""
+    for byte in body:
+        try:
+            wfile.write(bytes([byte]))
+            wfile.flush()
+        except OSError:
+            return
+        time.sleep(0.02)
 
 
 class Silent:

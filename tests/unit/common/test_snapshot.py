@@ -325,3 +325,116 @@ def test_a_relevance_default_that_cannot_be_had_tells_of_none(folder, cache, mon
     assert line.startswith("HEROSERVE_RELEVANCE_MODEL='openai/clip-vit-base-patch32': no checkpoint found (")
     assert "HEROSERVE_RELEVANCE_MODEL=none" in line
     encoder.check(EncoderSettings(model=str(folder), relevance_model="none"))
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_hub_that_drips_is_given_up_when_the_whole_question_takes_too_long(hub, monkeypatch, caplog, cached):
+    """Each read of it is quick."""
+    if cached:
+        assert model().path("config.json")
+    monkeypatch.setattr("services.common.hub._TIMEOUT_S", 0.5)
+    monkeypatch.setattr("services.common.hub._EMPTY_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(hub, "dripping", (MODEL,))
+    told = "the hub can't be asked (nothing more has come in 0.5 s)"
+    if cached:
+        assert model().snapshot.commit == hub.refs[MODEL]["main"]
+        assert told in caplog.text
+    else:
+        assert told.replace(" (", ": ").rstrip(")") in refusal(model())
+
+
+def test_a_file_that_drips_is_given_up_and_named(hub, monkeypatch):
+    monkeypatch.setattr("services.common.download._STALL_S", 0.5)
+    source = model()
+    _ = source.snapshot
+    hub.dripping = ("model.safetensors",)
+    with pytest.raises(SettingError, match=r"model.safetensors can't be fetched \(nothing more has come in 0.5 s\)$"):
+        source.path("model.safetensors")
+
+
+def test_a_file_takes_as_long_as_it_takes_while_it_comes(hub, folder, monkeypatch):
+    monkeypatch.setattr("services.common.download._STALL_S", 0.5)
+    monkeypatch.setattr("services.common.download._PIECE_BYTES", 1)
+    (folder / "slow.txt").write_text("x" * 80)
+    hub.push(MODEL, folder)
+    hub.dripping = ("slow.txt",)
+    # Each byte in 20 ms.
+    assert model().path("slow.txt").read_text() == "x" * 80
+
+
+def test_a_file_that_the_hub_fails_at_is_told_with_the_status(hub, monkeypatch, caplog):
+    # Or it would be tried again, for 23 s.
+    monkeypatch.setattr("huggingface_hub.file_download._DEFAULT_RETRY_ON_STATUS_CODES", ())
+    source = model()
+    _ = source.snapshot
+    hub.failing = ("model.safetensors",)
+    with pytest.raises(SettingError, match=r"model.safetensors can't be fetched \(.*500.*\)$"):
+        source.path("model.safetensors")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        ({"sha": "../../../../tmp/x"}, "names no commit, but '../../../../tmp/x'"),
+        ({"sha": "/tmp"}, "names no commit"),
+        ({"sha": None}, "names no commit, but None"),
+        ({"sha": 5}, "names no commit, but 5"),
+        ({"sha": "x" * 40}, "names no commit"),
+        ({"siblings": [{"rfilename": "../../x.json"}]}, "names a file '../../x.json'"),
+        ({"siblings": [{"rfilename": "additional_chat_templates/../../x.json"}]}, "names a file"),
+        ({"siblings": [{"rfilename": "/tmp/x.json"}]}, "names a file '/tmp/x.json'"),
+        ({"siblings": [{"rfilename": "x\0.json"}]}, r"names a file 'x\x00.json'"),
+        ({"siblings": [{"rfilename": 5}]}, "names a file 5"),
+        ({"siblings": [5]}, "none of a hub's"),
+        ({"siblings": 5}, "none of a hub's"),
+    ],
+    ids=str,
+)
+def test_what_would_lead_out_of_the_cache_is_no_answer(hub, cache, odd, told):
+    hub.odd = odd
+    line = refusal(model())
+    assert "the hub can't be asked: its answer " in line
+    assert told in line
+    assert not list(cache.rglob("*.json"))
+
+
+@pytest.mark.parametrize("body", [b"[]", b"5", b"null", b'"x"', b"[" * 100_000, b"{}"], ids=lambda body: body[:9])
+def test_an_answer_of_another_kind(hub, monkeypatch, body):
+    monkeypatch.setattr(hub, "answer", lambda path: (200, {"Content-Type": "application/json"}, body))
+    assert "the hub can't be asked: " in refusal(model())
+
+
+def test_a_revision_longer_than_any_name(hub):
+    for revision in ("x" * 300, "/".join(["x" * 50] * 100)):
+        line = refusal(model(revision))
+        assert "has no such branch, tag or commit" in line
+        assert len(line) < 400
+
+
+def test_a_cache_that_may_not_be_read_says_so(hub, monkeypatch):
+    def forbidden(name):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("services.common.hub.cached_commits", forbidden)
+    assert "the hub's cache can't be read ([Errno 13] Permission denied)" in refusal(model())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("HF_ENDPOINT", "http://[::1"), ("HF_HUB_DOWNLOAD_TIMEOUT", "x"), ("HF_HUB_ETAG_TIMEOUT", "5s")],
+)
+def test_what_the_hub_s_library_can_not_read_is_told_by_its_name(variable, value):
+    """It reads them when it is imported, and what it raises then names none of them."""
+    process = subprocess.run(
+        [sys.executable, "-m", "services.encoder"],
+        env={**os.environ, variable: value},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert process.returncode == 1
+    (line,) = process.stderr.splitlines()
+    assert line.startswith(f"heroserve: {variable}={value!r}: ")

@@ -1,0 +1,29 @@
+"""What others wrote, as it fits into a line of ours: names of files and tensors, values, a library's words."""
+
+from __future__ import annotations
+
+import reprlib
+
+_NAME = 120
+_LINE = 1000
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _NAME
+
+
+def shown(value: object) -> str:
+    """Whatever it may be: as Python writes it, cut in its middle where that is long."""
+    return _SHORT.repr(value)
+
+
+def shown_name(name: str) -> str:
+    """Bare where it is plain and short, as names of files and tensors nearly all are; else as ``shown``."""
+    plain = name.isprintable() and name.strip() == name and 0 < len(name) <= _NAME
+    return name if plain else shown(name)
+
+
+def one_line(text: str, longest: int = _LINE) -> str:
+    """With what is no character to be read written out, and cut in its middle where it is long."""
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
