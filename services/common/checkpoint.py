@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,7 @@ from services.common.hub import UNREACHABLE
 from services.common.hub import first_line as first_line
 from services.common.model_config import ODD, model_config
 from services.common.settings import SettingError
+from services.common.shown import one_line, shown_name
 from services.common.small_files import POINTER, flaw, is_pointer
 from services.common.snapshot import Snapshot, settle
 
@@ -22,6 +24,13 @@ _CONFIG = "config.json"
 _TOKENIZERS = (
     *("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "tiktoken.model"),
     *("spiece.model", "sentencepiece.bpe.model"),
+)
+# No file that means something is; libraries call themselves for each level.
+_DEEPEST = 100
+# By libraries that are handed a folder, and not by us.
+_READ_BY_LIBRARIES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.json"),
+    *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json", "adapter_config.json"),
 )
 
 
@@ -96,34 +105,54 @@ class Checkpoint:
         own = self.written.get("heroserve")
         return bool(own.get("trained", True)) if isinstance(own, dict) else True
 
-    def path(self, filename: str) -> Path | None:
+    def find(self, filename: str) -> Path | None:
         """Local path of one of its files, fetched from the hub if need be; None if it has none.
+
+        Raises:
+            SettingError: it can't be fetched.
+        """
+        try:
+            return self.snapshot.find(filename)
+        except UNREACHABLE as error:
+            if self.snapshot.commit:
+                raise self.unusable(f"{shown_name(filename)} can't be fetched ({first_line(error)})") from error
+            raise self.unusable(f"{shown_name(filename)} can't be read ({_reason(error)})") from error
+
+    def path(self, filename: str) -> Path | None:
+        """As ``find``.
 
         Raises:
             SettingError: it can't be fetched, or what is there only stands for it.
         """
-        try:
-            found = self.snapshot.find(filename)
-        except UNREACHABLE as error:
-            raise self.unusable(f"{filename} can't be fetched ({first_line(error)})") from error
+        found = self.find(filename)
         try:
             if found is None or not is_pointer(found):
                 return found
         except OSError as error:
-            raise self.unusable(f"{filename} can't be read ({error.strerror or error})") from error
-        raise self.unusable(f"{filename} {POINTER}")
+            raise self.unusable(f"{shown_name(filename)} can't be read ({_reason(error)})") from error
+        raise self.unusable(f"{shown_name(filename)} {POINTER}")
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """A folder that has all its files but weights, for what wants one.
 
         Raises:
-            SettingError: they can't be fetched.
+            SettingError: they can't be fetched, or are such that a library would fail of them.
         """
         try:
-            return self.snapshot.folder()
+            folder = self.snapshot.folder()
         except UNREACHABLE as error:
             raise self.unusable(f"its files can't be fetched ({first_line(error)})") from error
+        for filename in _READ_BY_LIBRARIES:
+            path = self.find(filename)
+            try:
+                content = None if path is None else json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                continue  # which is told where it is read
+            except RecursionError as error:
+                raise self.unusable(f"{filename} is not JSON ({first_line(error)})") from error
+            self._check_depth(filename, content)
+        return folder
 
     def json(self, filename: str) -> dict[str, Any]:
         """One of its JSON files; empty if it has none.
@@ -140,6 +169,7 @@ class Checkpoint:
             raise self.unusable(f"{filename} can't be read ({first_line(error)})") from error
         except (ValueError, RecursionError) as error:
             raise self.unusable(f"{filename} is not JSON ({first_line(error)})") from error
+        self._check_depth(filename, content)
         if not isinstance(content, dict):
             raise self.unusable(f"{filename} is not a JSON object but {type(content).__name__}")
         return content
@@ -152,7 +182,11 @@ class Checkpoint:
         """
         folder = self.folder
         # Libraries say many things of a file that is not what they expect, and seldom which file.
-        if problem := flaw(folder):
+        try:
+            problem = flaw(folder)
+        except OSError as error:
+            raise self.unusable(f"its folder can't be read ({_reason(error)})") from error
+        if problem:
             raise self.unusable(problem)
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
@@ -177,5 +211,21 @@ class Checkpoint:
             raise self.unusable(problem) from error
         return tokenizer
 
+    def _check_depth(self, filename: str, content: Any) -> None:
+        level = [content]
+        for _ in range(_DEEPEST + 1):
+            level = [inner for outer in level if isinstance(outer, dict | list) for inner in _within(outer)]
+        if level:
+            raise self.unusable(f"{filename} is nested more than {_DEEPEST} levels deep")
+
     def unusable(self, problem: str) -> SettingError:
-        return SettingError(f"{self.variable}={self.name!r}: {problem}")
+        """What to raise of it, in a line; whatever of ``problem`` stands in its files is made to fit."""
+        return SettingError(f"{self.variable}={self.name!r}: {one_line(problem)}")
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+
+
+def _within(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value

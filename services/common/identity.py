@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 
 from services.common.checkpoint import Checkpoint, first_line
 from services.common.hub import cached_commit
+from services.common.shown import shown_name
 from services.common.small_files import is_pointer
-from services.common.weights.index import weight_files
+from services.common.weights.index import open_weights, weight_files
 
 # A tensor of up to _SAMPLES * _SAMPLE_BYTES is read whole, of a larger one that many samples.
 _SAMPLES = 16
@@ -55,16 +56,18 @@ def _identity(source: Checkpoint) -> str:
     tensors: dict[str, bytes] = {}
     absent: list[str] = []
     for filename, names in weight_files(source).items():
-        path = source.snapshot.find(filename)
-        if path is None or is_pointer(path):
-            # What a service does not need of a folder may well be left out of it.
-            absent.append(filename)
-            tensors |= dict.fromkeys(names if filename.endswith(".safetensors") else [filename], b"")
-            continue
+        path = source.find(filename)
         try:
-            tensors |= _tensors(path) if path.suffix == ".safetensors" else {filename: _samples_of(path)}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise source.unusable(f"{filename} is damaged or incomplete ({first_line(error)})") from error
+            if path is None or is_pointer(path):
+                # What a service does not need of a folder may well be left out of it.
+                absent.append(filename)
+                tensors |= dict.fromkeys(names if filename.endswith(".safetensors") else [filename], b"")
+            else:
+                tensors |= _tensors(path) if path.suffix == ".safetensors" else {filename: _samples_of(path)}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            # In the words of those who read it.
+            open_weights(source, filename)
+            raise source.unusable(f"{shown_name(filename)} is damaged or incomplete ({first_line(error)})") from error
     # By name, so that it does not matter how they are spread over files.
     outer = _digest([source.written, sorted(tensors)])[:16]
     inner = _digest([(name, tensors[name].hex()) for name in sorted(tensors)])[:24]

@@ -9,6 +9,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from services.common.hub import first_line
+from services.common.shown import shown, shown_name
 
 # What transformers raises at configs and tokenizers that are not what it expects.
 ODD = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, TypeError, ValueError, StrictDataclassError)
@@ -27,7 +28,7 @@ def model_config(written: dict[str, Any]) -> Any:
     """
     model_type = written.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
-        raise ValueError(f"transformers does not know its model_type {model_type!r}")
+        raise ValueError(f"transformers does not know its model_type {shown(model_type)}")
     try:
         return CONFIG_MAPPING[model_type].from_dict(_without(_NOT_ITS_BUSINESS, written))
     except ODD as error:
@@ -43,7 +44,7 @@ def _unknown_parts(written: dict[str, Any]) -> Iterator[str]:
         if name.endswith("_config") and isinstance(part, dict) and "model_type" in part:
             kind = part["model_type"]
             if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
-                yield f"transformers does not know the model_type {kind!r} of its {name}"
+                yield f"transformers does not know the model_type {shown(kind)} of its {shown_name(name)}"
 
 
 def _zeros(written: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -52,7 +53,7 @@ def _zeros(written: dict[str, Any], prefix: str = "") -> Iterator[str]:
         if isinstance(value, dict):
             yield from _zeros(value, f"{prefix}{name}.")
         elif type(value) is int and value == 0 and not name.endswith("_id"):
-            yield f"{prefix}{name} is 0"
+            yield f"{prefix}{shown_name(name)} is 0"
 
 
 def _without(keys: tuple[str, ...], value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -155,4 +156,5 @@ class EncoderSettings(Settings):
         if self.relevance_model:
             return self.relevance_model
         own_clip = Path(self.model) / "clip"
-        return str(own_clip) if own_clip.is_dir() else "openai/clip-vit-base-patch32"
+        # Unlike the path's own, it raises nothing: what can't be looked at is the model, and told of that.
+        return str(own_clip) if os.path.isdir(own_clip) else "openai/clip-vit-base-patch32"

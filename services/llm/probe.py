@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.common.checkpoint import Checkpoint
+from services.common.checkpoint import Checkpoint, first_line
 from services.common.settings import SettingError
 from services.llm.conversations import FIRST, QUESTION, SECOND, of_role, of_two_images
 from services.llm.job import ImagePart, Turn, TurnRole
@@ -146,4 +146,4 @@ def _places_images(bench: _Bench, renderer: Renderer, refused: Mapping[TurnRole,
 
 def line(error: Exception) -> str:
     """What a template's failure says."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return first_line(error)

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from services.common.checkpoint import Checkpoint
+from services.common.shown import shown, shown_name
 from services.common.weights.file import DamagedError, WeightsFile
 from services.common.weights.safetensors_file import SafetensorsFile
 from services.common.weights.torch_file import TorchFile
@@ -26,18 +27,21 @@ def weights_files(source: Checkpoint, select: Callable[[str], object | None]) ->
     """
     single, index = _entry(source)
     if index is None:
-        return [_opened(source, single, _FORMATS[single])]
+        return [open_weights(source, single, _FORMATS[single])]
     files = []
     for shard, held in sorted(_shards(source, index).items()):
         names = [name for name in held if select(name) is not None]
         if not names:
             continue
         if source.path(shard) is None:
-            raise source.unusable(f"{shard} is missing; {index} says that it holds {names[0]}")
-        file = _opened(source, shard, _FORMATS[single])
+            raise source.unusable(f"{shown_name(shard)} is missing; {index} says that it holds {shown_name(names[0])}")
+        file = open_weights(source, shard, _FORMATS[single])
         lost = [name for name in names if name not in file.header]
         if lost:
-            raise source.unusable(f"{index} says that {shard} holds {lost[0]}, and it does not; download both again")
+            raise source.unusable(
+                f"{index} says that {shown_name(shard)} holds {shown_name(lost[0])}, and it does not; "
+                "download both again"
+            )
         files.append(file)
     return files
 
@@ -80,14 +84,25 @@ def _weight_map(source: Checkpoint, index: str) -> dict[str, str]:
     for name, shard in weight_map.items():
         # What is fetched or opened is the checkpoint's own.
         if not isinstance(shard, str) or PurePosixPath(shard).is_absolute() or ".." in PurePosixPath(shard).parts:
-            raise source.unusable(f"{index} says that {shard!r} holds {name}, which is no name of a file of it")
+            raise source.unusable(
+                f"{index} says that {shown(shard)} holds {shown_name(name)}, which is no name of a file of it"
+            )
     return weight_map
 
 
-def _opened(source: Checkpoint, name: str, kind: Callable[..., WeightsFile]) -> WeightsFile:
+def open_weights(source: Checkpoint, name: str, kind: Callable[..., WeightsFile] | None = None) -> WeightsFile:
+    """One of its files, by default of the format that its name tells.
+
+    Raises:
+        SettingError: it is not whole, or can't be read.
+    """
+    kind = kind or (SafetensorsFile if name.endswith(".safetensors") else TorchFile)
+    path = source.path(name)
+    if path is None:
+        raise source.unusable(f"{shown_name(name)} is missing")
     try:
-        return kind(name, source.path(name))
+        return kind(name, path)
     except DamagedError as error:
-        raise source.unusable(f"{name} {error}") from error
+        raise source.unusable(f"{shown_name(name)} {error}") from error
     except OSError as error:
-        raise source.unusable(f"{name} can't be read ({error.strerror or error})") from error
+        raise source.unusable(f"{shown_name(name)} can't be read ({error.strerror or error})") from error

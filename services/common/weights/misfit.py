@@ -8,6 +8,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from services.common.checkpoint import Checkpoint
+from services.common.shown import shown_name
 from services.common.weights.file import SERVED
 from services.common.weights.quantised import refuse_quantised_tensors
 from services.common.weights.stored import StoredTensor
@@ -56,14 +57,14 @@ class Misfit:
 
     def _stored(self, name: str) -> str:
         """Where it lies; what transformers made of several stored ones has its name alone."""
-        return str(self.weights.get(name, name))
+        return str(self.weights[name]) if name in self.weights else shown_name(name)
 
     def _lost(self, name: str) -> str:
         """What it would be stored under, as far as what is stored beside it tells."""
         for other, tensor in self.weights.items():
             if tensor.name.endswith(other):
-                return tensor.name.removesuffix(other) + name
-        return name
+                return shown_name(tensor.name.removesuffix(other) + name)
+        return shown_name(name)
 
     def _shape(self, name: str) -> str:
         return str(list(self.weights[name].shape)) if name in self.weights else "of another shape"

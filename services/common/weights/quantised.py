@@ -8,6 +8,7 @@ from typing import Any
 
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
+from services.common.shown import shown_name
 
 # Beside config.json, each tool's own; whose it is, where the file does not say.
 _FILES = {"quant_config.json": "awq", "quantize_config.json": "gptq", "hf_quant_config.json": "modelopt"}
@@ -53,16 +54,16 @@ def refuse_quantised_tensors(source: Checkpoint, kinds: Mapping[str, str]) -> No
     for method, endings in _ENDINGS.items():
         for name in kinds:
             if name.endswith(endings):
-                raise _refused(source, method, f"it has a tensor {name}")
+                raise _refused(source, method, f"it has a tensor {shown_name(name)}")
     for name, kind in kinds.items():
         narrow = _NARROW.match(kind)
         if narrow:
-            raise _refused(source, f"FP{narrow[1]}", f"{name} is {kind}")
+            raise _refused(source, f"FP{narrow[1]}", f"{shown_name(name)} is {kind}")
         if kind in _WHOLE and name.endswith("weight"):
-            raise _refused(source, "in whole numbers", f"{name} is {kind}")
+            raise _refused(source, "in whole numbers", f"{shown_name(name)} is {kind}")
     for name in kinds:
         if name.endswith(_SCALES):
-            raise _refused(source, "by an unnamed method", f"it has a tensor {name}")
+            raise _refused(source, "by an unnamed method", f"it has a tensor {shown_name(name)}")
 
 
 def _entries(config: Any) -> list[tuple[str, Any]]:

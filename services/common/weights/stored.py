@@ -11,6 +11,7 @@ from math import prod
 import torch
 
 from services.common.checkpoint import Checkpoint
+from services.common.shown import shown_name
 from services.common.weights.file import SERVED, WeightsFile
 from services.common.weights.index import weights_files
 
@@ -39,7 +40,7 @@ class StoredTensor:
         return self.file.read(self.name)
 
     def __str__(self) -> str:
-        return f"{self.name} of {self.file.name}"
+        return f"{shown_name(self.name)} of {shown_name(self.file.name)}"
 
 
 def stored_tensors(source: Checkpoint, select: Select) -> dict[str, StoredTensor]:

@@ -38,12 +38,22 @@ class TorchFile:
             raise DamagedError(_damage(error)) from error
         self._tensors = _tensors(content)
         self.header: Header = {
-            key: (_KINDS.get(tensor.dtype, str(tensor.dtype).removeprefix("torch.")), tuple(tensor.shape))
+            key: (_kind(tensor), () if tensor.is_nested else tuple(tensor.shape))
             for key, tensor in self._tensors.items()
         }
 
     def read(self, name: str) -> torch.Tensor:
         return self._tensors[name].clone(memory_format=torch.contiguous_format)
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    """Its dtype as safetensors names it, where it is values in their order, which alone are served."""
+    dtype = _KINDS.get(tensor.dtype, str(tensor.dtype).removeprefix("torch."))
+    if tensor.device.type != "cpu":
+        return f"{dtype} on {tensor.device.type}, without values"
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return f"{dtype} in the layout {'nested' if tensor.is_nested else str(tensor.layout).removeprefix('torch.')}"
+    return dtype
 
 
 def _damage(error: Exception) -> str:

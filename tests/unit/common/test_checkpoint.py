@@ -8,6 +8,8 @@ import pytest
 
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
+from services.encoder import parts as encoder
+from services.encoder.settings import EncoderSettings
 
 DEEP = "[" * 200_000
 
@@ -76,3 +78,45 @@ def test_files(tmp_path):
     assert source.path("a.json") == tmp_path / "a.json"
     assert source.path("b.json") is None
     assert (source.json("a.json"), source.json("b.json")) == ({"a": "é"}, {})
+
+
+@pytest.mark.parametrize("levels", [50, 101, 490, 900])
+@pytest.mark.parametrize("opening", ["[", '{"x_config":'])
+@pytest.mark.parametrize(
+    "file", ["config.json", "generation_config.json", "tokenizer_config.json", "added_tokens.json"]
+)
+def test_how_deep_a_file_may_be_nested(tmp_path, file, opening, levels):
+    """What we read, and what libraries read of a folder."""
+    closing = "]" if opening == "[" else "}"
+    (tmp_path / file).write_text('{"x": ' + opening * levels + '"x"' + closing * levels + "}")
+    source = Checkpoint(str(tmp_path), "HEROSERVE_X")
+    ours = file in ("config.json", "generation_config.json")
+    read = (lambda: source.json(file)) if ours else (lambda: source.folder)
+    if levels < 100:
+        assert read()
+        return
+    with pytest.raises(SettingError, match=rf"^HEROSERVE_X=.*: {file} is nested more than 100 levels deep$"):
+        read()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, "a/" * 3000])
+def test_a_name_longer_than_any_path(name):
+    settings = EncoderSettings(model=name)
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL="):
+        encoder.check(settings)
+
+
+def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
+    def forbidden(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("services.common.snapshot.Snapshot.find", forbidden)
+    with pytest.raises(SettingError, match=r"^HEROSERVE_X=.*: config.json can't be read \(Permission denied\)$"):
+        _ = Checkpoint(str(tmp_path), "HEROSERVE_X").config
+
+
+@pytest.mark.parametrize("problem", ["a\nb", "\x1b[31mred\x1b[0m", "nul \0", "x" * 100_000, "\ud800", "\u202eflipped"])
+def test_every_refusal_is_one_short_line(problem):
+    line = str(Checkpoint("y", "HEROSERVE_X").unusable(problem))
+    assert line.isprintable()
+    assert len(line) < 1100

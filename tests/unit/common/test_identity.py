@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from services.common.checkpoint import Checkpoint
 from services.common.identity import identify, same
 from services.common.settings import SettingError
+from services.common.weights.stored import stored_tensors
 from tests.support.hub import commit
 from tests.support.shards import shard
 
@@ -168,8 +169,39 @@ def cut(data: bytes) -> bytes:
 def test_a_damaged_file_is_refused_in_one_line(folder: Path, spoil: Callable[[bytes], bytes]) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(spoil(file.read_bytes()))
-    with pytest.raises(
-        SettingError,
-        match=r"^HEROSERVE_MODEL='.*': model.safetensors is (damaged or incomplete \(|a Git LFS pointer, ).+$",
-    ):
+    source = Checkpoint(str(folder), "HEROSERVE_MODEL")
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='.*': model.safetensors is .+$") as told:
+        identify(source)
+    # In the words of the service whose half it is.
+    with pytest.raises(SettingError) as reading:
+        stored_tensors(source, lambda name: name)
+    assert str(told.value) == str(reading.value)
+
+
+@pytest.mark.parametrize("shard_name", ["x" * 5000 + ".safetensors", "x\n\x1b[31m.safetensors", "", "x\0.safetensors"])
+def test_a_shard_whose_name_is_none_is_told_in_one_short_line(folder: Path, shard_name: str) -> None:
+    shard(folder)
+    index = folder / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    content["weight_map"] = dict.fromkeys(content["weight_map"], shard_name)
+    index.write_text(json.dumps(content))
+    source = Checkpoint(str(folder), "HEROSERVE_MODEL")
+    for asked in (lambda: identify(source), lambda: stored_tensors(source, lambda name: name)):
+        try:
+            asked()
+        except SettingError as error:
+            line = str(error)
+            assert line.isprintable()
+            assert len(line) < 600
+        else:
+            # What is missing may be missing, to whom it is not his half.
+            assert source.known_as.endswith("incomplete")
+
+
+def test_a_shard_that_may_not_be_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("services.common.identity.is_pointer", forbidden)
+    with pytest.raises(SettingError, match=r"model.safetensors .*Permission denied"):
         of(folder)

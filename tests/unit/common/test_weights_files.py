@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
+from services.common.shown import shown_name
+from services.common.weights.load import META, load_module
 from services.common.weights.stored import stored_tensors
 from tests.support.damage import POINTER, SAFETENSORS, Evil, as_torch_file, in_shards, spoil
 
@@ -147,3 +149,36 @@ def test_a_file_that_may_not_be_read(source: Checkpoint, tmp_path: Path, monkeyp
 
     monkeypatch.setattr("services.common.weights.safetensors_file.safe_open", denied)
     assert refused(source) == "model.safetensors can't be read (Permission denied)"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\nb", "\x1b[31mred", "", " ", "nul\0", "\u202eflipped"])
+def test_names_from_a_file_are_told_in_one_short_line(source: Checkpoint, tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({name: torch.ones(2), "fine": torch.ones(2)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(SettingError) as caught:
+        load_module(
+            lambda: torch.nn.LayerNorm(2), stored_tensors(source, lambda name: name), source, META, torch.float32
+        )
+    line = str(caught.value)
+    assert line.isprintable()
+    assert len(line) < 600
+    # Of two problems of a kind that of the first name.
+    assert shown_name(min(name, "fine")) in line or "weight" in line
+
+
+@pytest.mark.parametrize(
+    ("tensor", "told"),
+    [
+        (torch.eye(2).to_sparse(), "is in F32 in the layout sparse_coo, served are"),
+        (torch.empty(2, 2, device="meta"), "is in F32 on meta, without values, served are"),
+    ],
+)
+def test_a_file_of_torch_with_what_is_no_plain_tensor(
+    source: Checkpoint, tmp_path: Path, tensor: torch.Tensor, told: str
+) -> None:
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"weight": tensor}, tmp_path / "pytorch_model.bin")
+    weights = stored_tensors(source, lambda name: name)
+    with pytest.raises(SettingError, match=r"^HEROSERVE_X=.*weight of pytorch_model.bin ") as caught:
+        load_module(lambda: torch.nn.Linear(2, 2, bias=False), weights, source, META, torch.float32)
+    assert told in str(caught.value)
