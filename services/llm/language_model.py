@@ -18,6 +18,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING
 
 from services.common.checkpoint import Checkpoint, first_line
+from services.llm.config_values import check_numbers
 
 # What a body must take: embeddings, for images have no ids, where they stand, and what it has read so far.
 _TAKES = {"inputs_embeds", "position_ids", "past_key_values"}
@@ -117,6 +118,7 @@ def check_language_model(config: Any, source: Checkpoint) -> None:
         if type(size) is int and not 0 < size <= _LIMITS.get(key, sys.maxsize):
             limit = f" to {_LIMITS[key]}" if key in _LIMITS else ""
             raise source.unusable(f"text_config.{key} of its config is {size}; expected a whole number from 1{limit}")
+    check_numbers(config, source)
     try:
         problem = _problem(config)
     except BUILDING as error:

@@ -117,6 +117,19 @@ def test_served_or_refused(folder: Path, file: str, service: str, caplog: pytest
         ("head_dim", 0, "text_config.head_dim of its config is 0; expected"),
         ("vocab_size", -1, "text_config.vocab_size of its config is -1; expected"),
         ("hidden_act", "swish2", "text_config.hidden_act is 'swish2'"),
+        ("rms_norm_eps", float("nan"), "text_config.rms_norm_eps of its config is nan; expected a finite number"),
+        ("rms_norm_eps", float("inf"), "text_config.rms_norm_eps of its config is inf; expected a finite number"),
+        ("rms_norm_eps", -1.0, "text_config.rms_norm_eps of its config is -1.0; expected a number from 0 on"),
+        (
+            "rope_parameters",
+            {"rope_type": "default", "rope_theta": 0},
+            "text_config.rope_parameters.rope_theta of its config is 0.0; expected a number above 0",
+        ),
+        (
+            "rope_parameters",
+            {"rope_type": "yarn", "rope_theta": 1e4, "factor": 0},
+            "text_config.rope_parameters.factor of its config is 0.0; expected a number above 0",
+        ),
         ("rope_parameters", {"rope_type": "x"}, "text_config.rope_parameters.rope_type is 'x'"),
     ],
 )
