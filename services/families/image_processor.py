@@ -17,6 +17,8 @@ from services.common.settings import SettingError
 # What is raised of a value of a kind that nobody thought of: transformers checks few of them, and late.
 FAULTS = (ArithmeticError, AttributeError, ImportError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
+_FILE, _NEWER = "preprocessor_config.json", "processor_config.json"
+
 _short = Repr()
 _short.maxstring = _short.maxother = 80
 
@@ -31,15 +33,21 @@ def image_processor(source: Checkpoint) -> Any:
     """
     for file in ("processor_config.json", "preprocessor_config.json"):
         source.path(file)  # which says so if it only stands for another
+    folder = str(source.folder)
     try:
-        processor = AutoImageProcessor.from_pretrained(str(source.folder), backend="pil", trust_remote_code=False)
-    except OSError as error:
-        if source.path("preprocessor_config.json") is None:
-            problem = "it has no preprocessor_config.json, nor an image_processor in processor_config.json"
-            raise source.unusable(problem) from error
-        raise source.unusable(f"its image processor can't be read ({first_line(error)})") from error
-    except FAULTS as error:
-        raise faulty(source, _culprit(source), error) from error
+        processor = AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
+    except (OSError, *FAULTS) as error:
+        # Of a file that is none, transformers says that it is not on the hub.
+        if source.path(_NEWER) is not None:
+            source.json(_NEWER)
+        source.json(_FILE)
+        if isinstance(error, OSError):
+            if source.path(_FILE) is None:
+                raise source.unusable(f"it has no {_FILE}, nor an image_processor in {_NEWER}") from error
+            raise source.unusable(f"its image processor can't be read ({first_line(error)})") from error
+        culprit = _culprit(source)
+        unknown = "transformers knows no such image processor"
+        raise faulty(source, culprit, unknown if [*culprit] == ["image_processor_type"] else error) from error
     for name, value in vars(processor).items():
         # Whatever stands in the file becomes an attribute.
         if callable(getattr(type(processor), name, None)):

@@ -45,4 +45,23 @@ def pixel_table(source: Checkpoint) -> torch.Tensor:
                 raise faulty(source, parameters, "expected a number, or one a channel")
             if not np.isfinite(pixels).all():
                 raise faulty(source, parameters, "pixels are not finite")
-    return torch.from_numpy(pixels[:, 0].astype(np.float32))
+        table = torch.from_numpy(pixels[:, 0].astype(np.float32))
+    problem = _lost(table)
+    if problem:
+        used = {"rescale_factor": processor.do_rescale, "image_mean": processor.do_normalize}
+        used["image_std"] = processor.do_normalize
+        raise faulty(source, {name: getattr(processor, name) for name, on in used.items() if on}, problem)
+    return table
+
+
+def _lost(table: torch.Tensor) -> str:
+    """What a tower would not see of a picture; "" if nothing."""
+    if not table.isfinite().all():
+        return "pixels are not finite"
+    # Half precision has the narrowest range of what a tower may run in.
+    half = table.half()
+    if (half.amin(1) == half.amax(1)).any():
+        return "every pixel becomes the same"
+    if any(len(channel.unique()) < channel.numel() for channel in table):
+        return "different pixels become the same"
+    return ""

@@ -128,6 +128,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({STD: 0}, "image_std=0"),
     ({STD: [0.2, 0, 0.2]}, "image_std=(0.2, 0, 0.2)"),
     ({STD: {}}, "image_std={}"),
+    ({"rescale_factor": 0}, "rescale_factor=0"),
+    ({"rescale_factor": 0, "do_normalize": False}, "rescale_factor=0: every pixel becomes the same"),
+    ({"rescale_factor": 1e-30, "do_normalize": False}, "rescale_factor=1e-30: every pixel becomes the same"),
+    ({"rescale_factor": float("nan")}, "rescale_factor=nan"),
+    ({STD: float("inf")}, "image_std=inf: every pixel becomes the same"),
+    ({STD: [0.2, 1e30, 0.2]}, "image_std=(0.2, 1e+30, 0.2): every pixel becomes the same"),
+    ({STD: 1e-300}, "image_std=1e-300: pixels are not finite"),
+    ({MEAN: 1e12}, "image_mean=1000000000000.0"),
+    ({MEAN: [0.5, 0.5, 1e5]}, "image_mean=(0.5, 0.5, 100000.0)"),
     ({"rescale_factor": None}, "rescale_factor=None"),
     ({"rescale_factor": "1/255"}, "rescale_factor='1/255'"),
     ({"rescale_factor": 1e300}, "rescale_factor=1e+300"),
@@ -167,7 +176,18 @@ def test_files_that_hold_something_else(folder: Path, file: str, content: str) -
     if file != FILE and content in ("[]", '"x"'):  # no image processor in there
         assert_as_hugging_face(Checkpoint(str(folder), "HEROSERVE_MODEL"))
         return
-    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL=.*image[ _]processor.*$"):
+    problem = "is not JSON" if content in ("{", "") else "is not a JSON object but"
+    with pytest.raises(SettingError, match=rf"^HEROSERVE_MODEL=.*: {file} {problem} .*$") as caught:
+        check(EncoderSettings(model=str(folder)))
+    assert "huggingface.co" not in str(caught.value)
+
+
+def test_a_type_that_is_unknown_is_told_in_short(folder: Path) -> None:
+    prepare(folder, {"image_processor_type": "X"})
+    told = (
+        rf"^HEROSERVE_MODEL={str(folder)!r}: its image processor has image_processor_type='X': transformers .{{,60}}$"
+    )
+    with pytest.raises(SettingError, match=told):
         check(EncoderSettings(model=str(folder)))
 
 
