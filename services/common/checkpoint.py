@@ -111,10 +111,11 @@ class Checkpoint:
         Raises:
             SettingError: it can't be fetched.
         """
+        snapshot = self.snapshot
         try:
-            return self.snapshot.find(filename)
+            return snapshot.find(filename)
         except UNREACHABLE as error:
-            if self.snapshot.commit:
+            if snapshot.commit:
                 raise self.unusable(f"{shown_name(filename)} can't be fetched ({first_line(error)})") from error
             raise self.unusable(f"{shown_name(filename)} can't be read ({_reason(error)})") from error
 
@@ -139,8 +140,9 @@ class Checkpoint:
         Raises:
             SettingError: they can't be fetched, or are such that a library would fail of them.
         """
+        snapshot = self.snapshot
         try:
-            folder = self.snapshot.folder()
+            folder = snapshot.folder()
         except UNREACHABLE as error:
             raise self.unusable(f"its files can't be fetched ({first_line(error)})") from error
         for filename in _READ_BY_LIBRARIES:

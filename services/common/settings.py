@@ -23,7 +23,10 @@ T = TypeVar("T", bound="Settings")
 
 
 class SettingError(ValueError):
-    """A setting can't be used; the message names its environment variable."""
+    """A setting can't be used; the message names its environment variable.
+
+    Where ValueErrors of libraries are caught, nothing that raises this may be tried with them: it would be told twice.
+    """
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,14 @@ from pathlib import Path
 from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
-    HFValidationError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils._validators import validate_repo_id
 
 from services.common import hub
 from services.common.download import download
 from services.common.hub import first_line
+from services.common.hub_id import leads_nowhere, no_hub_id
 from services.common.settings import SettingError
 from services.common.shown import shown
 
@@ -58,6 +57,8 @@ class Snapshot:
         """
         if not self.commit:
             path = Path(self.name) / filename
+            if leads_nowhere(path):
+                raise FileNotFoundError(f"it is a link to {os.readlink(path)}, which is not there")
             return path if path.is_file() else None
         if filename not in self.files:
             return None
@@ -103,7 +104,7 @@ def settle(name: str, variable: str, revision: str = "") -> Snapshot:
                 f"{asked}: {variable}={name!r} is a folder, which has no revisions; leave it blank, or name a hub id"
             )
         return Snapshot(name)
-    missing = _no_hub_id(name)
+    missing = no_hub_id(name, revision_variable(variable))
     if missing:
         raise SettingError(f"{variable}={name!r}: no checkpoint found ({missing})")
     # No name in git, but a way to another place in a URL and in the cache.
@@ -136,17 +137,6 @@ def settle(name: str, variable: str, revision: str = "") -> Snapshot:
 def revision_variable(variable: str) -> str:
     """Of a variable that names a model, the one that names its revision."""
     return f"{variable.removesuffix('_MODEL')}_REVISION"
-
-
-def _no_hub_id(name: str) -> str:
-    """Why this can't be one; "" if it can."""
-    if Path(name).exists():
-        return "it is a file; expected a folder, or a hub id"
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return "there is no such folder"
-    return ""
 
 
 def _asked(name: str, revision: str) -> Snapshot:

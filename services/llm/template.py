@@ -61,8 +61,9 @@ def _named(source: Checkpoint, own: dict[str, str], name: str) -> str:
 
 def _templates(source: Checkpoint, tokenizer: Any) -> dict[str, str]:
     """The processor's templates, else the tokenizer's, by name; empty if there is none."""
+    folder = str(source.folder)
     try:
-        processor, _ = ProcessorMixin.get_processor_dict(str(source.folder))
+        processor, _ = ProcessorMixin.get_processor_dict(folder)
     except ODD as error:
         raise source.unusable(f"its chat template can't be read ({first_line(error)})") from error
     found = processor.get("chat_template") or tokenizer.chat_template

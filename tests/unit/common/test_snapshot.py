@@ -294,12 +294,52 @@ def test_a_folder_has_no_revision(untrained):
         ("a/b/c", "there is no such folder"),
         ("x" * 5000, "File name too long"),
         (__file__, "it is a file"),
+        ("~/models/mine", "~ stands for no folder here; write the whole path"),
+        ("https://huggingface.co/llava-hf/x", "it is a web address; write llava-hf/x)"),
+        ("https://huggingface.co/llava-hf/x-1.6/?a=b#c", "it is a web address; write llava-hf/x-1.6)"),
+        ("https://huggingface.co/llava-hf/x/tree/main", "write llava-hf/x)"),
+        ("https://hf.co/llava-hf/x/tree/v2/clip", "write llava-hf/x, and HEROSERVE_REVISION=v2)"),
+        ("https://huggingface.co/llava-hf/x.git", "write llava-hf/x)"),
+        ("git@hf.co:llava-hf/x", "write llava-hf/x)"),
+        ("huggingface.co/llava-hf/x", "write llava-hf/x)"),
+        ("hf://llava-hf/x", "write llava-hf/x)"),
+        ("https://huggingface.co/x", "it is a web address; expected a folder, or a hub id"),
+        ("https://example.org/a/b", "it is a web address; expected a folder, or a hub id"),
+        ("http://[x/a/b", "it is a web address; expected a folder, or a hub id"),
     ],
 )
 def test_a_name_that_nothing_has(hub, name, told):
     line = refusal(model("", name))
     assert line.startswith(f"HEROSERVE_MODEL={name!r}: no checkpoint found (")
     assert told in line
+
+
+def test_that_there_is_no_model_is_told_once(hub):
+    for ask in (lambda source: source.path("config.json"), lambda source: source.folder):
+        with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='a/b': no checkpoint found \("):
+            ask(model("", "a/b"))
+
+
+@pytest.mark.parametrize("target", ["/no/where", "link"])
+def test_links_that_lead_nowhere_are_told(tmp_path, folder, target):
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    assert f"(it is a link to {target}, which is not there)" in refusal(model("", str(link)))
+    # Which are no files that a model need not have.
+    for name in ("config.json", "generation_config.json"):
+        (folder / name).unlink()
+        (folder / name).symlink_to("/no/where")
+        told = rf"^HEROSERVE_MODEL=.*: {name} can't be read \(it is a link to /no/where, which is not there\)$"
+        with pytest.raises(SettingError, match=told):
+            model("", str(folder)).json(name)
+
+
+@pytest.mark.parametrize("file", ["preprocessor_config.json", "tokenizer.json"])
+def test_a_file_that_the_hub_does_not_give_is_told_once(hub, monkeypatch, file):
+    answer = hub.answer
+    monkeypatch.setattr(hub, "answer", lambda path: (404, {}, b"") if path.endswith(f"/{file}") else answer(path))
+    with pytest.raises(SettingError, match=r"^HEROSERVE_MODEL='someone/a-model': [^:]* can't be fetched \([^:]*\)$"):
+        open_encoder() if file.startswith("pre") else open_llm()
 
 
 def test_a_model_that_must_be_asked_for(hub):
