@@ -34,7 +34,7 @@ def model_config(written: dict[str, Any]) -> Any:
     except ODD as error:
         problem = ", ".join(_unknown_parts(written)) or f"{type(error).__name__}: {first_line(error)}"
         if isinstance(error, ZeroDivisionError):
-            problem = f"{', '.join(_zeros(written))}: {problem}"
+            problem = f"{', '.join(_divisors(written))}: {problem}"
         raise ValueError(problem) from error
 
 
@@ -47,13 +47,34 @@ def _unknown_parts(written: dict[str, Any]) -> Iterator[str]:
                 yield f"transformers does not know the model_type {shown(kind)} of its {shown_name(name)}"
 
 
-def _zeros(written: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """What may have been divided by."""
+def _divisors(written: dict[str, Any]) -> list[str]:
+    """The zero that was divided by: with a one in its place nothing is. All of them, where it is more than one."""
+    zeros = list(_zeros(written))
+    found = [path for path in zeros if not _divides_by_zero(_with_one(written, path))]
+    return [f"{shown_name('.'.join(path))} is 0" for path in found or zeros]
+
+
+def _zeros(written: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, value in written.items():
         if isinstance(value, dict):
-            yield from _zeros(value, f"{prefix}{name}.")
-        elif type(value) is int and value == 0 and not name.endswith("_id"):
-            yield f"{prefix}{shown_name(name)} is 0"
+            yield from _zeros(value, (*above, name))
+        elif type(value) in (int, float) and value == 0:
+            yield (*above, name)
+
+
+def _with_one(written: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    name, *rest = path
+    return {**written, name: _with_one(written[name], tuple(rest)) if rest else 1}
+
+
+def _divides_by_zero(written: dict[str, Any]) -> bool:
+    try:
+        CONFIG_MAPPING[written["model_type"]].from_dict(_without(_NOT_ITS_BUSINESS, written))
+    except ZeroDivisionError:
+        return True
+    except ODD:
+        pass
+    return False
 
 
 def _without(keys: tuple[str, ...], value: Any) -> Any:

@@ -30,6 +30,9 @@ def clip_config(source: Checkpoint) -> Any:
     check_layers(config.text_config, "text_config", source)
     for key in ("vocab_size", "max_position_embeddings"):
         positive(config.text_config, key, "text_config", source)
+    end = config.text_config.eos_token_id
+    if type(end) is not int:
+        raise source.unusable(f"text_config.eos_token_id of its config is {end!r}; expected the id of a token")
     if type(config.projection_dim) is not int or config.projection_dim < 1:
         raise source.unusable(f"projection_dim of its config is {config.projection_dim!r}; expected one above 0")
     return config

@@ -154,6 +154,12 @@ def test_what_makes_no_tower_is_refused(folder: Path, key: str, value: Any, told
         ("text_config.num_hidden_layers", -1, "text_config.num_hidden_layers of its config is -1"),
         ("text_config.max_position_embeddings", 0, "text_config.max_position_embeddings of its config is 0"),
         ("text_config.vocab_size", 300, "tokens, its config text_config.vocab_size 300"),
+        (
+            "text_config.eos_token_id",
+            None,
+            "text_config.eos_token_id of its config is None; expected the id of a token",
+        ),
+        ("text_config.eos_token_id", [], "text_config.eos_token_id of its config is []"),
         ("projection_dim", 0, "projection_dim of its config is 0"),
     ],
 )
