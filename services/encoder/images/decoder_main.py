@@ -53,7 +53,9 @@ def main(handle: int, parent: int, memory_bytes: int, timeout_s: float) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # What libraries print of a caller's file is nobody's business. Up to here it tells why there is no decoder.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
     with connection, connection.makefile("rb") as incoming:
         connection.sendall(Frame({"ready": True}).start())
         image: Image.Image | None = None

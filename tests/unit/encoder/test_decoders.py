@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -91,6 +92,19 @@ async def test_refusals_are_those_of_this_process(open_decoders: Open, processes
         assert str(there.value) == str(here.value)
     # A refusal costs no process.
     assert processes() == before
+
+
+async def test_nothing_is_written_of_a_file(open_decoders: Open, tiles, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither Pillow's warnings and logs nor libtiff's words, which it writes by itself."""
+    decoders = open_decoders()
+    await decoders.start()
+    whole = encoded(picture(300, 200), "TIFF", compression="tiff_lzw")
+    # A byte of its tags at a time.
+    tags = int.from_bytes(whole[4:8], "little")
+    for at in range(tags, tags + 120, 4):
+        with contextlib.suppress(InvalidArgument, CutError):
+            await tiles(decoders, whole[:at] + b"\xf0" + whole[at + 1 :])
+    assert capfd.readouterr() == ("", "")
 
 
 async def test_what_cannot_be_cut_is_forgotten(open_decoders: Open, tiles) -> None:

@@ -221,8 +221,23 @@ class TestScans:
     ("data", "told"),
     [
         (b"\0\0\0\x20ftypheic" + bytes(30), "HEIC"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic" + bytes(30), "HEIC"),
+        (b"\0\0\0\x18ftypmsf1\0\0\0\0hevc" + bytes(30), "HEIC"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0miaf" + bytes(30), "HEIF"),
+        # Behind the box another begins, whose bytes are no brands.
+        (b"\0\0\0\x14ftypmif1\0\0\0\0mif1avif" + bytes(30), "HEIF"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1isom" + bytes(30), "CR3"),
+        (encoded(RGB, "ICO"), "ICO"),
+        (encoded(RGB, "TGA"), "TGA"),
+        (encoded(RGB.convert("L"), "TGA", compression="tga_rle"), "TGA"),
+        (encoded(RGB.convert("P"), "TGA"), "TGA"),
         (b"%PDF-1.7", "PDF"),
         (b"<?xml version='1.0'?><svg/>", "SVG"),
+        (b"\xef\xbb\xbf<svg/>", "SVG"),
+        (b"\xef\xbb\xbf\n <!-- of a program --> <!-- -->\n<svg/>", "SVG"),
+        (b"<!--" + b"-" * 900 + b"--><!DOCTYPE svg PUBLIC>", "SVG"),
+        ("<?xml version='1.0'?><svg/>".encode("utf-16"), "SVG"),
+        (b"<!-- saved from there --><html>", "HTML"),
         (b"\n<!doctype html><html>", "HTML"),
         (b"\xff\x0a" + bytes(9), "JPEG XL"),
         (b"\0\0\0\x20ftypisom" + bytes(30), "a film"),
@@ -233,6 +248,20 @@ class TestScans:
 )
 def test_another_format_is_named(data: bytes, told: str) -> None:
     assert f"is not an image in one of JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF; it is {told}" in refusal(data)
+
+
+def test_nothing_is_told_of_bytes_that_begin_like_many_formats() -> None:
+    for data in (bytes(5000), b"\0\0\2\0" + bytes(40), b"\0\0\1\0" + bytes(40), b"<" * 5000, b"<!---->" * 700):
+        assert "; it is TGA" not in refusal(data)
+        assert "; it is ICO" not in refusal(data)
+
+
+def test_what_is_within_a_container_is_read_by_any_of_its_brands() -> None:
+    data = bytearray(encoded(RGB, "AVIF"))
+    at = data.index(b"mif1", 12)
+    # Its brands the other way round, as some programs write them.
+    data[8:12], data[at : at + 4] = b"mif1", b"avif"
+    assert np.array_equal(shown(bytes(data)), shown(encoded(RGB, "AVIF")))
 
 
 def twelve_bit_jpeg() -> bytes:
