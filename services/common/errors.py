@@ -59,7 +59,8 @@ class Unauthenticated(ServiceError):
 class ResourceExhausted(ServiceError):
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    # Whoever can't tell when there is room again says this much: a caller without a hint comes back too soon.
+    def __init__(self, message: str, retry_after_s: float | None = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
 

@@ -72,7 +72,7 @@ class Door:
             request = self._parsed(data)
             in_flight = self._in_flight[application]
             if not in_flight.enter():
-                raise ResourceExhausted("too many requests are waiting; try again later", retry_after_s=1.0)
+                raise ResourceExhausted("too many requests are waiting; try again later")
         except ServiceError as error:
             self._refusals[error.code] += 1
             hint = () if error.retry_after_s is None else ((PUSHBACK, pushback(error.retry_after_s)),)

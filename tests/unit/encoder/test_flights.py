@@ -376,8 +376,9 @@ class TestSingleFlight:
         # One alone may be of any size; the next must fit beside it.
         large = begin("large", 1000)
         await asyncio.sleep(0.01)
-        with pytest.raises(ResourceExhausted, match="try again later"):
+        with pytest.raises(ResourceExhausted, match="try again later") as full:
             await begin("small", 1)
+        assert full.value.retry_after_s
         # Who joins begins nothing.
         joined = begin("large", 1000)
         gate.set()
