@@ -24,7 +24,7 @@ logging.disable()
 file, part, *keys = sys.argv[1:]
 parts.check(Settings(model="."))
 used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_DATA, (used + {_MEMORY},) * 2)
+resource.setrlimit(resource.RLIMIT_DATA, (used + {_MEMORY}, resource.RLIM_INFINITY))
 whole = Path(file).read_text()
 for key in keys:
     config = json.loads(whole)
