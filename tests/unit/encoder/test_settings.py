@@ -31,6 +31,8 @@ VARIABLES: dict[str, tuple[str, str, Any, tuple[str, ...], str]] = {
     "HEROSERVE_DOWNSCALE_DELAY_S": ("downscale_delay_s", "0", 0.0, ("-1", "x", "86401"), "[0, 86400]"),
     "HEROSERVE_MAX_ONGOING_REQUESTS": ("max_ongoing_requests", "9", 9, ("0", "x", "10001"), "1 to 10000"),
     "HEROSERVE_MAX_QUEUED_REQUESTS": ("max_queued_requests", "9", 9, ("-2", "x", "100001"), "to 100000"),
+    "HEROSERVE_MAX_QUEUED_BYTES": ("max_queued_bytes", "9", 9, ("0", "x"), "1 to 1099511627776"),
+    "HEROSERVE_MAX_WAIT_S": ("max_wait_s", "0", 0.0, ("-1", "x", "3601"), "[0, 3600]"),
     "HEROSERVE_REPLICA_CPUS": ("replica_cpus", "0.5", 0.5, ("0", "x", "1025"), "(0, 1024]"),
     "HEROSERVE_REPLICA_GPUS": ("replica_gpus", "0.5", 0.5, ("0", "x", "65"), "(0, 64]"),
     "HEROSERVE_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG", ("debug", "ALL"), "DEBUG, INFO"),
