@@ -49,7 +49,8 @@ def test_every_name_of_the_contract_is_scraped(services: Services, client: heros
     stages = {
         s.labels["stage"] for s in families(services.metrics["encoder"])["heroserve_encoder_stage_seconds"].samples
     }
-    assert stages == {"decode", "tile", "tower", "rank", "cache_read", "cache_write", "plan"}
+    # "queue" only where somebody had to wait for a turn.
+    assert stages - {"queue"} == {"decode", "tile", "tower", "rank", "cache_read", "cache_write", "plan"}
 
 
 def test_counts_add_up(services: Services, client: heroserve.Client):
