@@ -18,13 +18,16 @@ from prometheus_client import REGISTRY
 from safetensors.torch import load_file, save_file
 
 from services.encoder.begun import unless_begun
+from services.encoder.cache.memory import MemoryStore
+from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.images.decode import ImageLimits
 from services.encoder.images.decoders import Decoders
-from services.encoder.pipeline import Flights, Mask, Tiles
+from services.encoder.pipeline import EncodePipeline, Flights, Mask, Tiles
 from services.encoder.ranking.rank_images import rank_images
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.tower import VisionTower
+from services.families.family import Tiler
 from services.families.grid import Grid
 
 Tensors = dict[str, torch.Tensor]
@@ -109,6 +112,24 @@ def decoders(max_pixels: int = 10**7) -> Decoders:
 
 def flights() -> Flights:
     return SingleFlight(1000, 1 << 30)
+
+
+def encode_pipeline(real: VisionTower, tiler: Tiler, **changes: Any) -> EncodePipeline:
+    """A pipeline of what a real tower is, without relevance, with a cache of its own; ``changes`` are its arguments."""
+    parts: dict[str, Any] = {
+        "encoder_id": real.encoder_id,
+        "model": "a model",
+        "checkpoint": "digest:0-0",
+        "tiler": tiler,
+        "decoders": decoders(),
+        "flights": flights(),
+        "hero": real.hero,
+        "cache_depth": 1.0,
+        "embedder": None,
+    }
+    if "cache" not in changes:
+        parts["cache"] = RankOnceCache(MemoryStore(1 << 26, 60), real.encoder_id)
+    return EncodePipeline(**(parts | changes))
 
 
 class InProcessTower:

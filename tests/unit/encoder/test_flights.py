@@ -17,14 +17,12 @@ from services.common.context import RequestContext
 from services.common.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
 from services.encoder.begun import unless_begun
 from services.encoder.cache import single_flight
-from services.encoder.cache.memory import MemoryStore
-from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.job import EncodeJob
 from services.encoder.pipeline import EncodePipeline
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import InProcessTower, decoders, flights
+from tests.support.encoder_parts import InProcessTower, decoders, encode_pipeline
 from tests.support.files import progressive_jpeg
 from tests.support.pictures import encoded, picture
 from tests.support.waiting import until_true
@@ -47,19 +45,7 @@ def gated(tower: VisionTower) -> InProcessTower:
 
 @pytest.fixture
 def pipeline(tower: VisionTower, tiler: AnyresTiler, gated: InProcessTower) -> EncodePipeline:
-    return EncodePipeline(
-        encoder_id=tower.encoder_id,
-        model="a model",
-        checkpoint="digest:0-0",
-        tiler=tiler,
-        decoders=decoders(50_000_000),
-        flights=flights(),
-        hero=tower.hero,
-        cache=RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id),
-        cache_depth=1.0,
-        tower=gated,
-        embedder=None,
-    )
+    return encode_pipeline(tower, tiler, decoders=decoders(50_000_000), tower=gated)
 
 
 def start(pipeline: EncodePipeline, *jobs: EncodeJob) -> list[asyncio.Task[VisualTokens]]:

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from heroserve.v1.encoder_pb2 import VisualTokens
 from services.common.budget import Retention
 from services.common.rows import from_wire, pack, unpack
-from services.encoder.cache.memory import MemoryStore
-from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.job import EncodeJob
 from services.encoder.parts import open_tower
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
@@ -23,7 +21,7 @@ from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.settings import EncoderSettings
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import decoders, flights
+from tests.support.encoder_parts import encode_pipeline
 from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
@@ -59,19 +57,7 @@ def pipeline(tower: VisionTower, tiler: AnyresTiler) -> EncodePipeline:
     async def rank(tiles: Tiles, mask: Mask) -> tuple[RankedImage, dict[str, float]]:
         return rank_images(tower.run(tiles), [mask], tower.hero, tower.row_dtype)[0], {}
 
-    return EncodePipeline(
-        encoder_id=tower.encoder_id,
-        model="a model",
-        checkpoint="digest:0-0",
-        tiler=tiler,
-        decoders=decoders(),
-        flights=flights(),
-        hero=tower.hero,
-        cache=RankOnceCache(MemoryStore(10**8, 60), tower.encoder_id),
-        cache_depth=1.0,
-        tower=rank,
-        embedder=None,
-    )
+    return encode_pipeline(tower, tiler, tower=rank)
 
 
 async def test_through_the_pipeline(untrained: str, tower: VisionTower, tiler: AnyresTiler):

@@ -20,7 +20,7 @@ from services.encoder.ranking.rank_images import rank_images
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import decoders, flights
+from tests.support.encoder_parts import encode_pipeline
 from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
@@ -64,18 +64,8 @@ def replica(tower: VisionTower, tiler: AnyresTiler, stores: Callable[[], RedisSt
     """Makes pipelines that share a tower and nothing else but Redis."""
 
     def make(slow: SlowTower, depth: float = 1.0) -> EncodePipeline:
-        return EncodePipeline(
-            encoder_id=tower.encoder_id,
-            model="a model",
-            checkpoint="digest:0-0",
-            tiler=tiler,
-            decoders=decoders(),
-            flights=flights(),
-            hero=tower.hero,
-            cache=RankOnceCache(stores(), tower.encoder_id),
-            cache_depth=depth,
-            tower=slow,
-            embedder=None,
+        return encode_pipeline(
+            tower, tiler, cache=RankOnceCache(stores(), tower.encoder_id), cache_depth=depth, tower=slow
         )
 
     return make

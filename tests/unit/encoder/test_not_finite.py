@@ -18,13 +18,12 @@ from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.job import EncodeJob
 from services.encoder.parts import open_tower
-from services.encoder.pipeline import EncodePipeline
 from services.encoder.ranking.rank_images import rank_each, rank_images
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.settings import EncoderSettings
 from services.encoder.tower import TowerOutput, VisionTower
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import InProcessTower, Tensors, decoders, edit_weights, flights
+from tests.support.encoder_parts import InProcessTower, Tensors, edit_weights, encode_pipeline
 from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
@@ -48,19 +47,7 @@ async def test_an_overflow_is_told_and_not_cached(folder: Path, tiler: AnyresTil
     options: Any = {} if relevance == "auto" else {"relevance_model": relevance}
     tower = open_tower(EncoderSettings(model=model, dtype="float16", row_dtype=rows, **options))
     within, store = InProcessTower(tower), MemoryStore(1 << 26, 60)
-    pipeline = EncodePipeline(
-        encoder_id=tower.encoder_id,
-        model="a model",
-        checkpoint="digest:0-0",
-        tiler=tiler,
-        decoders=decoders(),
-        flights=flights(),
-        hero=tower.hero,
-        cache=RankOnceCache(store, tower.encoder_id),
-        cache_depth=1.0,
-        tower=within,
-        embedder=None,
-    )
+    pipeline = encode_pipeline(tower, tiler, cache=RankOnceCache(store, tower.encoder_id), tower=within)
     for passes in (1, 2):
         with pytest.raises(FailedPrecondition, match=r"^HEROSERVE_DTYPE: in float16 .* not finite; .* bfloat16"):
             await pipeline.visual_tokens(EncodeJob("0" * 64, DATA, "What?", Retention(0.2), False))

@@ -42,7 +42,7 @@ from services.encoder.settings import EncoderSettings
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
 from tests.reference import Reference
-from tests.support.encoder_parts import InProcessTower, counted, decoders, flights
+from tests.support.encoder_parts import InProcessTower, counted, decoders, encode_pipeline
 from tests.support.pictures import encoded, picture
 
 N = 64
@@ -75,19 +75,12 @@ def within(tower: VisionTower) -> InProcessTower:
 def make(tower: VisionTower, tiler: AnyresTiler, embedder: QuestionEmbedder, within: InProcessTower) -> Make:
     def make(store: Store | None = None, *, depth: float = 1.0, **changes: Any) -> EncodePipeline:
         parts: dict[str, Any] = {
-            "encoder_id": tower.encoder_id,
-            "model": "a model",
-            "checkpoint": "digest:0-0",
-            "tiler": tiler,
-            "decoders": decoders(),
-            "flights": flights(),
-            "hero": tower.hero,
             "cache": RankOnceCache(store or MemoryStore(1 << 26, 60), tower.encoder_id),
             "cache_depth": depth,
             "tower": within,
             "embedder": embedder,
         }
-        return EncodePipeline(**(parts | changes))
+        return encode_pipeline(tower, tiler, **(parts | changes))
 
     return make
 

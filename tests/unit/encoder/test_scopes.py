@@ -12,15 +12,13 @@ from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens
 from heroserve.v1.tokens_pb2 import Image
 from services.common.budget import Retention
 from services.common.errors import NotFound
-from services.encoder.cache.memory import MemoryStore
-from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.images.decode import ImageLimits
 from services.encoder.job import EncodeJob
 from services.encoder.pipeline import EncodePipeline
 from services.encoder.request import parse_request
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import InProcessTower, decoders, flights
+from tests.support.encoder_parts import InProcessTower, encode_pipeline
 from tests.support.pictures import encoded, picture
 
 DATA = encoded(picture(300, 200))
@@ -34,19 +32,7 @@ def slow(tower: VisionTower) -> InProcessTower:
 
 @pytest.fixture
 def pipeline(tower: VisionTower, tiler: AnyresTiler, slow: InProcessTower) -> EncodePipeline:
-    return EncodePipeline(
-        encoder_id=tower.encoder_id,
-        model="a model",
-        checkpoint="digest:0-0",
-        tiler=tiler,
-        decoders=decoders(),
-        flights=flights(),
-        hero=tower.hero,
-        cache=RankOnceCache(MemoryStore(1 << 26, 60), tower.encoder_id),
-        cache_depth=1.0,
-        tower=slow,
-        embedder=None,
-    )
+    return encode_pipeline(tower, tiler, tower=slow)
 
 
 def job(scope: str, *, data: bytes | None = DATA) -> EncodeJob:

@@ -27,7 +27,7 @@ from services.encoder.plan import plan_tokens
 from services.encoder.response import visual_tokens
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
-from tests.support.encoder_parts import GRID, InProcessTower, counted, decoders, flights, random_image
+from tests.support.encoder_parts import GRID, InProcessTower, counted, encode_pipeline, random_image
 from tests.support.pictures import encoded, picture
 
 PICTURES = [encoded(picture(*size, seed=seed)) for seed, size in enumerate([(300, 200), (300, 200), (200, 300)])]
@@ -58,18 +58,12 @@ Service = Callable[..., EncodePipeline]
 @pytest.fixture
 def service(tower: VisionTower, tiler: AnyresTiler) -> Service:
     def make(store: Open, key: str = "", encoder_id: str = "id") -> EncodePipeline:
-        return EncodePipeline(
+        return encode_pipeline(
+            tower,
+            tiler,
             encoder_id=encoder_id,
-            model="a model",
-            checkpoint="digest:0-0",
-            tiler=tiler,
-            decoders=decoders(),
-            flights=flights(),
-            hero=tower.hero,
             cache=RankOnceCache(store, encoder_id, key=key),
-            cache_depth=1.0,
             tower=InProcessTower(tower),
-            embedder=None,
         )
 
     return make
