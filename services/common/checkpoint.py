@@ -12,10 +12,9 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from services.common.hub import UNREACHABLE
-from services.common.hub import first_line as first_line
 from services.common.model_config import ODD, model_config
 from services.common.settings import SettingError
-from services.common.shown import one_line, shown_name
+from services.common.shown import first_line, one_line, shown_name
 from services.common.small_files import POINTER, flaw, is_pointer
 from services.common.snapshot import Snapshot, settle
 
@@ -177,11 +176,15 @@ class Checkpoint:
         return content
 
     def tokenizer(self) -> Any:
-        """Its tokenizer.
+        """Its tokenizer; read once.
 
         Raises:
             SettingError: it has none that can be read.
         """
+        return self._tokenizer
+
+    @cached_property
+    def _tokenizer(self) -> Any:
         folder = self.folder
         # Libraries say many things of a file that is not what they expect, and seldom which file.
         try:

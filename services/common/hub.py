@@ -12,7 +12,7 @@ from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of
 from huggingface_hub.file_download import repo_folder_name
 
 from services.common.patience import patiently
-from services.common.shown import one_line, shown
+from services.common.shown import first_line, shown
 
 # What is raised where the hub can't be reached, refuses, or answers what is no answer of a hub.
 UNREACHABLE = (HTTPError, OSError, ValueError)
@@ -20,8 +20,6 @@ UNREACHABLE = (HTTPError, OSError, ValueError)
 _TIMEOUT_S = 5.0
 # Without one there is nothing but the answer.
 _EMPTY_TIMEOUT_S = 30.0
-# Some libraries list all that they know.
-_LONG = 300
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 logger = logging.getLogger(__name__)
@@ -83,15 +81,6 @@ def cached_commit(folder: Path) -> str:
     repository = folder.parent.parent
     in_cache = folder.parent.name == "snapshots" and repository.name.startswith("models--")
     return folder.name if in_cache else ""
-
-
-def first_line(error: Exception) -> str:
-    """What a library says, as it fits into a line of ours."""
-    line, _, rest = str(error).strip().partition("\n")
-    if line.endswith(":"):  # what it is about; what of it comes next
-        line = f"{line} {rest.strip().partition(chr(10))[0]}"
-    line = line or type(error).__name__
-    return one_line(line if len(line) <= _LONG else f"{line[:_LONG]} ...")
 
 
 def _commit(sha: Any) -> str:

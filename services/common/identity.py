@@ -14,9 +14,9 @@ import logging
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from services.common.checkpoint import Checkpoint, first_line
+from services.common.checkpoint import Checkpoint
 from services.common.hub import cached_commit
-from services.common.shown import shown_name
+from services.common.shown import first_line, shown_name
 from services.common.small_files import is_pointer
 from services.common.weights.index import open_weights, weight_files
 

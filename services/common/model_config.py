@@ -8,8 +8,7 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from services.common.hub import first_line
-from services.common.shown import shown, shown_name
+from services.common.shown import first_line, shown, shown_name
 
 # What transformers raises at configs and tokenizers that are not what it expects.
 ODD = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, TypeError, ValueError, StrictDataclassError)

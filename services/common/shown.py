@@ -6,6 +6,8 @@ import reprlib
 
 _NAME = 120
 _LINE = 1000
+# Some libraries list all that they know.
+_SAID = 300
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _NAME
 
@@ -27,3 +29,12 @@ def one_line(text: str, longest: int = _LINE) -> str:
         text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
     half = longest // 2
     return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+
+
+def first_line(error: Exception) -> str:
+    """What a library says, as it fits into a line of ours."""
+    line, _, rest = str(error).strip().partition("\n")
+    if line.endswith(":"):  # what it is about; what of it comes next
+        line = f"{line} {rest.strip().partition(chr(10))[0]}"
+    line = line or type(error).__name__
+    return one_line(line if len(line) <= _SAID else f"{line[:_SAID]} ...")

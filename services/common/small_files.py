@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from services.common.hub import first_line
+from services.common.hub_id import leads_nowhere
+from services.common.shown import first_line
 from services.common.snapshot import SMALL, TEMPLATES
 
 # JSON objects, and what must be in them: transformers looks it up without asking.
@@ -48,7 +49,7 @@ def _problem(path: Path) -> str | None:
     if not path.is_file():
         if path.name not in _NAMED:
             return None
-        return "is a link to what is not there" if path.is_symlink() and not path.exists() else "is not a regular file"
+        return "is a link to what is not there" if leads_nowhere(path) else "is not a regular file"
     if is_pointer(path):
         return POINTER
     if path.suffix == ".jinja":

@@ -19,10 +19,9 @@ from huggingface_hub.errors import (
 
 from services.common import hub
 from services.common.download import download
-from services.common.hub import first_line
 from services.common.hub_id import leads_nowhere, no_hub_id
 from services.common.settings import SettingError
-from services.common.shown import shown
+from services.common.shown import first_line, shown
 
 # What configs, tokenizers and templates are read from: small, and never code.
 SMALL = {".json", ".jinja", ".model", ".txt", ".tiktoken"}

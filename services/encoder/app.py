@@ -194,14 +194,16 @@ class EncoderDeployment(Replica[EncoderSettings]):
         )
 
     async def Encode(self, request: EncodeRequest, grpc_context: RayServegRPCContext) -> VisualTokens:
+        call = GrpcCall(methods.ENCODE.path, grpc_context, request)
+
         async def answer() -> VisualTokens:
             request_context = context.current()
-            async with self._admission.turn(request_context, request.ByteSize()):
+            async with self._admission.turn(request_context, call.bytes_in):
                 scope = request_context.scope if self._scoped else ""
                 job = parse_request(request, self._limits, self._default_budget, scope)
                 return await self._pipeline.visual_tokens(job)
 
-        return await self._gate.unary(GrpcCall(methods.ENCODE.path, grpc_context, request), answer, VisualTokens())
+        return await self._gate.unary(call, answer, VisualTokens())
 
     async def Describe(self, request: DescribeEncoderRequest, grpc_context: RayServegRPCContext) -> EncoderDescription:
         async def answer() -> EncoderDescription:

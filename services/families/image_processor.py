@@ -11,8 +11,9 @@ from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.image_utils import SizeDict
 
-from services.common.checkpoint import Checkpoint, first_line
+from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
+from services.common.shown import first_line
 
 # What is raised of a value of a kind that nobody thought of: transformers checks few of them, and late.
 FAULTS = (ArithmeticError, AttributeError, ImportError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)

@@ -11,8 +11,9 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from services.common.checkpoint import Checkpoint, first_line
+from services.common.checkpoint import Checkpoint
 from services.common.model_config import ODD
+from services.common.shown import first_line
 
 _FILE = "generation_config.json"
 # What takes more than one pass a token, more than one answer, or something besides the logits; and what says nothing.

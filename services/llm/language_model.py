@@ -17,7 +17,9 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING
 
-from services.common.checkpoint import Checkpoint, first_line
+from services.common.checkpoint import Checkpoint
+from services.common.shown import first_line
+from services.common.weights.load import BUILDING
 from services.llm.config_values import check_numbers
 
 # What a body must take: embeddings, for images have no ids, where they stand, and what it has read so far.
@@ -29,17 +31,6 @@ _SIZES = (
 )
 # No published model comes near; beyond it, making the layers alone would take for ever.
 _LIMITS = {"num_hidden_layers": 1000}
-# Whatever a config's values make the code of a model raise.
-BUILDING = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 class NotServedError(Exception):

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.common.checkpoint import Checkpoint, first_line
+from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
+from services.common.shown import first_line
 from services.llm.conversations import FIRST, QUESTION, SECOND, of_role, of_two_images
 from services.llm.job import ImagePart, Turn, TurnRole
 from services.llm.render import FAILURES, FORMS, Form, Renderer

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from typing import Any
 
+from services.common import child
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
 from services.llm.template import VARIABLE
 
 _MAIN = "services.llm.rehearsal_main"
-# Of the environment no more.
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 # Of processor time for all that is tried; published templates take a tenth of a second.
 _SECONDS = 10
 _MEMORY_BYTES = 1 << 30
@@ -43,13 +41,11 @@ def rehearse(source: Checkpoint, tokenizer: Any, template: str, image_token_id: 
         "image_token": tokenizer.convert_ids_to_tokens(image_token_id),
         "special_tokens": tokenizer.special_tokens_map,
     }
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TRANSFORMERS_VERBOSITY": "error"}
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             [sys.executable, "-m", _MAIN, str(_SECONDS), str(_MEMORY_BYTES)],
             input=json.dumps(asked, default=str).encode(),
-            env=environment,
+            env=child.environment(TRANSFORMERS_VERBOSITY="error"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             timeout=_PATIENCE_S,

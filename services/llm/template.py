@@ -7,9 +7,10 @@ from typing import Any
 
 from transformers import ProcessorMixin
 
-from services.common.checkpoint import Checkpoint, first_line
+from services.common.checkpoint import Checkpoint
 from services.common.model_config import ODD
 from services.common.settings import SettingError
+from services.common.shown import first_line
 from services.common.small_files import template_problem
 
 VARIABLE = "HEROSERVE_CHAT_TEMPLATE"

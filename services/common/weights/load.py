@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from services.common.checkpoint import Checkpoint, first_line
+from services.common.checkpoint import Checkpoint
+from services.common.shown import first_line
 from services.common.weights.misfit import Misfit, odd_one
 from services.common.weights.quiet import quiet
 from services.common.weights.stored import Select, StoredTensor, stored_tensors
@@ -22,7 +23,7 @@ META = torch.device("meta")
 Module = TypeVar("Module", bound=torch.nn.Module)
 Shape = tuple[int, ...]
 # Whatever a config's values may make the code of a model raise.
-_BUILDING = (
+BUILDING = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -63,7 +64,7 @@ def load_pretrained(
                 # Told with the other misfits, below.
                 ignore_mismatched_sizes=True,
             )
-    except _BUILDING as error:
+    except BUILDING as error:
         if device != META and isinstance(error, RuntimeError):
             # An accelerator that is full, or lost.
             raise
@@ -93,7 +94,7 @@ def load_module(
     try:
         with META:
             module = build()
-    except _BUILDING as error:
+    except BUILDING as error:
         raise source.unusable(f"its config makes no model ({first_line(error)})") from error
     expected: dict[str, Shape] = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     both = expected.keys() & weights.keys()

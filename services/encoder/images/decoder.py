@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from services.common import child
 from services.common.errors import InvalidArgument
 from services.encoder.images.decode import ImageLimits
 from services.encoder.images.frames import HEAD, Frame
@@ -32,8 +33,6 @@ logger = logging.getLogger(__name__)
 Tiles = np.ndarray[Any, np.dtype[np.uint8]]
 
 _MAIN = "services.encoder.images.decoder_main"
-# Of the environment no more: a file that breaks a decoder finds no keys here.
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 # By which a decoder's own code dies of what it reads.
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 _START_S = 60.0
@@ -70,14 +69,13 @@ class Decoder:
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         arguments = [str(value) for value in (theirs.fileno(), os.getpid(), memory_bytes, timeout_s)]
-        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", _MAIN, *arguments],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=environment,
+                # A file that breaks a decoder finds no keys here.
+                env=child.environment(OPENBLAS_NUM_THREADS="1"),
             )
         except OSError as error:
             self._socket.close()

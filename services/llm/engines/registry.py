@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import torch
 
-from services.common.checkpoint import Checkpoint, first_line
+from services.common.checkpoint import Checkpoint
 from services.common.device import pick_device, pick_dtype
 from services.common.errors import FailedPrecondition
-from services.common.weights.load import META
+from services.common.shown import first_line
+from services.common.weights.load import BUILDING, META
 from services.families.registry import language_half
 from services.llm.cost import PromptCost
 from services.llm.engines.engine import Engine
 from services.llm.generation import read_generation, warn_of_what_is_not_served
-from services.llm.language_model import BUILDING
 from services.llm.settings import LlmSettings
 
 

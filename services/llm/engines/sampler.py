@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList
 
 from services.common.finite import not_finite, unsayable
-from services.common.hub import first_line
+from services.common.shown import first_line
 from services.llm.job import Sampling
 
 # Any colder, and dividing logits by the temperature overflows; the softmax is a single spike by then.
