@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
+from heroserve import pillow
 from heroserve.errors import ImageError
 from heroserve.sources import BinaryFile, check_size, read_file, read_path
 from heroserve.v1.tokens_pb2 import Image
@@ -12,8 +13,9 @@ from heroserve.v1.tokens_pb2 import Image
 _ENCODE = "encode it first, e.g. as PNG (Pillow: picture.save(file, 'PNG')), and give the file's bytes"
 
 
-# A path, a data: URL, the encoded file itself, an open one, or a message ready to send (perhaps holding only a digest).
-ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image
+# A path, a data: URL, the encoded file itself, an open one, a picture of Pillow's, or a message ready to send (perhaps
+# holding only a digest).
+ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | pillow.Picture | Image
 
 
 def load_image(source: ImageSource) -> Image:
@@ -29,11 +31,13 @@ def load_image(source: ImageSource) -> Image:
         return Image(data=_of_bytes(source))
     if isinstance(source, str | os.PathLike):
         return Image(data=read_path(source))
+    if pillow.is_picture(source):
+        return Image(data=_of_bytes(pillow.encoded(source)))
     if callable(getattr(source, "read", None)):
         return Image(data=read_file(source))
     kind = f"{type(source).__module__}.{type(source).__qualname__}".removeprefix("builtins.")
-    # A picture of Pillow's, NumPy's, PyTorch's: how it is encoded is the caller's to choose, caches go by the bytes.
-    pixels = any(hasattr(source, name) for name in ("__array__", "__array_interface__", "__dlpack__", "getbands"))
+    # NumPy's, PyTorch's: what their numbers mean is not told by them.
+    pixels = any(hasattr(source, name) for name in ("__array__", "__array_interface__", "__dlpack__"))
     hint = f"it has pixels, but is no file: {_ENCODE}" if pixels else "expected a path, bytes or an open file"
     raise ImageError(f"image: {kind} can't be sent; {hint}")
 

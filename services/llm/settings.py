@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from services.common.place import place
 from services.common.settings import Settings, own
 from services.common.variable import choice, integer, real, setting, text
 from services.families.grid import Newlines
@@ -25,7 +26,7 @@ class LlmSettings(Settings):
     ray_metrics_port: int = own("ray_metrics_port", 9103)
     encoder_target: str = setting(
         "HEROSERVE_ENCODER_TARGET",
-        text,
+        place,
         "localhost:9000",
         "the encoder's gRPC address; every address it resolves to gets its turn",
     )

@@ -56,10 +56,11 @@ def test_an_error_on_the_command_line(stack: Stack, tmp_path: Path):
     file = tmp_path / "letter.png"
     file.write_text("Dear Sir or Madam")
     result = heroserve_command("ask", str(file), "What?", "--target", f"localhost:{stack.ports.llm}")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stdout == ""
-    assert "INVALID_ARGUMENT: messages[0].parts[0].image.data: is not an image" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith(f"heroserve: {file}: is not an image in one of ")
+    assert "; it is text; " in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_health_and_metrics_over_http(stack: Stack):

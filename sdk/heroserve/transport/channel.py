@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 
 import grpc
 
 from heroserve.limits import MAX_MESSAGE_BYTES
+from heroserve.target import address
 
 OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -27,20 +27,6 @@ OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
-
-_SCHEME = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds|passthrough):(?!\d+$)")
-
-
-def address(target: str) -> str:
-    """`target` as gRPC resolves it: "host:port" becomes "dns:///host:port", gRPC's own names stay.
-
-    Raises ValueError for what gRPC could only fail on later, such as a URL.
-    """
-    if _SCHEME.match(target):
-        return target
-    if "://" in target or not target:
-        raise ValueError(f"target must be HOST:PORT, not {target!r}")
-    return f"dns:///{target}"
 
 
 def credentials(tls: bool | grpc.ChannelCredentials) -> grpc.ChannelCredentials | None:

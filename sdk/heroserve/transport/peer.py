@@ -11,8 +11,8 @@ from heroserve.call import Call
 from heroserve.digests import SentImages
 from heroserve.methods import Method, Request, Response
 from heroserve.retry import Retries, RetryBudget, RetryPolicy
+from heroserve.target import address
 from heroserve.terms import Terms
-from heroserve.transport.channel import address
 
 
 @dataclass(frozen=True)

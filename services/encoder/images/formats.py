@@ -72,4 +72,13 @@ def _other(data: bytes) -> str | None:
     while text.startswith(b"<!--") and b"-->" in text:
         text = text.partition(b"-->")[2].lstrip()
     found = (name for start, name in _OTHERS.items() if re.match(start, text, re.DOTALL | re.IGNORECASE))
-    return next(found, None)
+    return next(found, None) or ("text" if _is_text(text) else None)
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        # The last character may be cut.
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return text.isprintable() or all(letter.isprintable() or letter in "\t\n\r\f" for letter in text)

@@ -244,6 +244,9 @@ class TestScans:
         (b"data:image/png;base64,iVBORw0KGgo", "Base64"),
         (b"/9j/4AAQSkZJRg", "Base64"),
         (b"8BPS", "PSD"),
+        (b"Dear Sir or Madam,\r\n", "text"),
+        # Cut within a character by what is looked at.
+        (b"a" + "\u00e4".encode() * 5000, "text"),
     ],
 )
 def test_another_format_is_named(data: bytes, told: str) -> None:

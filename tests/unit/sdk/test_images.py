@@ -72,6 +72,8 @@ SENT = {
     "of base64 in lines": lambda photo: f"DATA:image/png;BASE64,{base64.encodebytes(PHOTO).decode()}",
     "of percent signs": lambda photo: f"data:,{urllib.parse.quote_from_bytes(PHOTO)}",
     "a message": lambda photo: heroserve.Image(data=PHOTO),
+    "a picture of Pillow's, of a file": lambda photo: pillow().open(photo),
+    "of bytes": lambda photo: pillow().open(io.BytesIO(PHOTO)),
 }
 
 
@@ -90,6 +92,50 @@ def _temporary():
 @pytest.mark.parametrize("name", SENT)
 def test_sent_as_it_is(photo: Path, name: str) -> None:
     assert load_image(SENT[name](photo)).data == PHOTO
+
+
+def opened(picture, **how):
+    """As it comes back from what is sent of it."""
+    return pillow().open(io.BytesIO(load_image(picture).data), **how)
+
+
+def test_a_picture_that_was_changed_is_sent_as_it_is_now() -> None:
+    picture = pillow().open(io.BytesIO(PHOTO)).convert("RGB")
+    picture.putpixel((3, 5), (1, 2, 3))
+    assert opened(picture).tobytes() == picture.tobytes()
+    half = pillow().open(io.BytesIO(PHOTO)).resize((40, 30))
+    assert opened(half).size == (40, 30)
+
+
+def test_a_picture_that_was_read_keeps_its_orientation_and_colours() -> None:
+    buffer = io.BytesIO()
+    picture = pillow().new("RGB", (8, 4))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(buffer, "JPEG", exif=exif, icc_profile=b"a profile")
+    picture = pillow().open(buffer)
+    picture.load()
+    sent = opened(picture)
+    assert sent.format == "PNG"
+    assert sent.getexif()[0x0112] == 6
+    assert sent.info["icc_profile"] == b"a profile"
+
+
+@pytest.mark.parametrize("kind", ["ICO", "JPEG", "GIF"])
+def test_a_picture_that_is_not_its_whole_file_is_no_file(kind: str) -> None:
+    """Of a format that services don't read, scaled while it is decoded, or a later frame."""
+    buffer = io.BytesIO()
+    frames = [pillow().new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    frames[0].save(buffer, kind, **({"save_all": True, "append_images": frames[1:]} if kind == "GIF" else {}))
+    picture = pillow().open(buffer)
+    if kind == "JPEG":
+        picture.draft("RGB", (16, 16))
+    if kind == "GIF":
+        picture.seek(1)
+    sent = opened(picture)
+    assert sent.format == "PNG"
+    assert sent.size == picture.size
+    assert sent.convert("RGB").getpixel((1, 1)) == picture.convert("RGB").getpixel((1, 1))
 
 
 def test_a_file_is_read_from_where_it_stands() -> None:
@@ -128,6 +174,12 @@ def pillow():
     return pytest.importorskip("PIL.Image")
 
 
+def shut():
+    picture = pillow().open(io.BytesIO(PHOTO))
+    picture.close()
+    return picture
+
+
 def array_of(*shape: int):
     return pytest.importorskip("numpy").zeros(shape, "uint8")
 
@@ -158,11 +210,9 @@ REFUSED = {
     "a file that is being written": (lambda path: (path / "new.png").open("wb"), "cannot read the file"),
     "an asynchronous file": (lambda path: Asynchronous(), "gives coroutine, not bytes"),
     "a file that has nothing yet": (lambda path: NotYet(), "gives NoneType, not bytes"),
-    "a picture of Pillow's": (
-        lambda path: pillow().open(io.BytesIO(PHOTO)),
-        "PngImageFile can't be sent; it has pixels",
-    ),
-    "a new one": (lambda path: pillow().new("CMYK", (4, 4)), "Image can't be sent; it has pixels"),
+    "a picture of Pillow's in another mode": (lambda path: pillow().new("CMYK", (4, 4)), "give picture.convert('RGB')"),
+    "an empty one": (lambda path: pillow().new("RGB", (0, 4)), "cannot encode the picture"),
+    "one whose file was closed": (lambda path: shut(), "cannot encode the picture"),
     "an array": (lambda path: array_of(4, 4, 3), "numpy.ndarray can't be sent; it has pixels"),
     "an array of one dimension": (lambda path: array_of(9), "numpy.ndarray can't be sent"),
     "a tensor": (lambda path: pytest.importorskip("torch").zeros(3, 4, 4), "torch.Tensor can't be sent; it has pixels"),

@@ -1,0 +1,40 @@
+"""All commands, as one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from heroserve import __version__
+from heroserve.cli.commands.ask import ask
+from heroserve.cli.commands.completion import completion
+from heroserve.cli.commands.describe import describe
+from heroserve.cli.commands.encode import encode
+from heroserve.cli.group import Heroserve
+
+app = typer.Typer(
+    cls=Heroserve,
+    pretty_exceptions_enable=False,
+    # --install-completion writes into files of the user's shell; `completion` prints what is to be put there.
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (ask, describe, encode, completion):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"heroserve {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Ask questions about high-resolution images; pay for the visual tokens that matter."""

@@ -1,0 +1,42 @@
+"""The client of a command, and what its failures become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from heroserve.cli.told import Asked, told
+from heroserve.client import Client
+from heroserve.errors import HeroserveError
+from heroserve.retry import RetryPolicy
+
+# Who sits before a terminal would rather know that nobody is there.
+_RETRY = RetryPolicy(wait_for_service=False)
+
+
+@contextmanager
+def llm(target: str, api_key: str | None, tls: bool, timeout_s: float, picture: str = "") -> Iterator[Client]:
+    """A client of the LLM service at `target`; a failed call raises Told. `picture` is what to call the picture."""
+    with (
+        _told(Asked(target, "--target", bool(api_key), picture)),
+        Client(target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=_RETRY) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def encoder(target: str, api_key: str | None, tls: bool, timeout_s: float, picture: str = "") -> Iterator[Client]:
+    """The same of the encoder."""
+    with (
+        _told(Asked(target, "--encoder-target", bool(api_key), picture)),
+        Client(encoder_target=target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=_RETRY) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _told(asked: Asked) -> Iterator[None]:
+    try:
+        yield
+    except HeroserveError as error:
+        raise told(error, asked) from error

@@ -1,0 +1,99 @@
+"""`heroserve ask`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import typer
+
+from heroserve.cli import options
+from heroserve.cli.calling import llm
+from heroserve.cli.hints import nobody_there
+from heroserve.cli.messages import saved
+from heroserve.cli.output import harmless, note, warn
+from heroserve.cli.pictures import name_of, read_picture
+from heroserve.cli.waiting import Waiting
+from heroserve.client import Client
+from heroserve.errors import HeroserveError
+from heroserve.results import Answer
+from heroserve.v1.chat_pb2 import ChatDescription
+
+# Asking what a service runs is a courtesy before an answer: it must not use up the answer's time.
+_COURTESY_S = 5.0
+
+
+def ask(
+    image: options.ImagePath,
+    question: options.Question,
+    retention: options.Retention = None,
+    max_visual_tokens: options.MaxVisualTokens = None,
+    max_tokens: options.MaxTokens = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    seed: options.Seed = None,
+    target: options.Target = "localhost:9001",
+    api_key: options.ApiKey = None,
+    tls: options.Tls = False,
+    timeout: options.Timeout = 120.0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Answer a question about an image, as it is written; then say what was saved."""
+    options.one_budget(retention, max_visual_tokens)
+    with Waiting(not as_json) as waiting, llm(target, api_key, tls, timeout, name_of(image)) as client:
+        waiting.stage(f"reading {name_of(image)}")
+        stream = client.stream(
+            read_picture(image),
+            question,
+            retention=retention,
+            max_visual_tokens=max_visual_tokens,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+        )
+        waiting.stage(f"connecting to {target}")
+        runs = _describe(client, min(timeout, _COURTESY_S))
+        if runs is not None and not _trained(runs):
+            waiting.done()
+            warn("the model is untrained (random weights): the answer means nothing", as_json)
+        waiting.stage("looking at the picture")
+        with stream:
+            try:
+                for delta in stream:
+                    waiting.done()
+                    if not as_json:
+                        typer.echo(harmless(delta), nl=False)
+            finally:
+                waiting.done()
+                if stream.text and not as_json:
+                    typer.echo()
+    if as_json:
+        typer.echo(json.dumps(asdict(stream.answer), ensure_ascii=False))
+        return
+    note("\n".join(_bill(stream.answer)))
+
+
+def _describe(client: Client, timeout_s: float) -> ChatDescription | None:
+    """What runs there; None where the question itself will say what is wrong, if anything is."""
+    try:
+        return client.describe(timeout_s=timeout_s)
+    except HeroserveError as error:
+        if nobody_there(error):
+            raise  # that is said, and need not be waited for twice
+        return None
+
+
+def _trained(runs: ChatDescription) -> bool:
+    return runs.trained and (runs.encoder.trained or not runs.HasField("encoder"))
+
+
+def _bill(answer: Answer) -> list[str]:
+    usage, timings = answer.usage, answer.timings
+    return [
+        f"{saved(answer.savings)} · encode {timings.encode_s:.2f} s · "
+        f"first token {timings.time_to_first_token_s:.2f} s · total {timings.total_s:.2f} s",
+        f"prompt {usage.prompt_tokens} tokens ({usage.prompt_text_tokens} text, {usage.prompt_visual_tokens} "
+        f"visual, {usage.prompt_newline_tokens} newline) · answer {usage.completion_tokens} tokens "
+        f"({answer.finish_reason})",
+    ]

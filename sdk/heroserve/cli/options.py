@@ -1,0 +1,128 @@
+"""Options and arguments that commands share; ranges are checked here, before anything is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from heroserve.cli.fields import QUESTION
+from heroserve.cli.pictures import complete_picture
+from heroserve.cli.told import one_line
+from heroserve.target import address
+
+_UINT32 = (1 << 32) - 1
+_UINT64 = (1 << 64) - 1
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A whole number from `low` to `high`, of what was typed."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise typer.BadParameter(f"is {one_line(text, 60)}; it must be a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def real(low: float, high: float, *, above: bool = False) -> Callable[[str], float]:
+    """A number from `low`, or from `above` it, to `high`, of what was typed."""
+    start = f"above {low:g}" if above else f"at least {low:g}"
+    words = start if math.isinf(high) else f"{start} and at most {high:g}"
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (low < value <= high if above else low <= value <= high):  # nor is NaN
+            raise typer.BadParameter(f"is {one_line(text, 60)}; it must be a number {words}")
+        return value
+
+    return parse
+
+
+def _address(value: str) -> str:
+    try:
+        address(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return value
+
+
+def _header(value: str | None) -> str | None:
+    """A key from a file often ends with its line, and gRPC takes no such header."""
+    key = value.strip() if value else value
+    if key and not (key.isascii() and key.isprintable()):
+        raise typer.BadParameter("a key has printable ASCII characters only")
+    return key
+
+
+def _question(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("is not UTF-8") from None
+    if not value.strip():
+        raise typer.BadParameter("is empty; it decides which visual tokens are kept")
+    return value
+
+
+ImagePath = Annotated[
+    str,
+    typer.Argument(
+        metavar="IMAGE",
+        help="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file, - for stdin, or a data: URL.",
+        autocompletion=complete_picture,
+    ),
+]
+Question = Annotated[str, typer.Argument(metavar=QUESTION, callback=_question)]
+Target = Annotated[
+    str,
+    typer.Option(envvar="HEROSERVE_TARGET", metavar="HOST:PORT", callback=_address, help="The LLM service's gRPC."),
+]
+EncoderTarget = Annotated[
+    str,
+    typer.Option(
+        envvar="HEROSERVE_ENCODER_TARGET", metavar="HOST:PORT", callback=_address, help="The vision encoder's gRPC."
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(envvar="HEROSERVE_API_KEY", metavar="KEY", callback=_header, help="Where the service wants one."),
+]
+Tls = Annotated[bool, typer.Option("--tls", help="Encrypt, trusting the system's root certificates.")]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        parser=real(0, math.inf, above=True),
+        help="For the whole call, retries included.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and errors as JSON to stderr.")]
+Retention = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", parser=real(0, 1, above=True), help="Share of visual tokens to keep, at most 1."),
+]
+MaxVisualTokens = Annotated[
+    int | None,
+    typer.Option(metavar="N", parser=whole(1, _UINT32), help="Visual tokens to keep, in place of --retention."),
+]
+MaxTokens = Annotated[int | None, typer.Option(metavar="N", parser=whole(1, _UINT32), help="Tokens to generate.")]
+Temperature = Annotated[float | None, typer.Option(metavar="T", parser=real(0, 2), help="0 is greedy; at most 2.")]
+TopP = Annotated[float | None, typer.Option(metavar="P", parser=real(0, 1, above=True), help="Nucleus, at most 1.")]
+Seed = Annotated[int | None, typer.Option(metavar="N", parser=whole(0, _UINT64), help="Makes a draw repeatable.")]
+
+
+def one_budget(retention: float | None, max_visual_tokens: int | None) -> None:
+    """Raises typer.BadParameter where there are two."""
+    if retention is not None and max_visual_tokens is not None:
+        raise typer.BadParameter("--retention and --max-visual-tokens are two ways to say the same; give one")

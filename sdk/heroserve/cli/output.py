@@ -1,0 +1,70 @@
+"""stdout and stderr, whatever they lead to."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+
+import typer
+from rich.console import Console
+
+from heroserve.cli.told import FAILED, Told
+
+# Every control character but tab and newline.
+_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+
+def open_streams() -> None:
+    """Before anything is written. Raises Told where there is no stdout."""
+    if sys.stderr is None:
+        # Nobody wants to hear; but what is opened next must not get its number.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        raise Told("stdout is closed: there is nowhere to write to", status=FAILED, code="UNKNOWN")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Of a terminal that can't show a character it is a question mark, not an end.
+            stream.reconfigure(errors="replace")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Made for each use, so that it follows redirections; model names and messages are not markup."""
+    return Console(stderr=stderr, markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(told: Told, as_json: bool) -> None:
+    """On stderr, as the last that is written."""
+    _say(told.json if as_json else told.line, as_json, "red")
+
+
+def warn(text: str, as_json: bool) -> None:
+    """On stderr, and the command goes on."""
+    _say(json.dumps({"warning": text}) if as_json else f"warning: {text}", as_json, "bold yellow")
+
+
+def note(text: str) -> None:
+    """On stderr, about an answer; nothing with --json, which has it all."""
+    _say(text, False, "dim")
+
+
+def harmless(text: str) -> str:
+    """What a model writes must not steer a terminal; a file or a pipe gets it as it is."""
+    return text.translate(_CONTROLS) if sys.stdout.isatty() else text
+
+
+def write_error(error: OSError) -> Told:
+    """What the system says when stdout takes nothing more."""
+    return Told(f"cannot write to stdout: {error.strerror or error}", status=FAILED, code="UNKNOWN")
+
+
+def _say(text: str, bare: bool, style: str) -> None:
+    # A stderr that takes nothing more changes no status.
+    with contextlib.suppress(OSError):
+        if bare:
+            typer.echo(text, err=True)
+        else:
+            console(stderr=True).print(text, style=style)

@@ -1,0 +1,137 @@
+"""A failure as people are told it: one line, in the command's words."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+import grpc
+
+from heroserve.cli.fields import IMAGE, field_of, option_of, translated
+from heroserve.cli.hints import hint, nobody_there
+from heroserve.errors import HeroserveError, ImageError, InvalidArgument
+
+FAILED = 1
+BAD_INPUT = 2
+_LONGEST = 500
+# What a service says of messages, which here are one question.
+_OF_ONE = {"have ": "has ", "make ": "makes ", "do not ": "does not ", "ask ": "asks "}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command was told about the call that failed.
+
+    Args:
+        target: HOST:PORT of the service.
+        target_option: by which it is said.
+        has_key: whether an API key was sent.
+        picture: what to call the picture; "" without one.
+    """
+
+    target: str = ""
+    target_option: str = "--target"
+    has_key: bool = False
+    picture: str = ""
+
+
+class Told(Exception):
+    """Ends the command: a line on stderr, and a status.
+
+    Args:
+        message: what is wrong, without the hint.
+        status: of the process.
+        code: gRPC's name for it.
+        option: what of the command it is about; "" for none.
+        field: the same as the wire calls it.
+        hint: what to do about it.
+        request_id: what the services' logs call the request.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = BAD_INPUT,
+        code: str = "INVALID_ARGUMENT",
+        option: str = "",
+        field: str = "",
+        hint: str = "",
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = one_line(message)
+        self.status = status
+        self.code = code
+        self.option = option
+        self.field = field
+        self.hint = hint
+        self.request_id = request_id
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        hint = f"; {self.hint}" if self.hint else ""
+        request = f" (request {one_line(self.request_id)})" if self.request_id else ""
+        return f"heroserve: {self.message}{hint}{request}"
+
+    @property
+    def json(self) -> str:
+        """For programs; keys without a value are left out."""
+        told = {
+            "code": self.code,
+            "message": self.message,
+            "option": self.option,
+            "field": self.field,
+            "hint": self.hint,
+            "request_id": self.request_id,
+            "status": self.status,
+        }
+        return json.dumps({"error": {name: value for name, value in told.items() if value != ""}})
+
+
+def told(error: HeroserveError, asked: Asked) -> Told:
+    """What went wrong with a call, or with what was to be sent."""
+    field = field_of(error.details)
+    option = option_of(field) if field else IMAGE if isinstance(error, ImageError) else ""
+    problem = error.details.removeprefix(f"{field}: ") if field else error.details
+    if field.startswith("messages"):
+        if re.match(r"have \d+ images", problem):
+            option = IMAGE
+        plural = next((words for words in _OF_ONE if problem.startswith(words)), "")
+        problem = _OF_ONE.get(plural, "") + problem.removeprefix(plural)
+    problem = translated(problem)
+    if option == IMAGE and not isinstance(error, ImageError) and asked.picture:
+        problem = f"{asked.picture}: {problem}"
+    elif nobody_there(error):
+        problem = f"nobody answers at {asked.target}: {_reason(problem)}"
+    elif error.code is grpc.StatusCode.UNAUTHENTICATED and field:
+        problem = f"{asked.target} {'does not accept this API key' if asked.has_key else 'wants an API key'}"
+    elif option:
+        problem = f"{option}: {problem}"
+    elif not isinstance(error, InvalidArgument):
+        problem = f"{error.code.name}: {problem}"
+    return Told(
+        problem,
+        status=BAD_INPUT if isinstance(error, InvalidArgument) else FAILED,
+        code=error.code.name,
+        option=option,
+        field=field,
+        hint=hint(error, asked.target_option, asked.has_key),
+        # What never got anywhere stands in nobody's logs.
+        request_id="" if nobody_there(error) else error.request_id,
+    )
+
+
+def one_line(text: str, longest: int = _LONGEST) -> str:
+    """What may hold others' words: nothing that steers a terminal, and cut in its middle where it is long."""
+    text = " ".join(text.split())
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+
+
+def _reason(details: str) -> str:
+    """gRPC's own, without what it says before."""
+    return details.rpartition("last error: ")[2].rpartition("UNKNOWN: ")[2]

@@ -1,0 +1,62 @@
+"""What is waited for, on a terminal: one line that goes when there is something to show."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+
+class Waiting:
+    """A spinner, the stage and the seconds on stderr.
+
+    Args:
+        wanted: False shows nothing; nor does anything but a terminal that can move its cursor.
+    """
+
+    def __init__(self, wanted: bool) -> None:
+        self._progress: Progress | None = None
+        if wanted and _can_move():
+            console = Console(stderr=True, markup=False, highlight=False)
+            unicode = (console.encoding or "").lower().startswith("utf")
+            self._progress = Progress(
+                SpinnerColumn("dots" if unicode else "line"),
+                TextColumn("{task.description}", markup=False),
+                TimeElapsedColumn(),
+                console=console,
+                transient=True,
+                # What is written meanwhile goes where it went.
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+
+    def stage(self, text: str) -> None:
+        """What is waited for from now on."""
+        if self._progress is None:
+            return
+        if self._progress.tasks:
+            self._progress.update(self._progress.tasks[0].id, description=text)
+        else:
+            self._progress.add_task(text, total=None)
+            self._progress.start()
+
+    def done(self) -> None:
+        """There is something to show. Harmless a second time."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def __enter__(self) -> Waiting:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.done()
+
+
+def _can_move() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
