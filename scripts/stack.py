@@ -66,8 +66,14 @@ class Stack:
         Raises:
             RuntimeError: a part did not come up; the message ends with its log.
         """
-        ports = self.ports
         self.redis.start()
+        self.start_encoder()
+        self.start_llm()
+        self._wait()
+
+    def start_encoder(self) -> None:
+        """Begin to start it; it may have run before."""
+        ports = self.ports
         self._run(
             "encoder",
             HEROSERVE_CACHE_URL=self.redis.url,
@@ -76,6 +82,10 @@ class Stack:
             HEROSERVE_METRICS_PORT=ports.encoder_metrics,
             HEROSERVE_RAY_METRICS_PORT=ports.encoder_ray_metrics,
         )
+
+    def start_llm(self) -> None:
+        """As ``start_encoder``."""
+        ports = self.ports
         self._run(
             "llm",
             HEROSERVE_ENCODER_TARGET=f"localhost:{ports.encoder}",
@@ -84,7 +94,6 @@ class Stack:
             HEROSERVE_METRICS_PORT=ports.llm_metrics,
             HEROSERVE_RAY_METRICS_PORT=ports.llm_ray_metrics,
         )
-        self._wait()
 
     def stop(self) -> None:
         """Let requests finish, and stop everything."""
@@ -102,7 +111,7 @@ class Stack:
     def _run(self, service: str, **variables: object) -> None:
         environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
         environment.pop("RAY_ADDRESS", None)
-        with (self.folder / f"{service}.log").open("wb") as log:
+        with (self.folder / f"{service}.log").open("ab") as log:
             self.services[service] = subprocess.Popen(
                 [sys.executable, "-m", f"services.{service}"],
                 cwd=ROOT,
@@ -116,7 +125,8 @@ class Stack:
     def _wait(self) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         retry = heroserve.RetryPolicy(attempts=1)
-        with heroserve.Client(f"localhost:{self.ports.llm}", timeout_s=5, retry=retry) as client:
+        key = os.environ.get("HEROSERVE_API_KEY")
+        with heroserve.Client(f"localhost:{self.ports.llm}", timeout_s=5, api_key=key, retry=retry) as client:
             while True:
                 try:
                     if client.describe().HasField("encoder"):
