@@ -86,7 +86,7 @@ class Barrage:
         service = _SERVICES[number % 2]
         method = methods.ENCODE if service == "encoder" else methods.GENERATE
         data = messages.encode() if service == "encoder" else messages.generate()
-        sent, legal = headers(random, service, self._key)
+        sent, sane = headers(random, service, self._key)
         # One in twenty knocks at the wrong door.
         at = service if random.random() < 0.95 else _SERVICES[1 - number % 2]
         reply = Reply()
@@ -99,14 +99,14 @@ class Barrage:
                 reply = Reply(details="nothing came", silent_s=_GIVE_UP_S)
             if reply.silent_s <= self._slow_s:
                 break
-        self._count(number, reply, data, legal=legal, where=f"{method.path} at {at} with {sent}")
+        self._count(number, reply, data, sane=sane, where=f"{method.path} at {at} with {sent}")
 
-    def _count(self, number: int, reply: Reply, data: bytes, *, legal: bool, where: str) -> None:
+    def _count(self, number: int, reply: Reply, data: bytes, *, sane: bool, where: str) -> None:
         status = "no status" if reply.status is None else _STATUSES.get(reply.status, str(reply.status))
         self.slowest_s = max(self.slowest_s, reply.silent_s)
-        if not legal and status not in self._ours:
-            # HTTP/2 itself forbids it: gRPC's own words, or none.
-            self.statuses[f"{status}, of headers that HTTP/2 forbids"] += 1
+        if not sane and status not in self._ours:
+            # No handler has seen it: gRPC's own words, or none.
+            self.statuses[f"{status}, of headers that HTTP/2 or gRPC forbids"] += 1
             return
         self.statuses[status] += 1
         wrong = "" if status in self._ours else f"{status} {reply.details}"

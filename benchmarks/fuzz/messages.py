@@ -14,10 +14,13 @@ from heroserve.v1.tokens_pb2 import Budget, Image
 
 Random = np.random.Generator
 
+# Of all, those that were right before they were bent.
+_PLAIN = 0.4
+_QUESTION = "what is on the star?"
 TEXTS = (
     "",
     " ",
-    "what is on the star?",
+    _QUESTION,
     "\0" * 9,
     "\u202eabc\u200b\ufeff",
     "e" + "\u0301" * 300,
@@ -53,6 +56,8 @@ class Messages:
 
     def encode(self) -> bytes:
         """An ``EncodeRequest``, or bytes that were one."""
+        if self._chance(_PLAIN):
+            return self._bent(EncodeRequest(image=self._whole(), question=_QUESTION).SerializeToString())
         request = EncodeRequest(image=self._image(), question=self._pick(TEXTS), explain=self._chance(0.3))
         if self._chance(0.6):
             request.budget.CopyFrom(self._budget())
@@ -60,11 +65,16 @@ class Messages:
 
     def generate(self) -> bytes:
         """A ``GenerateRequest``, or bytes that were one."""
+        if self._chance(_PLAIN):
+            parts = [Part(image=self._whole()), Part(text=_QUESTION)]
+            message = Message(role=Message.USER, parts=parts[self._random.integers(2) :])
+            plain = GenerateRequest(messages=[message], sampling=Sampling(max_tokens=4))
+            return self._bent(plain.SerializeToString())
         many = self._chance(0.02)
         count = int(self._random.integers(2000, 9000)) if many else int(self._random.integers(0, 4))
         request = GenerateRequest(messages=[self._message(small=many) for _ in range(count)])
         if not many and self._chance(0.7):
-            parts = [Part(text="what is on the star?")]
+            parts = [Part(text=_QUESTION)]
             if self._chance(0.5):
                 parts.insert(0, Part(image=self._image()))
             request.messages.append(Message(role=Message.USER, parts=parts))
@@ -83,6 +93,9 @@ class Messages:
         if small or self._chance(0.2):
             return Part() if self._chance(0.5) else Part(text=self._pick(("", "a")))
         return Part(text=self._pick(TEXTS)) if self._chance(0.6) else Part(image=self._image())
+
+    def _whole(self) -> Image:
+        return Image(digest=self._known) if self._chance(0.5) else Image(data=self._pick(self._pictures))
 
     def _image(self) -> Image:
         match self._random.integers(5):
