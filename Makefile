@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up test test-compose lint bench bench-accuracy bench-load fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up test test-compose lint bench bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,8 +49,15 @@ bench-accuracy: $(INSTALLED) ## Accuracy against tokens kept; see docs/accuracy.
 bench-load: $(INSTALLED) ## Answers in time against questions asked; see docs/reliability.md
 	$(BIN)/python -m benchmarks.load
 
-fuzz: $(INSTALLED) ## 100,000 mutated pictures through the decoders; about ten minutes on two cores
+bench-faults: $(INSTALLED) ## What becomes of questions while things are killed, hang, fill up; about 15 minutes
+	$(BIN)/python -m benchmarks.faults
+
+soak: $(INSTALLED) ## An hour of everything at once
+	$(BIN)/python -m benchmarks.faults.soak
+
+fuzz: $(INSTALLED) ## 100,000 mutated pictures and 20,000 mutated messages; about 20 minutes on two cores
 	$(BIN)/python -m benchmarks.fuzz.pictures
+	$(BIN)/python -m benchmarks.fuzz.rpcs
 
 train: $(INSTALLED) ## Train the bundled model; resumes, hours on two cores; see docs/method.md
 	$(BIN)/python -m models.training build/training --workers 2 --checkpoint models/heroserve-tiny
