@@ -12,16 +12,25 @@ from scripts.stack import Stack
 
 # By the names that faults have: whose they are, and Ray's title of them.
 PARTS = {
+    # First: nobody else sees to it that what dies next comes back.
+    "encoder-controller": ("encoder", "ServeController"),
+    "llm-controller": ("llm", "ServeController"),
     "encoder": ("encoder", "ServeReplica:encoder:Encoder"),
     "tower": ("encoder", "ServeReplica:encoder:VisionTower"),
     "chat": ("llm", "ServeReplica:llm:Chat"),
-    "encoder-controller": ("encoder", "ServeController"),
-    "llm-controller": ("llm", "ServeController"),
     "encoder-proxy": ("encoder", "ProxyActor"),
     "llm-proxy": ("llm", "ProxyActor"),
 }
 _REPLICAS = ("encoder", "tower", "chat")
-_WORDS = {"encoder": "Encoder replica", "tower": "VisionTower replica", "chat": "Chat replica"}
+_WORDS = {
+    "encoder": "Encoder replica",
+    "tower": "VisionTower replica",
+    "chat": "Chat replica",
+    "encoder-controller": "the encoder's Serve controller",
+    "llm-controller": "the LLM service's Serve controller",
+    "encoder-proxy": "the encoder's proxy",
+    "llm-proxy": "the LLM service's proxy",
+}
 
 
 def killed(name: str) -> Fault:
@@ -32,7 +41,7 @@ def killed(name: str) -> Fault:
         send(_found(stack, service, title), signal.SIGKILL)
         yield
 
-    return Fault(f"kill-{name}", f"kill -9 of {_words(name)}", happens)
+    return Fault(f"kill-{name}", f"kill -9 of {_WORDS[name]}", happens)
 
 
 def hung(name: str) -> Fault:
@@ -47,7 +56,7 @@ def hung(name: str) -> Fault:
         finally:
             send(found, signal.SIGCONT)
 
-    return Fault(f"hang-{name}", f"SIGSTOP of {_words(name)}", happens, lasts=True)
+    return Fault(f"hang-{name}", f"SIGSTOP of {_WORDS[name]}", happens, lasts=True)
 
 
 def process_faults() -> list[Fault]:
@@ -59,7 +68,3 @@ def _found(stack: Stack, service: str, title: str) -> list[int]:
     if not found:
         raise RuntimeError(f"no process is called ray::{title}")
     return found
-
-
-def _words(name: str) -> str:
-    return _WORDS.get(name, f"the {name.replace('-', 's ')}")

@@ -21,6 +21,8 @@ from prometheus_client import Metric
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from services.common.metric_space import RoomyDict
+
 _MANIFEST = "folded.json"
 _LOCK = "folded.lock"
 # Not gauges: what a process last said means nothing once it is dead, and a sum of it less.
@@ -117,7 +119,7 @@ def _merged(files: list[Path], *, accumulate: bool) -> Iterable[Metric]:
 
 
 def _append(metric: Metric, path: Path) -> None:
-    values = MmapedDict(str(path))  # type: ignore[no-untyped-call]
+    values = RoomyDict(str(path), spill=False)
     for sample in metric.samples:
         names, labels = list(sample.labels), list(sample.labels.values())
         key = mmap_key(metric.name, sample.name, names, labels, metric.documentation)

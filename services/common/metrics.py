@@ -16,7 +16,7 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server, values
 
-from services.common import metric_files, metric_folder
+from services.common import metric_files, metric_folder, metric_space
 from services.common.metric_folder import VARIABLE
 
 __all__ = ["VARIABLE", "Counter", "Histogram", "prepare", "remove", "serve"]
@@ -28,7 +28,12 @@ logger = logging.getLogger(__name__)
 if VARIABLE in os.environ:
     # A metric opens its file when it is made, on whichever node that is.
     metric_folder.own(Path(os.environ[VARIABLE]))
-    metric_files.fold(Path(os.environ[VARIABLE]))
+    metric_space.install()
+    try:
+        metric_files.fold(Path(os.environ[VARIABLE]))
+    except OSError as error:
+        # They count as they are, and the next one that starts may have more room.
+        logger.warning("HEROSERVE_METRICS_DIR: counts of dead processes stay in many files: %s", error.strerror)
 
 
 def serve(port: int, folder: str) -> None:
