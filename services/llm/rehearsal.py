@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import lru_cache
 from typing import Any
 
 from services.common import child
@@ -21,6 +22,10 @@ _MEMORY_BYTES = 1 << 30
 _PATIENCE_S = 180.0
 # How ``rehearsal_main`` ends where memory did not suffice.
 OUT_OF_MEMORY = 3
+
+
+class _Unbounded(Exception):
+    """A template takes too much; the message says of what."""
 
 
 def rehearse(source: Checkpoint, tokenizer: Any, template: str, image_token_id: int, *, chosen: bool) -> None:
@@ -42,9 +47,23 @@ def rehearse(source: Checkpoint, tokenizer: Any, template: str, image_token_id: 
         "special_tokens": tokenizer.special_tokens_map,
     }
     try:
+        _try(json.dumps(asked, default=str))
+    except _Unbounded as problem:
+        if chosen:
+            raise SettingError(f"{VARIABLE}: the chat template {problem}") from problem
+        raise source.unusable(f"the chat template {problem}; {VARIABLE} takes another") from problem
+
+
+# What passed passes again: that process is told this text, and nothing else. What did not is tried anew.
+@lru_cache(maxsize=16)
+def _try(asked: str) -> None:
+    """Raises:
+    _Unbounded: the process that was told so did not end well.
+    """
+    try:
         done = subprocess.run(  # noqa: S603 - our own module
             [sys.executable, "-m", _MAIN, str(_SECONDS), str(_MEMORY_BYTES)],
-            input=json.dumps(asked, default=str).encode(),
+            input=asked.encode(),
             env=child.environment(TRANSFORMERS_VERBOSITY="error"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -64,6 +83,4 @@ def rehearse(source: Checkpoint, tokenizer: Any, template: str, image_token_id: 
         case _:
             lines = told.decode(errors="replace").strip().splitlines() or ["no more is known"]
             problem = f"ended the process that tried it with {code} ({lines[-1][:200]})"
-    if chosen:
-        raise SettingError(f"{VARIABLE}: the chat template {problem}")
-    raise source.unusable(f"the chat template {problem}; {VARIABLE} takes another")
+    raise _Unbounded(problem)
