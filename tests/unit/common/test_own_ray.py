@@ -44,7 +44,7 @@ class Agent(BaseHTTPRequestHandler):
 @pytest.fixture
 def agent() -> Iterator[HTTPServer]:
     server = HTTPServer(("127.0.0.1", 0), Agent)
-    threading.Thread(target=server.serve_forever).start()
+    threading.Thread(target=server.serve_forever, args=[0.01]).start()
     yield server
     server.shutdown()
     server.server_close()
