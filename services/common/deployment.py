@@ -21,6 +21,8 @@ from services.common.variable import comma_separated, unknown
 T = TypeVar("T", bound=Settings)
 
 _KEYS = "HEROSERVE_API_KEYS"
+# Places in a replica beside those of its line.
+_SPARE = 16
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,8 @@ def deploy(
     on_gpu = accelerator and (settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available()))
     options: dict[str, Any] = {
         # They wait in the replica, which knows their deadlines: Serve's router backs off where it finds a replica full.
-        "max_ongoing_requests": settings.max_ongoing_requests + settings.max_queued_requests,
+        # Who finds that line full is told by the replica too, and whoever asks whether it lives finds room.
+        "max_ongoing_requests": settings.max_ongoing_requests + settings.max_queued_requests + _SPARE,
         "max_queued_requests": settings.max_queued_requests,
         "autoscaling_config": {
             "min_replicas": settings.min_replicas,
@@ -77,8 +80,10 @@ def deploy(
             # prometheus_client picks its mode when it is imported, so the variable comes with the process.
             "runtime_env": {"env_vars": {metrics.VARIABLE: settings.metrics_folder}},
         },
-        "health_check_period_s": 5,
-        "health_check_timeout_s": 60,
+        # Three time-outs in a row, and it is replaced: within 15 s where it hangs. The answer takes no turn and waits
+        # for nothing, so that one that is busy has it in time.
+        "health_check_period_s": 2,
+        "health_check_timeout_s": 4,
         "graceful_shutdown_timeout_s": settings.request_timeout_s,
         "graceful_shutdown_wait_loop_s": 0.5,
     }

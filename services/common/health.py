@@ -6,6 +6,7 @@ import http.client
 import sys
 from pathlib import Path
 
+from services.common.ingress import front
 from services.common.metric_folder import READY
 from services.common.settings import SettingError, Settings
 
@@ -13,7 +14,7 @@ _TIMEOUT_S = 5.0
 
 
 def mark(settings: Settings) -> None:
-    """Its replicas have started. Serve's own health only tells that its proxy knows of the application."""
+    """Its replicas have started: there is an answer at last."""
     (Path(settings.metrics_folder) / READY).touch()
 
 
@@ -35,13 +36,21 @@ def main(settings: type[Settings]) -> None:
 def _problem(settings: Settings) -> str | None:
     if not (Path(settings.metrics_folder) / READY).exists():
         return f"{settings.name} is starting or stopping"
+    status, answer = _ask(settings, front.READY)
+    if status == 404:
+        # A Ray that it joined, whose proxies were set up by others.
+        status, answer = _ask(settings, front.ALIVE)
+    return None if status == 200 else f"{settings.name} is not ready: {answer.strip()}"
+
+
+def _ask(settings: Settings, path: str) -> tuple[int, str]:
+    """Status and body; status 0 where there is no answer."""
     connection = http.client.HTTPConnection(settings.reachable_host, settings.http_port, timeout=_TIMEOUT_S)
     try:
-        connection.request("GET", "/-/healthz")
+        connection.request("GET", path)
         response = connection.getresponse()
-        answer = response.read().decode(errors="replace")
+        return response.status, response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return f"{settings.name} does not answer on port {settings.http_port}: {error}"
+        return 0, f"no answer on port {settings.http_port}: {error}"
     finally:
         connection.close()
-    return None if response.status == 200 else f"{settings.name} answers {response.status}: {answer}"

@@ -113,7 +113,7 @@ def _serve(settings: Settings, application: Application) -> None:
         ready.set()
         health.mark(settings)
         logger.info(
-            "%s is ready: gRPC on port %d, health at http://%s:%d/-/healthz, metrics at http://%s:%d/metrics",
+            "%s is ready: gRPC on port %d, health at http://%s:%d/readyz, metrics at http://%s:%d/metrics",
             settings.name,
             settings.grpc_port,
             *(settings.reachable_host, settings.http_port),
@@ -205,7 +205,13 @@ def set_environment() -> None:
         "RAY_ROTATION_BACKUP_COUNT": "1",
         # Of its core, which has three lines for each call that is cancelled.
         "RAY_BACKEND_LOG_LEVEL": "warning",
-        # Proxies that hang up on idle connections.
+        # A replica that hangs won't end in peace, and holds what the one in its place needs.
+        "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
+        # Three time-outs in a row, and a proxy is replaced; Ray's own are 10 s each, and 5 s for an empty farewell.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "4",
+        "RAY_SERVE_PROXY_GRACEFUL_SHUTDOWN_TIMEOUT_S": "1",
+        # Proxies that hang up on idle connections, and answer what they should over HTTP.
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "services.common.proxy.configure",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

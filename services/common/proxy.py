@@ -8,6 +8,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from services.common.ingress.front import Front
+from services.common.ingress.readiness import HERE
+
 logger = logging.getLogger(__name__)
 
 # Connections that cost a proxy memory and a file each, and bring it nothing. A gRPC client notices none of this: it
@@ -31,13 +34,16 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 def configure() -> list[Any]:
-    """Give the gRPC server that is about to start our options; returns middlewares for HTTP, of which we have none."""
+    """Give the gRPC server that is about to start our options; returns what stands before the HTTP proxy."""
     from ray.serve._private import constants
+    from starlette.middleware import Middleware
+
+    front = [Middleware(Front, readiness=HERE)]
 
     options = getattr(constants, "DEFAULT_GRPC_SERVER_OPTIONS", None)
     if not isinstance(options, list):
         logger.warning("this Ray Serve starts its gRPC server in another way: idle connections stay open")
-        return []
+        return front
     names = {name for name, _ in SERVER_OPTIONS}
     options[:] = [option for option in options if option[0] not in names] + list(SERVER_OPTIONS)
-    return []
+    return front

@@ -15,6 +15,7 @@ from ray import serve
 from ray.exceptions import RayError
 
 from services.common import logs, metrics, own_ray, tracing
+from services.common.probe import Probe
 from services.common.settings import SettingError, Settings
 
 T = TypeVar("T", bound=Settings)
@@ -36,6 +37,8 @@ class Replica(Generic[T]):
 
     # How long until one that can't be started beside others is tried again: each try loads what it can.
     again_s = 20.0
+    # Of what it computes on, where there is something to look at.
+    probe: Probe | None = None
 
     async def __init__(self, settings: T, *others: Any) -> None:  # type: ignore[misc]  # Serve awaits it
         try:
@@ -53,6 +56,22 @@ class Replica(Generic[T]):
         Raises:
             SettingError: a setting can't be used, or what it names.
         """
+
+    async def check_health(self) -> None:
+        """Serve asks, and puts another in the place of a replica that does not answer, or raises, three times in a row.
+
+        A coroutine, so that the loop answers which answers requests: one that hangs is found. It waits for nothing, so
+        that one that is busy is not.
+        """
+        if self.probe is not None:
+            self.probe.look()
+
+    async def ready(self) -> dict[str, str]:
+        """What a question would wait for in vain now: names of services, and what is wrong with them.
+
+        Raises, or does not return, where nothing can be answered.
+        """
+        return {}
 
 
 def passes(error: BaseException) -> bool:

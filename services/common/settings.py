@@ -56,7 +56,7 @@ class Settings:
     )
     # The ports' defaults are each service's own.
     grpc_port: int = setting("HEROSERVE_GRPC_PORT", port, 0, "gRPC")
-    http_port: int = setting("HEROSERVE_HTTP_PORT", port, 0, "health: `/-/healthz`")
+    http_port: int = setting("HEROSERVE_HTTP_PORT", port, 0, "health: `/readyz`")
     host: str = setting(
         "HEROSERVE_HTTP_HOST", text, "0.0.0.0", "address the HTTP port listens on; gRPC and metrics listen on all"
     )

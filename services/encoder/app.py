@@ -27,6 +27,7 @@ from services.common.errors import FailedPrecondition
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
 from services.common.identity import identify
+from services.common.probe import Probe
 from services.common.replica import Replica
 from services.common.rows import to_wire
 from services.common.settings import SettingError
@@ -59,6 +60,8 @@ class VisionTowerDeployment(Replica[EncoderSettings]):
         (sources,) = others
         self._checkpoint = identify(sources.model)
         self._tower = parts.open_tower(settings, sources)
+        # Fails when the accelerator is lost.
+        self.probe = Probe(self._tower.synchronize)
         batch: Any = self._rank_batch
         batch.set_max_batch_size(max(settings.max_batch_tiles, self._tower.max_tiles))
         batch.set_batch_wait_timeout_s(settings.batch_wait_s)
@@ -119,10 +122,6 @@ class VisionTowerDeployment(Replica[EncoderSettings]):
         logger.debug("a pass of the tower", extra={"tiles": len(tiles), "seconds": stages.seconds})
         return [(image, stages.seconds) for image in images]
 
-    def check_health(self) -> None:
-        """Fails, and has the replica replaced, when the accelerator is lost."""
-        self._tower.synchronize()
-
 
 async def _rank(tower: DeploymentHandle[Any], tiles: Tiles, mask: Mask, begun: asyncio.Event) -> Ranked:
     """What the tower ranks, ``begun`` set when its pass begins. Cancelled, it leaves the queue that it is in."""
@@ -144,6 +143,7 @@ class EncoderDeployment(Replica[EncoderSettings]):
     async def open(self, settings: EncoderSettings, *others: Any) -> None:
         sources, tower = others
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+        self._tower = tower
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
         self._admission = deployment.open_admission(settings, settings.max_ongoing_requests)
         self._default_budget = Retention(settings.retention)
@@ -211,6 +211,11 @@ class EncoderDeployment(Replica[EncoderSettings]):
 
         call = GrpcCall(methods.DESCRIBE_ENCODER.path, grpc_context, request)
         return await self._gate.unary(call, answer, EncoderDescription())
+
+    async def ready(self) -> dict[str, str]:
+        """As ``Replica``: a new picture needs a tower."""
+        missing: dict[str, str] = await self._tower.ready.remote()
+        return missing
 
 
 async def _description(tower: DeploymentHandle[Any]) -> dict[str, Any]:

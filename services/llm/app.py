@@ -16,6 +16,7 @@ from services.common import deployment
 from services.common.gate import Gate
 from services.common.grpc_call import GrpcCall
 from services.common.identity import identify
+from services.common.probe import Probe
 from services.common.replica import Replica
 from services.llm import metrics, parts
 from services.llm.doors import grpc as door
@@ -31,6 +32,7 @@ class ChatDeployment(Replica[LlmSettings]):
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
         checkpoint = identify(source)
         self._engine = open_engine(settings, source)
+        self.probe = Probe(self._engine.check_health)
         # While some generate, as many others have their images encoded.
         self._admission = deployment.open_admission(settings, 2 * self._engine.slots)
         splicer = parts.open_splicer(settings, source)
@@ -72,9 +74,10 @@ class ChatDeployment(Replica[LlmSettings]):
 
         return await self._gate.unary(GrpcCall(methods.DESCRIBE.path, grpc_context, request), answer, ChatDescription())
 
-    def check_health(self) -> None:
-        """Fails, and has the replica replaced, when the engine can't generate."""
-        self._engine.check_health()
+    async def ready(self) -> dict[str, str]:
+        """As ``Replica``: a picture needs the encoder, which need not be there for a question without one."""
+        problem = await self._encoder.problem()
+        return {} if problem is None else {"encoder": problem}
 
 
 def build(args: dict[str, str] | None = None) -> Application:

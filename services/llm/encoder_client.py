@@ -27,6 +27,7 @@ from services.common.scope import HEADER as SCOPE
 from services.common.wire import MAX_QUESTION_CHARS
 from services.families.grid import Grid
 from services.llm.encoded import EncodedImage
+from services.llm.encoder_health import EncoderHealth
 from services.llm.halves import refuse_another
 from services.llm.job import ImagePart
 from services.llm.refusal import Refusal, Role, RoleName
@@ -76,6 +77,7 @@ class EncoderClient:
         self._describer = heroserve.AsyncClient(
             encoder_target=target, api_key=api_key or None, retry=heroserve.RetryPolicy(attempts=1)
         )
+        self._health = EncoderHealth(target, self._is_there)
 
     async def fetch(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> EncodedImage:
         """See ``ImageEncoder``."""
@@ -109,6 +111,10 @@ class EncoderClient:
                 *(self._target, self._model),
             )
 
+    async def problem(self) -> str | None:
+        """Why a picture could not be encoded now; None if it could."""
+        return await self._health.problem()
+
     async def describe(self) -> EncoderDescription | None:
         """What the encoder runs; None when it can't be reached."""
         try:
@@ -119,6 +125,10 @@ class EncoderClient:
     async def close(self) -> None:
         await self._client.close()
         await self._describer.close()
+        await self._health.close()
+
+    async def _is_there(self) -> bool:
+        return await self.describe() is not None
 
     def _translate(self, error: heroserve.HeroserveError, place: Role) -> ServiceError | Refusal:
         name, _, problem = error.details.partition(": ")

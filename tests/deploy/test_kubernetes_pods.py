@@ -87,8 +87,9 @@ def test_requests_limits_and_probes(build: Build) -> None:
         assert probe == {"path": "/api/healthz", "port": DEFAULT_DASHBOARD_AGENT_LISTEN_PORT}
     for service in SERVICES:
         for group in build.workers(service):
-            # Serve's own answer, which is no while the pod has no replica.
-            assert group.container["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": "serve"}
+            # An encoder that is away takes no pod of the LLM service out of its Service, and restarts none.
+            path = {"encoder": "/readyz", "llm": "/readyz?exclude=encoder"}[service]
+            assert group.container["readinessProbe"]["httpGet"] == {"path": path, "port": "serve"}
 
 
 def test_upgrades_lose_no_request(build: Build) -> None:

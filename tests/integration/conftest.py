@@ -81,6 +81,7 @@ def _services(
     serve.run(llm, name="llm", route_prefix="/llm")
     yield Services(
         grpc=f"localhost:{ports['grpc']}",
+        http=f"http://127.0.0.1:{ports['http']}",
         metrics={name: ports[name] for name in ("encoder", "llm")},
         metrics_dirs={
             name: Path(settings(metrics_dir=str(folder / name), metrics_port=ports[name]).metrics_folder)

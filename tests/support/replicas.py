@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ class Picky(Replica[Settings]):
 
     def pid(self) -> int:
         return os.getpid()
+
+    async def block(self) -> None:
+        """Keep its loop from everything else."""
+        time.sleep(3600)  # noqa: ASYNC251 - that is the fault
 
 
 def picky(folder: Path, port: int, replicas: int = 1, trouble: int = 0) -> Application:

@@ -24,6 +24,7 @@ class Services:
     """Where the session's services listen."""
 
     grpc: str
+    http: str
     metrics: dict[str, int]
     metrics_dirs: dict[str, Path]
     redis: RedisServer

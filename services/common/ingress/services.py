@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -12,10 +12,15 @@ from heroserve.methods import Method
 from services.common.api_keys import ApiKeys
 from services.common.errors import ServiceError, Unimplemented
 from services.common.grpc_call import REQUEST_ID, sane_id
+from services.common.ingress.bytes_first import bytes_first
 from services.common.ingress.door import Door
+from services.common.ingress.health import Health
+from services.common.ingress.readiness import Readiness
 
-# Reflection, health, and what Serve itself answers.
-_OTHERS = ("grpc.", "ray.serve.")
+# What libraries add to the server after us, for everybody: reflection.
+_LATER = "grpc."
+# Of what Serve itself answers: whether its proxy runs. What it runs is for those with a key.
+_OPEN = ("/ray.serve.RayServeAPIService/Healthz",)
 
 
 class Services(grpc.GenericRpcHandler):
@@ -23,28 +28,39 @@ class Services(grpc.GenericRpcHandler):
 
     Args:
         keys: callers must have one of them.
+        readiness: what health tells, to everybody.
+        others: the server's handlers, the one that is made here among them, and those to come.
 
     Attributes:
         refusals: RPCs refused here since a replica was last told, by service and status.
     """
 
-    def __init__(self, keys: ApiKeys) -> None:
+    def __init__(self, keys: ApiKeys, readiness: Readiness, others: Sequence[Sequence[Any]] = ()) -> None:
         self.refusals: dict[str, Counter[grpc.StatusCode]] = {}
         self._keys = keys
         # Under the name that Serve reads to tell reflection what there is.
-        self._method_handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._method_handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = Health(readiness).handlers()
+        self._open = {*self._method_handlers, *_OPEN}
+        self._others = others
+        for handler, *_ in others:
+            # gRPC asks who came first, which is Serve.
+            for path, method in handler._method_handlers.items():
+                self._method_handlers[path] = bytes_first(method)
+            handler._method_handlers = {}
 
     @classmethod
-    def of(cls, server: Any, keys: ApiKeys) -> Services:
+    def of(cls, server: Any, keys: ApiKeys, readiness: Readiness) -> Services:
         """Those of a server of Serve's; the same ones if asked again."""
         for handler, *_ in server.generic_rpc_handlers:
             if isinstance(handler, cls):
                 return handler
-        services = cls(keys)
+        services = cls(keys, readiness, server.generic_rpc_handlers)
         server.generic_rpc_handlers.append((services,))
         # gRPC's method, not that of Serve's server, which would put Serve's handlers in the place of ours.
         base: Any = super(type(server), server)
         base.add_generic_rpc_handlers((services,))
+        # What libraries register by name as well would be asked before us.
+        server.add_registered_method_handlers = lambda *_: None
         return services
 
     def add(self, method: Method[Any, Any], handler: Callable[..., Any]) -> None:
@@ -55,8 +71,11 @@ class Services(grpc.GenericRpcHandler):
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         path = details.method or ""
         metadata = dict(details.invocation_metadata or ())
-        if path.strip("/").startswith(_OTHERS):
-            return None
+        if path in self._open:
+            return self._method_handlers.get(path)
+        for other, *_ in self._others if path.strip("/").startswith(_LATER) else ():
+            if other is not self and (handler := other.service(details)) is not None:
+                return bytes_first(handler)
         try:
             self._keys.check(str(metadata.get("authorization", "")))
             if path not in self._method_handlers:

@@ -31,6 +31,7 @@ from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription
 from scripts.redis_server import free_port
 from services.common import errors, ingress, node
 from services.common.grpc_call import GrpcCall
+from services.common.ingress import readiness
 
 CHAT = methods.GENERATE.service
 STUBS = (
@@ -359,3 +360,49 @@ def test_what_serve_raises_for_a_refusal_is_filtered_in_its_proxy(error, kept, m
     raised = gRPCStatusError(original_exception=error, code=error.code, details=error.message)
     record = logging.LogRecord("ray.serve", logging.ERROR, __file__, 1, "x", (), (type(raised), raised, None))
     assert bool(logging.getLogger("ray.serve").filter(record)) is kept
+
+
+SERVES = "/ray.serve.RayServeAPIService/"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+HEALTH = "/grpc.health.v1.Health/"
+# What needs no key: it tells nothing that a caller could not see, and costs nothing.
+FOR_ALL = {f"{HEALTH}Check", f"{HEALTH}Watch", f"{SERVES}Healthz", REFLECTION}
+FOR_SOME = {f"{SERVES}ListApplications"} | {
+    method.path for method in (methods.ENCODE, methods.DESCRIBE_ENCODER, methods.GENERATE, methods.DESCRIBE)
+}
+UNKNOWN = {f"{HEALTH}List", f"{SERVES}Shutdown", "/grpc.channelz.v1.Channelz/GetServers", "/", "/x/y/z"}
+
+
+@pytest.mark.parametrize("port", node.SERVICERS)
+@pytest.mark.parametrize("key", [None, "Bearer wrong", "Bearer right"])
+async def test_every_rpc_ends_with_a_status_of_our_own(port: str, key: str | None, monkeypatch: pytest.MonkeyPatch):
+    """Bytes that are no message, to everything that a port might serve."""
+    monkeypatch.setenv("HEROSERVE_API_KEYS", "right")
+    monkeypatch.setattr(ingress, "HERE", readiness.Readiness())
+    metadata = [("authorization", key)] if key else []
+    served = {path for path in FOR_SOME if (methods.GENERATE.service in path) == (port == "llm")}
+    served.add(f"{SERVES}ListApplications")
+    async with proxy([node.SERVICERS[port]]) as here, here.channel() as channel:
+        for path in FOR_ALL | FOR_SOME | UNKNOWN:
+            call = channel.unary_stream(path, None, None)(b"\xff\xff\xff", metadata=metadata, timeout=30)
+            if path in FOR_ALL:
+                expected = "INVALID_ARGUMENT"
+            elif key != "Bearer right":
+                expected = "UNAUTHENTICATED"
+            else:
+                expected = "INVALID_ARGUMENT" if path in served else "UNIMPLEMENTED"
+            details = await call.details()
+            assert ((await call.code()).name, path) == (expected, path), details
+            assert details
+            assert not any(word in details for word in ("Traceback", "class", "Error", "!"))
+    assert not here.requests
+
+
+async def test_who_has_no_key_may_ask_for_health_and_for_what_there_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HEROSERVE_API_KEYS", "right")
+    async with proxy([node.SERVICERS["llm"]]) as here, here.channel() as channel:
+        assert await channel.unary_unary(f"{HEALTH}Check", None, None)(b"")
+        # Of the two of Serve's own it answers the one.
+        for name in ("Healthz", "ListApplications"):
+            await channel.unary_unary(f"{SERVES}{name}", None, None)(b"").code()
+        assert [made.is_health_request for made in here.requests] == [True]

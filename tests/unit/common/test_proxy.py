@@ -7,8 +7,10 @@ import asyncio
 import grpc
 import pytest
 from ray.serve._private import constants, grpc_util
+from ray.serve._private.http_util import validate_http_proxy_callback_return
 
 from services.common import node, proxy
+from services.common.ingress.front import Front
 
 
 @pytest.fixture
@@ -23,14 +25,19 @@ def options(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
 def test_serve_starts_its_server_with_them(options: list[tuple[str, object]]) -> None:
     before = list(options)
     for _ in range(2):
-        assert proxy.configure() == []
+        assert len(proxy.configure()) == 1
     assert options == [*before, *proxy.SERVER_OPTIONS]
     assert grpc_util.DEFAULT_GRPC_SERVER_OPTIONS is options
 
 
+def test_serve_puts_what_stands_before_it_before_it(options: list[tuple[str, object]]) -> None:
+    (middleware,) = validate_http_proxy_callback_return(proxy.configure())
+    assert middleware.cls is Front
+
+
 def test_another_serve_is_told_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.delattr(constants, "DEFAULT_GRPC_SERVER_OPTIONS")
-    assert proxy.configure() == []
+    assert len(proxy.configure()) == 1
     assert "idle connections stay open" in caplog.text
 
 
