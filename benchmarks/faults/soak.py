@@ -1,6 +1,6 @@
 """An hour of everything: cached and new pictures, mutated messages, callers who leave or can't wait, bursts, faults.
 
-    python -m benchmarks.faults.soak [--minutes 60] [--rate 3] [--every 4] [--json FILE]
+    python -m benchmarks.faults.soak [--minutes 60] [--rate 3] [--messages 5] [--every 4] [--json FILE]
 
 A line a minute, and one of JSON to the file: what became of questions and messages since the minute before, and the
 memory of every kind of process. A fault comes every ``--every`` minutes. Exits 1 for what ``benchmarks.faults`` does,
@@ -40,6 +40,7 @@ _SCENES = 12
 _DEADLINE_S, _HURRIED_S = 30.0, 0.2
 _BURST, _BURST_EVERY_S = 24, 45.0
 _HOLD_S = 10.0
+_SENDERS = 2
 # As in production: what is new for ever can't all be kept.
 _REDIS = {"maxmemory": "256mb", "maxmemory-policy": "allkeys-lfu"}
 
@@ -47,7 +48,8 @@ _REDIS = {"maxmemory": "256mb", "maxmemory-policy": "allkeys-lfu"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--rate", type=float, default=3, help="questions a second; half as many messages, and others")
+    parser.add_argument("--rate", type=float, default=3, help="questions a second")
+    parser.add_argument("--messages", type=float, default=5, help="mutated messages a second")
     parser.add_argument("--every", type=float, default=4, help="minutes between faults")
     parser.add_argument("--json", type=Path, help="file for a line a minute")
     options = parser.parse_args()
@@ -81,7 +83,7 @@ class Soak:
         self._options = options
         self._patient = Traffic(target, known, options.rate, _DEADLINE_S, key=key)
         self._hurried = Traffic(target, known, options.rate / 6, _HURRIED_S, key=key)
-        self._barrage = Barrage(ports, key, digest, 1, pause_s=2 / options.rate, faulty=True)
+        self._barrage = Barrage(ports, key, digest, 1, pause_s=_SENDERS / options.messages, faulty=True)
         self._leavers = leavers(target, 1, 6 / options.rate, key)
         self._faults: list[str] = []
         self._told: Counter[str] = Counter()
@@ -90,7 +92,8 @@ class Soak:
         """What should not have been, in words."""
         async with self._patient.flowing(), self._hurried.flowing():
             with self._leavers:
-                others = [self._barrage.work(itertools.count()), self._burst(), self._hurt()]
+                numbers = itertools.count()
+                others = [self._barrage.work(numbers) for _ in range(_SENDERS)] + [self._burst(), self._hurt()]
                 tasks = [asyncio.create_task(other) for other in others]
                 for minute in itertools.count(1):
                     await asyncio.sleep(min(60.0, 60 * (self._options.minutes - minute + 1)))

@@ -34,6 +34,7 @@ _OURS = {
 }
 # Nobody's business: where our code stands, and what it runs as.
 _INSIDES = re.compile(r"Traceback|\.py\b|site-packages|\bpid=|0x[0-9a-f]{6}|ray::|Actor\(")
+_NO_STATUS = "no status"
 _SERVICES = ("encoder", "llm")
 
 
@@ -46,7 +47,7 @@ class Barrage:
         known: digest of a picture that the encoder has cached.
         seed: messages are the same for the same one, whatever becomes of others.
         pause_s: of each worker, between two of its messages.
-        faulty: the services are being hurt meanwhile, so UNAVAILABLE and late words are no wonder.
+        faulty: the services are being hurt meanwhile, so UNAVAILABLE, nobody there and late words are no wonder.
 
     Attributes:
         statuses: how many ended how.
@@ -65,7 +66,7 @@ class Barrage:
         self._known = known
         self._seed = seed
         self._pause_s = pause_s
-        self._ours = _OURS | {"UNAVAILABLE"} if faulty else _OURS
+        self._ours = _OURS | {"UNAVAILABLE", _NO_STATUS} if faulty else _OURS
         self._slow_s = _GIVE_UP_S / 2 if faulty else SLOW_S
         self._pictures = seeds(np.random.default_rng(seed))
 
@@ -102,7 +103,7 @@ class Barrage:
         self._count(number, reply, data, sane=sane, where=f"{method.path} at {at} with {sent}")
 
     def _count(self, number: int, reply: Reply, data: bytes, *, sane: bool, where: str) -> None:
-        status = "no status" if reply.status is None else _STATUSES.get(reply.status, str(reply.status))
+        status = _NO_STATUS if reply.status is None else _STATUSES.get(reply.status, str(reply.status))
         self.slowest_s = max(self.slowest_s, reply.silent_s)
         if not sane and status not in self._ours:
             # No handler has seen it: gRPC's own words, or none.

@@ -10,7 +10,7 @@ APPLICATIONS = {"heroserve.v1.VisionChat": "llm", "heroserve.v1.VisionEncoder": 
 # Its words while a service comes up or drains: nothing of ours was asked, and it passes.
 _NOT_DEPLOYED = "Application '"
 _STARTING = "starting or stopping: "
-# And when the process that was answering is gone; its proxy calls that INTERNAL.
+# And when the process that was answering is gone; its proxy calls that INTERNAL, where ours is not in front of it.
 _REPLICA_DIED = "The actor "
 
 

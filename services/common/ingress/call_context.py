@@ -7,9 +7,11 @@ from typing import Any
 
 import grpc
 
-# How Serve tells that a replica has no such method, that too many wait for one, and what its tracebacks have in common.
+# How Serve tells that a replica has no such method, that too many wait for one, that it died, with its pid and address,
+# and what tracebacks have in common.
 _NO_METHOD = re.compile(r"Tried to call a method '\w+' that does not exist")
 _BACKPRESSURE = "Request dropped due to backpressure"
+_REPLICA_DIED = "The actor "
 _INSIDES = "Traceback (most recent call last)"
 
 
@@ -45,6 +47,10 @@ class CallContext:
         elif details.startswith(_BACKPRESSURE):
             self.turned_away = True
             details = "too many requests are waiting; try again later"
+        elif details.startswith(_REPLICA_DIED):
+            # INTERNAL, says Serve, but the next try finds another replica.
+            self._context.set_code(grpc.StatusCode.UNAVAILABLE)
+            details = "a replica died while it served this; try again"
         elif _INSIDES in details:
             details = "internal error; the service's log has the details"
         self._context.set_details(details)

@@ -14,6 +14,7 @@ from unittest.mock import Mock
 
 import grpc
 import pytest
+from ray.exceptions import RayActorError
 from ray.serve._private.common import gRPCRequest
 from ray.serve._private.grpc_util import (
     get_grpc_response_status,
@@ -170,8 +171,11 @@ async def test_a_replica_is_told_which_service_was_meant():
             grpc.StatusCode.INTERNAL,
             "internal error; the service's log has the details",
         ),
-        # The SDK goes by these words.
-        (RuntimeError("The actor died."), grpc.StatusCode.INTERNAL, "The actor died."),
+        (
+            RayActorError(),
+            grpc.StatusCode.UNAVAILABLE,
+            "a replica died while it served this; try again",
+        ),
     ],
     ids=["no such method", "traceback", "dead replica"],
 )
