@@ -20,6 +20,7 @@ from h2.events import (
     StreamReset,
     TrailersReceived,
 )
+from hpack import NeverIndexedHeaderTuple
 
 Header = tuple[bytes, bytes]
 
@@ -94,7 +95,8 @@ class WireCaller:
             (b"te", b"trailers"),
             (b"content-type", b"application/grpc"),
         ]
-        self._http.send_headers(stream, [*always, *headers])
+        # Not by index: of one that it could not read gRPC makes another table than we have.
+        self._http.send_headers(stream, [NeverIndexedHeaderTuple(*header) for header in (*always, *headers)])
         while body and not self._over:
             room = min(self._http.local_flow_control_window(stream), self._http.max_outbound_frame_size)
             if room:
