@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 tools: ## Programs of Debian's for the tests of deploy/, where they are missing and this is root
-	@sh scripts/tools.sh promtool=prometheus prometheus-redis-exporter=prometheus-redis-exporter
+	@sh scripts/tools.sh promtool=prometheus prometheus-redis-exporter=prometheus-redis-exporter amtool=prometheus-alertmanager
 
 demo: $(INSTALLED) ## From nothing to one answer about one picture; leaves nothing running
 	$(BIN)/python -m scripts.stack demo

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 
-from deploy.grafana import capacity, encoder, llm, savings
+from deploy.grafana import capacity, cost, encoder, llm, objectives, savings
 
-BOARDS = (savings.DASHBOARD, encoder.DASHBOARD, llm.DASHBOARD, capacity.DASHBOARD)
+BOARDS = (
+    savings.DASHBOARD,
+    cost.DASHBOARD,
+    objectives.DASHBOARD,
+    encoder.DASHBOARD,
+    llm.DASHBOARD,
+    capacity.DASHBOARD,
+)
 
 
 def files() -> dict[str, bytes]:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from deploy.grafana.dashboard import Dashboard
 from deploy.grafana.panel import FAILED, HIT, KEPT, MISS, NEUTRAL, Panel, Query
-from deploy.grafana.promql import HERE, NOW
+from deploy.grafana.promql import HERE, INSTALLATION, NOW
 
 _DEPLOYMENT = "{{application}}/{{deployment}}"
 _BY = "by (application, deployment)"
 # Only the node of a Ray that Serve's controller runs on has these two, so the choice of instances does not apply.
 # An application that was deleted stays on Ray's page, as DELETING (4).
 _WANTED = (
-    f"sum {_BY} (max by (application, deployment, instance) (ray_serve_autoscaling_target_replicas)"
-    " unless on (application, instance) ray_serve_application_status == 4)"
+    f"sum {_BY} (max by (application, deployment, instance) (ray_serve_autoscaling_target_replicas{{{INSTALLATION}}})"
+    f" unless on (application, instance) ray_serve_application_status{{{INSTALLATION}}} == 4)"
 )
-_RUNNING = f"(sum {_BY} (ray_serve_deployment_replica_healthy) or 0 * {_WANTED})"
+_RUNNING = f"(sum {_BY} (ray_serve_deployment_replica_healthy{{{INSTALLATION}}}) or 0 * {_WANTED})"
+_AIM = f"ray_serve_autoscaling_target_ongoing_requests{{{INSTALLATION}}}"
 _ONGOING = f"ray_serve_replica_processing_queries{{{HERE}}}"
 _WAITING = f"ray_serve_deployment_queued_queries{{{HERE}}}"
-_USED = "redis_memory_used_bytes"
+_USED = f"redis_memory_used_bytes{{{INSTALLATION}}}"
 # 0 means no limit; then there is no share of it either.
-_LIMIT = "(redis_memory_max_bytes > 0)"
+_MAXIMUM = f"redis_memory_max_bytes{{{INSTALLATION}}}"
+_LIMIT = f"({_MAXIMUM} > 0)"
 
 _TILES = (
     Panel(
@@ -40,7 +42,7 @@ _TILES = (
     Panel("Requests under way", "Taken up by replicas, now.", (Query(f"sum({_ONGOING})"),), kind="stat", width=5),
     Panel(
         "Requests waiting",
-        "For a replica that has room, now.",
+        "In front of replicas, for one that has room, now.",
         (Query(f"sum({_WAITING})"),),
         kind="stat",
         steps=((None, "green"), (1, "yellow"), (32, FAILED)),
@@ -74,13 +76,17 @@ DASHBOARD = Dashboard(
             "The autoscaler aims at half of HEROSERVE_MAX_ONGOING_REQUESTS.",
             (
                 Query(f"avg {_BY} ({_ONGOING})", _DEPLOYMENT),
-                Query(f"max {_BY} (ray_serve_autoscaling_target_ongoing_requests)", f"{_DEPLOYMENT} aim"),
+                Query(f"max {_BY} ({_AIM})", f"{_DEPLOYMENT} aim"),
             ),
         ),
         Panel(
             "Requests waiting",
-            "For a replica that has room. A queue with all replicas running means: more of them, or a smaller budget.",
-            (Query(f"sum {_BY} ({_WAITING})", _DEPLOYMENT),),
+            "In front of replicas, and in them: for their turn (line), for the language model (engine). All replicas "
+            "running and still a queue means: more of them, or a smaller budget.",
+            (
+                Query(f"sum {_BY} ({_WAITING})", f"{_DEPLOYMENT} in front"),
+                Query(f"sum by (job, where) (heroserve_requests_waiting{{{HERE}}})", "{{job}} {{where}}"),
+            ),
         ),
         Panel(
             "Nodes",
@@ -98,7 +104,7 @@ DASHBOARD = Dashboard(
         Panel(
             "Redis memory",
             "Used, and the limit (maxmemory) if it has one.",
-            (Query(f"sum({_USED})", "used"), Query("sum(redis_memory_max_bytes)", "limit")),
+            (Query(f"sum({_USED})", "used"), Query(f"sum({_MAXIMUM})", "limit")),
             unit="bytes",
             colors={"used": KEPT, "limit": FAILED},
         ),
@@ -106,8 +112,8 @@ DASHBOARD = Dashboard(
             "Redis entries that go",
             "Evicted for want of memory, and expired by HEROSERVE_CACHE_TTL_S. Many evicted, few hits: more memory.",
             (
-                Query(f"sum(rate(redis_evicted_keys_total[{NOW}]))", "evicted"),
-                Query(f"sum(rate(redis_expired_keys_total[{NOW}]))", "expired"),
+                Query(f"sum(rate(redis_evicted_keys_total{{{INSTALLATION}}}[{NOW}]))", "evicted"),
+                Query(f"sum(rate(redis_expired_keys_total{{{INSTALLATION}}}[{NOW}]))", "expired"),
             ),
             unit="cps",
             colors={"evicted": MISS, "expired": NEUTRAL},
@@ -115,7 +121,7 @@ DASHBOARD = Dashboard(
         Panel(
             "Redis entries",
             "Keys; an image has two.",
-            (Query("sum(redis_db_keys)", "keys"),),
+            (Query(f"sum(redis_db_keys{{{INSTALLATION}}})", "keys"),),
             colors={"keys": HIT},
         ),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploy.grafana.panel import DATASOURCE, Json, Panel
+from deploy.grafana.promql import INSTALLATION
 
 _COLUMNS = 24
 
@@ -16,8 +17,9 @@ class Dashboard:
     Args:
         uid: what links point to; also the file's name.
         title, description: shown in Grafana.
-        jobs: regular expression of the scrape jobs whose instances can be chosen.
+        jobs: regular expression of the scrape jobs whose instances can be chosen; "" where that means nothing.
         panels: in reading order, the stat tiles first.
+        numbers: variables that a reader types in: name, label, value at first.
     """
 
     uid: str
@@ -25,6 +27,7 @@ class Dashboard:
     description: str
     jobs: str
     panels: tuple[Panel, ...]
+    numbers: tuple[tuple[str, str, str], ...] = ()
 
     def json(self) -> Json:
         return {
@@ -40,27 +43,20 @@ class Dashboard:
             "time": {"from": "now-1h", "to": "now"},
             "timezone": "browser",
             "links": [_OTHERS],
-            "templating": {"list": [_SOURCE, self._instance()]},
+            "templating": {"list": self._variables()},
             "annotations": {"list": [_ALERTS]},
             "panels": self._placed(),
         }
 
-    def _instance(self) -> Json:
-        query = f'label_values(up{{job=~"{self.jobs}"}}, instance)'
-        return {
-            "name": "instance",
-            "label": "Instance",
-            "type": "query",
-            "datasource": DATASOURCE,
-            "query": {"qryType": 1, "query": query, "refId": "instances"},
-            "definition": query,
-            "refresh": 2,
-            "sort": 1,
-            "multi": True,
-            "includeAll": True,
-            "allValue": ".*",
-            "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
-        }
+    def _variables(self) -> list[Json]:
+        instances = [_labels("instance", "Instance", f'job=~"{self.jobs}", {INSTALLATION}')] if self.jobs else []
+        for variable in instances:
+            everything = {"selected": True, "text": ["All"], "value": ["$__all"]}
+            variable.update(multi=True, includeAll=True, allValue=".*", current=everything)
+        # What is added up is one installation's, so of these one is chosen.
+        cluster = _labels("cluster", "Cluster", 'job=~"heroserve-.+"')
+        namespace = _labels("namespace", "Namespace", 'job=~"heroserve-.+", cluster="$cluster"')
+        return [_SOURCE, cluster, namespace, *instances, *(_number(*number) for number in self.numbers)]
 
     def _placed(self) -> list[Json]:
         """Panels from left to right, a new row where one would not fit."""
@@ -72,6 +68,28 @@ class Dashboard:
             placed.append(panel.json(number, x, y))
             x, height = x + panel.width, max(height, panel.height)
         return placed
+
+
+def _labels(name: str, label: str, matchers: str) -> Json:
+    """A variable with the values that a label of scraped targets has."""
+    query = f"label_values(up{{{matchers}}}, {name})"
+    return {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": DATASOURCE,
+        "query": {"qryType": 1, "query": query, "refId": f"{name}s"},
+        "definition": query,
+        "refresh": 2,
+        "sort": 1,
+        "multi": False,
+        "includeAll": False,
+    }
+
+
+def _number(name: str, label: str, value: str) -> Json:
+    chosen = {"selected": True, "text": value, "value": value}
+    return {"name": name, "label": label, "type": "textbox", "query": value, "current": chosen, "options": [chosen]}
 
 
 _SOURCE: Json = {
@@ -86,7 +104,7 @@ _OTHERS: Json = {
     "type": "dashboards",
     "tags": ["heroserve"],
     "asDropdown": True,
-    "includeVars": False,
+    "includeVars": True,
     "keepTime": True,
 }
 _ALERTS: Json = {
@@ -94,7 +112,7 @@ _ALERTS: Json = {
     "datasource": DATASOURCE,
     "enable": True,
     "iconColor": "red",
-    "expr": 'ALERTS{alertname=~"Heroserve.+", alertstate="firing"}',
+    "expr": f'ALERTS{{alertname=~"Heroserve.+", alertstate="firing", {INSTALLATION}}}',
     "titleFormat": "{{alertname}}",
     "textFormat": "{{application}} {{severity}}",
     "step": "60s",

@@ -39,7 +39,7 @@ _TILES = (
 DASHBOARD = Dashboard(
     "heroserve-llm",
     "heroserve: LLM",
-    "Time to first token, tokens a second, queue and errors of the LLM service.",
+    "Time to first token and between tokens, why answers end, queue and errors of the LLM service.",
     "heroserve-llm.*",
     (
         *_TILES,
@@ -65,19 +65,31 @@ DASHBOARD = Dashboard(
             colors={"generated": "purple"},
         ),
         Panel(
-            "Prompt tokens prefilled",
-            "A second, by kind.",
-            (Query(rate("heroserve_prompt_tokens_total", by="kind"), "{{kind}}"),),
-            unit="cps",
-            colors={"visual": KEPT, "text": "purple", "newline": "yellow"},
+            "Time between tokens",
+            "From a token of an answer to its next one, as a reader sees them come. Rises with the requests that an "
+            "engine generates for at once, and with what it does beside.",
+            percentiles("heroserve_inter_token_seconds"),
+            unit="s",
+        ),
+        Panel(
+            "Why answers ended",
+            "Answers a second. stop: the model, or a stop string, ended it. length: max_tokens did; many of those, and "
+            "callers read answers that break off.",
+            (Query(rate("heroserve_answers_total", by="finish_reason"), "{{finish_reason}}"),),
+            unit="reqps",
+            colors={"stop": "green", "length": "orange"},
             stack=True,
         ),
         Panel(
             "Queue",
-            "Waiting in proxies for a replica, and taken up by replicas. A replica generates at most "
-            "HEROSERVE_ENGINE_THREADS of what it has taken up at once.",
-            (Query(_WAITING, "waiting"), Query(_ANSWERED, "taken up")),
-            colors={"waiting": "orange", "taken up": KEPT},
+            "Waiting in proxies for a replica; in replicas for their turn (line), and for a thread of the engine's, of "
+            "which there are HEROSERVE_ENGINE_THREADS; and all that replicas have taken up, who waits there included.",
+            (
+                Query(_WAITING, "waiting in front"),
+                Query(f"sum by (where) (heroserve_requests_waiting{{{HERE}}})", "waiting, {{where}}"),
+                Query(_ANSWERED, "taken up"),
+            ),
+            colors={"waiting in front": "orange", "taken up": KEPT},
         ),
     ),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from deploy.grafana.panel import Query
 
-HERE = 'instance=~"$instance"'
+# One installation at a time: its variables have one value each, an empty one where a Prometheus knows no such label.
+INSTALLATION = 'cluster="$cluster", namespace="$namespace"'
+HERE = f'{INSTALLATION}, instance=~"$instance"'
 NOW = "$__rate_interval"
 SHOWN = "$__range"
 # What the service, not its caller, is to blame for; as in deploy/prometheus/rules/recording.yaml.

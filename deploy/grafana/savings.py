@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploy.grafana.dashboard import Dashboard
 from deploy.grafana.panel import DROPPED, KEPT, NEUTRAL, Panel, Query
-from deploy.grafana.promql import NOW, increase, percentiles, rate, share
+from deploy.grafana.promql import HERE, NOW, increase, percentiles, rate, share
 
 _TOKENS = "heroserve_visual_tokens_total"
 _DROPPED = increase(_TOKENS, 'outcome="dropped"')
@@ -97,7 +97,7 @@ DASHBOARD = Dashboard(
         Panel(
             "Retention, all requests",
             "Requests by the share of tokens they kept.",
-            (Query(f'sum by (le) (increase(heroserve_retention_ratio_bucket{{instance=~"$instance"}}[{NOW}]))'),),
+            (Query(f"sum by (le) (increase(heroserve_retention_ratio_bucket{{{HERE}}}[{NOW}]))"),),
             kind="heatmap",
         ),
         Panel(

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 from services.common.context import RequestContext
 from services.common.errors import DeadlineExceeded, ResourceExhausted
+from services.common.waiting import WAITING
 
 # Of what a request has left, the share that it may spend in line: the rest is for the work.
 _SHARE_IN_LINE = 0.5
 # Weight of the latest request in the mean of what one takes.
 _NEWEST = 0.1
+
+_IN_LINE = WAITING.labels(where="line")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Admission:
         self._line.append(waiting)
         self._size += size
         try:
-            with request.stages.time("queue"):
+            with request.stages.time("queue"), _IN_LINE.track_inprogress():
                 await waiting.turn
         except asyncio.CancelledError:
             if waiting in self._line:

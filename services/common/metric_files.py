@@ -28,7 +28,8 @@ _LOCK = "folded.lock"
 # Not gauges: what a process last said means nothing once it is dead, and a sum of it less.
 _OF_A_PROCESS = re.compile(r"(counter|histogram|summary)_(\d+)\.db")
 _FOLDED = re.compile(r"(counter|histogram|summary)_folded-(\d+)\.db")
-_COUNTED = re.compile(rf"{_OF_A_PROCESS.pattern}|{_FOLDED.pattern}|gauge_[a-z]+_\d+\.db")
+_GAUGE = re.compile(r"gauge_[a-z]+_(\d+)\.db")
+_COUNTED = re.compile(rf"{_OF_A_PROCESS.pattern}|{_FOLDED.pattern}|{_GAUGE.pattern}")
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ class _Manifest:
         old = _FOLDED.fullmatch(path.name)
         if old:
             return int(old[2]) == self.generation
+        gauge = _GAUGE.fullmatch(path.name)
+        if gauge and not _lives(int(gauge[1])):
+            return False
         # An empty one is of a process that died, or is, just before its first byte.
         return path.name not in self.folded and path.stat().st_size > 0
 
@@ -77,6 +81,11 @@ def fold(folder: Path) -> None:
     """Put what dead processes counted into one file a kind. Before this process opens any of its own."""
     with _locked(folder, fcntl.LOCK_EX):
         manifest = _tidied(folder, _Manifest.read(folder))
+        for path in folder.glob("gauge_*.db"):
+            gauge = _GAUGE.fullmatch(path.name)
+            # One of this process's pid is of another that had it before: what that one held is not ours to go on from.
+            if gauge and (int(gauge[1]) == os.getpid() or not _lives(int(gauge[1]))):
+                path.unlink()
         files = _files(folder, manifest)
         dead = [path for path in files if (named := _OF_A_PROCESS.fullmatch(path.name)) and not _lives(int(named[2]))]
         if not dead:

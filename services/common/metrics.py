@@ -2,7 +2,7 @@
 
 prometheus_client's multiprocess mode: every process writes to files in one folder, and whoever holds the port
 reads them all. The replicas of a service on a node race for the port; when its holder dies, another takes it.
-What dead ones counted stays, in a few files however many there were.
+What dead ones counted stays, in a few files however many there were; what they held (gauges) goes with them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server, values
 
 from services.common import metric_files, metric_folder, metric_space
 from services.common.metric_folder import VARIABLE
 
-__all__ = ["VARIABLE", "Counter", "Histogram", "prepare", "remove", "serve"]
+__all__ = ["VARIABLE", "Counter", "Gauge", "Histogram", "prepare", "remove", "serve"]
 
 _RETRY_S = 2.0
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from services.common.metrics import Counter, Histogram
 
-_RATIOS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+# Around what callers ask for, and never at it: of a retention of 0.2 whole tokens make a little less, and a percentile
+# is drawn from the middle of its bucket.
+_ASKED = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_RATIOS = (
+    0.01,
+    *(round(ratio + side, 3) for ratio in _ASKED for side in (-0.025, -0.01, 0.005)),
+    0.95,
+    0.975,
+    0.992,
+    1.0,
+)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _TILES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 

@@ -100,7 +100,7 @@ class ChatPipeline:
         request.check_deadline()
         text = Detokenizer(self._prompts.tokenizer, job.sampling.stop)
         finish: FinishReason = "length"
-        first = 0.0
+        first = before = 0.0
         counts = ready.counts
         tokens = self._engine.generate(ready.prompt, job.sampling, ready.max_tokens, request.id)
         async with aclosing(tokens):  # type: ignore[type-var]
@@ -110,6 +110,9 @@ class ChatPipeline:
                         phases.next("decode")
                         first = stages.total
                         metrics.TIME_TO_FIRST_TOKEN.observe(first)
+                    else:
+                        metrics.INTER_TOKEN.observe(stages.total - before)
+                    before = stages.total
                     metrics.GENERATED_TOKENS.inc()
                     counts["completion"] += 1
                     delta = text.add(token)
@@ -123,6 +126,7 @@ class ChatPipeline:
             yield Delta(rest)
         prompt = ready.prompt_tokens
         request.note(finish_reason=finish)
+        metrics.ANSWERS.labels(finish_reason=finish).inc()
         yield Bill(
             finish_reason=finish,
             usage=Usage(prompt["text"], prompt["visual"], prompt["newline"], counts["completion"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.common.metrics import Counter, Histogram
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
+_OF_A_TOKEN = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
 
 REQUESTS = Counter(
     "heroserve_chat_requests_total",
@@ -13,6 +14,12 @@ REQUESTS = Counter(
 )
 TIME_TO_FIRST_TOKEN = Histogram(
     "heroserve_time_to_first_token_seconds", "From taking a request up to its first token.", buckets=_SECONDS
+)
+INTER_TOKEN = Histogram(
+    "heroserve_inter_token_seconds", "From a token of an answer to its next one.", buckets=_OF_A_TOKEN
+)
+ANSWERS = Counter(
+    "heroserve_answers_total", "Answers that have come to their end, by why they ended.", ["finish_reason"]
 )
 GENERATED_TOKENS = Counter("heroserve_generated_tokens_total", "Tokens generated.")
 PROMPT_TOKENS = Counter("heroserve_prompt_tokens_total", "Tokens prefilled, by kind.", ["kind"])

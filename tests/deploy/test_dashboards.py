@@ -31,15 +31,23 @@ def test_grafana_knows_every_key(board: dict):
     assert "panels.titel" in _lost(typed, json.loads(JSONEncoder().encode(Dashboard.from_json(typed))))
 
 
-def test_there_are_four():
-    assert {board["uid"] for board in BOARDS} == {f"heroserve-{n}" for n in ("savings", "encoder", "llm", "capacity")}
+def test_there_are_six():
+    names = ("savings", "cost", "objectives", "encoder", "llm", "capacity")
+    assert {board["uid"] for board in BOARDS} == {f"heroserve-{name}" for name in names}
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])
 def test_a_dashboard(board: dict):
-    assert len(board["panels"]) <= 12
+    assert len(board["panels"]) <= 14
     assert board["time"] == {"from": "now-1h", "to": "now"}
-    assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource", "instance"]
+    variables = {variable["name"]: variable for variable in board["templating"]["list"]}
+    assert list(variables)[:3] == ["datasource", "cluster", "namespace"]
+    # What is added up is one installation's.
+    assert not any(variables[name]["multi"] or variables[name]["includeAll"] for name in ("cluster", "namespace"))
+    told = " ".join(target["expr"] for panel in board["panels"] for target in panel["targets"])
+    # Each is used, and nothing else is asked for.
+    asked = set(re.findall(r"\$(\w+)", told)) - {"__rate_interval", "__range", "__range_s"}
+    assert asked == variables.keys() - {"datasource"}
     top = [panel for panel in board["panels"] if panel["gridPos"]["y"] == 0]
     assert {panel["type"] for panel in top} == {"stat"}
     assert sum(panel["gridPos"]["w"] for panel in top) == 24

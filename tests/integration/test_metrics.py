@@ -21,10 +21,14 @@ ENCODER = {
     "heroserve_encoder_stage_seconds": {"stage"},
     "heroserve_encoder_requests": {"code"},
     "heroserve_tower_batch_tiles": set(),
+    "heroserve_requests_waiting": {"where"},
 }
 LLM = {
     "heroserve_chat_requests": {"code"},
     "heroserve_time_to_first_token_seconds": set(),
+    "heroserve_inter_token_seconds": set(),
+    "heroserve_answers": {"finish_reason"},
+    "heroserve_requests_waiting": {"where"},
     "heroserve_generated_tokens": set(),
     "heroserve_prompt_tokens": {"kind"},
     "heroserve_prefill_flops_saved": set(),

@@ -10,8 +10,20 @@ from pathlib import Path
 from tests.support.prometheus import ROOT, rules
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
-_SELECTOR = re.compile(r"\b((?:heroserve[:_]|ray_|redis_|up\b)[\w:]*)(?:\{([^}]*)\})?")
+_SELECTOR = re.compile(r"\b((?:heroserve[:_]|ray_|redis_|kube_|DCGM_|up\b)[\w:]*)(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
+# The longer ones first.
+_VARIABLES = {
+    "$__rate_interval": "1m",
+    "$__range_s": "300",
+    "$__range": "5m",
+    "$instance": ".*",
+    # As the checked-in configuration calls them.
+    "$cluster": "compose",
+    "$namespace": "heroserve",
+    "$gpu_price": "3.00",
+    "$gpu_tflops": "400",
+}
 # Whose values tell of failures: that there was none is no reason to complain.
 _OUTCOMES = {"code", "status_code", "result"}
 
@@ -50,7 +62,7 @@ def panels() -> dict[str, str]:
 
 def filled(expr: str) -> str:
     """A panel's expression as Grafana would send it, over minutes."""
-    for variable, value in (("$__rate_interval", "1m"), ("$__range", "5m"), ("$instance", ".*")):
+    for variable, value in _VARIABLES.items():
         expr = expr.replace(variable, value)
     return expr
 

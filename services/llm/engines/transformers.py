@@ -13,6 +13,7 @@ import torch
 from transformers import DynamicCache
 
 from services.common.checkpoint import Checkpoint
+from services.common.waiting import WAITING
 from services.common.weights.load import load_pretrained
 from services.common.weights.stored import stored_tensors
 from services.families.family import LanguageHalf
@@ -21,6 +22,8 @@ from services.llm.cost import PromptCost
 from services.llm.engines.sampler import LogitsProcessors, Sampler
 from services.llm.job import Sampling
 from services.llm.language_model import language_model
+
+_WAITING = WAITING.labels(where="engine")
 
 
 class TransformersEngine:
@@ -51,6 +54,7 @@ class TransformersEngine:
         stopped = threading.Event()
 
         def work() -> None:
+            _WAITING.dec()
             try:
                 for token in self._tokens(prompt, sampling, max_tokens):
                     if stopped.is_set():
@@ -60,15 +64,17 @@ class TransformersEngine:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
         # What it logs is told of the request that it is done for.
-        running = loop.run_in_executor(self._pool, contextvars.copy_context().run, work)
+        _WAITING.inc()
+        running = self._pool.submit(contextvars.copy_context().run, work)
         try:
             while (token := await queue.get()) is not None:
                 yield token
-            await running
+            await asyncio.wrap_future(running)
         finally:
-            # One that still waits in line never starts.
             stopped.set()
-            running.cancel()
+            # One that still waits in line never starts.
+            if running.cancel():
+                _WAITING.dec()
 
     def check_health(self) -> None:
         if self.model.device.type == "cuda":

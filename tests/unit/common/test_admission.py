@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.common.admission import Admission, Line
 from services.common.context import RequestContext
@@ -38,6 +39,10 @@ class Worker:
         self.working = False
 
 
+def in_line() -> float | None:
+    return REGISTRY.get_sample_value("heroserve_requests_waiting", {"where": "line"})
+
+
 async def settle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
@@ -59,9 +64,11 @@ async def test_turns_are_taken_in_order_and_never_more_than_slots():
     admission = Admission(2, LINE)
     line = await workers(admission, 5)
     assert [worker.working for worker in line] == [True, True, False, False, False]
+    assert in_line() == 3
     line[1].end.set()
     await settle()
     assert [worker.working for worker in line] == [True, False, True, False, False]
+    assert in_line() == 2
     for worker in line:
         worker.end.set()
     await asyncio.gather(*(worker.task for worker in line))
@@ -74,6 +81,7 @@ async def test_who_goes_away_leaves_the_line_and_a_turn_is_not_lost_with_it():
     first, second, third = await workers(admission, 3)
     second.task.cancel()
     await settle()
+    assert in_line() == 1
     first.end.set()
     await settle()
     assert third.working

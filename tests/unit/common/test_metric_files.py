@@ -16,7 +16,10 @@ from services.common.metric_files import FolderCollector, fold
 # Counts, and lives until it is told to end.
 PROCESS = """
 import sys
-from services.common.metrics import Counter, Histogram
+from services.common.metrics import Counter, Gauge, Histogram
+if len(sys.argv) > 2:
+    held = Gauge("things_held", "Held.", multiprocess_mode="livesum")
+    held.inc(float(sys.argv[2]))
 Counter("things_total", "Things.", ["kind"]).labels(kind='a "quoted" one').inc(float(sys.argv[1]))
 seconds = Histogram("things_seconds", "Seconds.", ["of"], buckets=(1, 2))
 for value in (0.5, 1.5, 3):
@@ -32,9 +35,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "metrics"
 
 
-def begin(folder: Path, amount: float = 1) -> subprocess.Popen:
+def begin(folder: Path, *amounts: float) -> subprocess.Popen:
     process = subprocess.Popen(
-        [sys.executable, "-c", PROCESS, str(amount)],
+        [sys.executable, "-c", PROCESS, *map(str, amounts or (1,))],
         env={**os.environ, metrics.VARIABLE: str(folder)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -104,6 +107,28 @@ def test_a_pid_that_comes_again_counts_on(folder: Path) -> None:
     end(later)
     fold(folder)
     assert told(folder) == times(2, 3)
+
+
+def test_what_a_process_held_goes_with_it(folder: Path) -> None:
+    """At once, and not when the next one starts; what it counted stays."""
+    first, second = begin(folder, 1, 3), begin(folder, 1, 4)
+    assert told(folder)["things_held"] == 7
+    end(first)
+    assert told(folder)["things_held"] == 4
+    assert told(folder)["things_total"] == 2
+    fold(folder)
+    assert [name for name in dbs(folder) if name.startswith("gauge")] == [f"gauge_livesum_{second.pid}.db"]
+    end(second)
+    assert "things_held" not in told(folder)
+
+
+def test_a_pid_that_comes_again_holds_nothing(folder: Path) -> None:
+    """In a container pids are few: what another held that had ours is not added to."""
+    process = begin(folder, 1, 3)
+    end(process)
+    (folder / f"gauge_livesum_{process.pid}.db").rename(folder / f"gauge_livesum_{os.getpid()}.db")
+    fold(folder)
+    assert [name for name in dbs(folder) if name.startswith("gauge")] == []
 
 
 @pytest.mark.parametrize("step", ["append", "write", "tidied"])

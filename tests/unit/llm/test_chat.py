@@ -150,6 +150,8 @@ async def test_timings_and_counts(chat, encoder, forwards):
     forwards.before = lambda count: time.sleep(0.01)
     generated = metric("heroserve_generated_tokens_total")
     firsts = metric("heroserve_time_to_first_token_seconds_count")
+    between = {name: metric(f"heroserve_inter_token_seconds_{name}") for name in ("count", "sum")}
+    ends = {reason: metric("heroserve_answers_total", finish_reason=reason) for reason in ("length", "stop")}
     started = time.perf_counter()
     _, last = await answer(chat(), job(QUESTION, png(picture(91, 37)), max_tokens=6))
     passed = time.perf_counter() - started
@@ -160,6 +162,12 @@ async def test_timings_and_counts(chat, encoder, forwards):
     assert timings.total <= passed
     assert metric("heroserve_generated_tokens_total") - generated == 6
     assert metric("heroserve_time_to_first_token_seconds_count") - firsts == 1
+    # From one to the next, so one less than tokens, and nothing of the time before the first.
+    assert metric("heroserve_inter_token_seconds_count") - between["count"] == 5
+    spent = metric("heroserve_inter_token_seconds_sum") - between["sum"]
+    assert 5 * 0.01 <= spent <= timings.total - timings.time_to_first_token + 1e-3
+    assert metric("heroserve_answers_total", finish_reason="length") - ends["length"] == 1
+    assert metric("heroserve_answers_total", finish_reason="stop") == ends["stop"]
 
 
 async def test_the_request_that_is_served_keeps_time_and_notes(chat):

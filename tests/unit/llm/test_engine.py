@@ -10,6 +10,7 @@ from contextlib import aclosing
 
 import pytest
 import torch
+from prometheus_client import REGISTRY
 
 from services.llm.assemble import assemble
 from services.llm.engines.transformers import TransformersEngine
@@ -25,6 +26,11 @@ QUESTIONS = ["what is this", "how many red circles? Ünïcode \N{RED APPLE}"]
 
 def text_prompt(splicer, ids=(1, 5, 90, 91, 92, 6)):
     return assemble(splicer, list(ids), IMAGE, [], original_positions=False)
+
+
+def in_line():
+    """Requests that wait for a thread."""
+    return REGISTRY.get_sample_value("heroserve_requests_waiting", {"where": "engine"})
 
 
 def whole_prompt(processor, seen, question):
@@ -156,11 +162,13 @@ async def test_who_gives_up_in_line_never_runs(splicer, language, forwards):
     forwards.before = lambda count: gone.wait(60)
     first = asyncio.create_task(collect(engine.generate(text_prompt(splicer, range(20, 30)), GREEDY, 40)))
     await until_true(lambda: forwards.lengths)
+    assert in_line() == 0
     waiting = asyncio.create_task(collect(engine.generate(text_prompt(splicer, range(20, 37)), GREEDY, 4000)))
-    await asyncio.sleep(0.02)
+    await until_true(lambda: in_line() == 1)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    assert in_line() == 0
     gone.set()
     third = asyncio.create_task(collect(engine.generate(text_prompt(splicer, range(20, 23)), GREEDY, 2)))
     assert [len(await first), len(await third)] == [40, 2]
@@ -192,6 +200,7 @@ async def test_more_requests_than_threads_all_finish(splicer, language, forwards
     assert together == alone
     assert len({tuple(tokens) for tokens in alone}) > 1
     assert max(most) == 2
+    assert in_line() == 0
 
 
 async def test_the_loop_goes_on_while_the_model_works(splicer, engine, forwards):
