@@ -77,6 +77,8 @@ def test_ctrl_c_is_quiet(environment, peer):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Who runs tests in the background of a shell has it ignored, and all that they start too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.read(6) == "Well, "
     process.send_signal(signal.SIGINT)
