@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up test test-compose lint bench bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up test test-unit test-compose lint bench bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +26,17 @@ demo: $(INSTALLED) ## From nothing to one answer about one picture; leaves nothi
 up: $(INSTALLED) ## Redis and both services, until Ctrl-C
 	$(BIN)/python -m scripts.stack up
 
-test: $(INSTALLED) tools ## All tests
-	$(BIN)/python -m pytest -r s
+# A process a core, four at most: each loads torch for itself. A file stays in one of them.
+WORKERS := -n logical --maxprocesses 4 --dist loadfile
+
+test: $(INSTALLED) tools ## All tests: first those that start no Ray, side by side, then the others
+	@failed=0; \
+	$(BIN)/python -m pytest -r s $(WORKERS) tests/unit tests/deploy || failed=1; \
+	$(BIN)/python -m pytest -r s tests/integration tests/e2e || failed=1; \
+	exit $$failed
+
+test-unit: $(INSTALLED) tools ## Of these the first part
+	$(BIN)/python -m pytest -r s $(WORKERS) tests/unit tests/deploy
 
 test-compose: $(INSTALLED) ## Images, compose stack and Kubernetes pods on real containers, with podman; about 15 minutes
 	@sh scripts/tools.sh 'podman=podman runc netavark aardvark-dns iptables'

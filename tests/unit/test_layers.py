@@ -127,3 +127,17 @@ def test_what_decodes_and_cuts_does_so_without_torch():
     code = f"import sys, {', '.join(modules)}; print({{'torch', 'transformers', 'ray', 'redis'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("folder", ["unit", "deploy"])
+def test_what_runs_side_by_side_starts_no_ray(folder: str) -> None:
+    """Two at once would time each other out; in tests/integration all share one."""
+    starts = ("ray.init(", "serve.run(", "serve.start(", "scripts.stack")
+    found = [
+        f"{path.relative_to(ROOT)}: {word}"
+        for path in sorted((ROOT / "tests" / folder).rglob("*.py"))
+        if path != Path(__file__)
+        for word in starts
+        if word in path.read_text(encoding="utf-8")
+    ]
+    assert not found
