@@ -66,6 +66,17 @@ class Snapshot:
             return Path(cached)
         return download(self.name, filename, self.commit, hub.cached_blobs(self.name), cached_only=self.cached_only)
 
+    def at_hand(self, filename: str) -> Path | None:
+        """The same of a file that can be done without: None where it would have to be fetched.
+
+        Raises:
+            OSError: it can't be read.
+        """
+        if not self.commit:
+            return self.find(filename)
+        cached = try_to_load_from_cache(self.name, filename, revision=self.commit)
+        return Path(cached) if isinstance(cached, str) else None
+
     def folder(self) -> Path:
         """A folder with all its files but weights and code, fetched if need be, for libraries that want one.
 

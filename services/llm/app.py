@@ -19,6 +19,7 @@ from services.common.identity import identify
 from services.common.probe import Probe
 from services.common.replica import Replica
 from services.llm import metrics, parts
+from services.llm.card import examples
 from services.llm.doors import grpc as door
 from services.llm.engines.registry import open_engine
 from services.llm.settings import LlmSettings
@@ -50,6 +51,7 @@ class ChatDeployment(Replica[LlmSettings]):
             trained=source.trained,
             version=version("heroserve"),
             checkpoint=checkpoint,
+            examples=examples(source),
         )
 
     async def Generate(

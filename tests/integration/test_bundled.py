@@ -55,6 +55,7 @@ def test_describe_says_what_its_config_says(channel: grpc.Channel):
     assert chat.model == encoder.model == BUNDLED_MODEL
     assert chat.trained == encoder.trained == config["heroserve"]["trained"]
     assert chat.context_length == config["text_config"]["max_position_embeddings"]
+    assert "what character is on the black star?" in chat.examples
     tower = config["vision_config"]
     assert encoder.tile_size == tower["image_size"]
     assert encoder.patches_per_side == tower["image_size"] // tower["patch_size"]

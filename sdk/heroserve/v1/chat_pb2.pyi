@@ -107,7 +107,7 @@ class DescribeChatRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ChatDescription(_message.Message):
-    __slots__ = ("model", "engine", "context_length", "default_max_tokens", "max_images", "newlines", "position_ids", "trained", "encoder", "version", "checkpoint")
+    __slots__ = ("model", "engine", "context_length", "default_max_tokens", "max_images", "newlines", "position_ids", "trained", "encoder", "version", "checkpoint", "examples")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +119,7 @@ class ChatDescription(_message.Message):
     ENCODER_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
     model: str
     engine: str
     context_length: int
@@ -130,4 +131,5 @@ class ChatDescription(_message.Message):
     encoder: _encoder_pb2.EncoderDescription
     version: str
     checkpoint: str
-    def __init__(self, model: _Optional[str] = ..., engine: _Optional[str] = ..., context_length: _Optional[int] = ..., default_max_tokens: _Optional[int] = ..., max_images: _Optional[int] = ..., newlines: _Optional[str] = ..., position_ids: _Optional[str] = ..., trained: bool = ..., encoder: _Optional[_Union[_encoder_pb2.EncoderDescription, _Mapping]] = ..., version: _Optional[str] = ..., checkpoint: _Optional[str] = ...) -> None: ...
+    examples: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., engine: _Optional[str] = ..., context_length: _Optional[int] = ..., default_max_tokens: _Optional[int] = ..., max_images: _Optional[int] = ..., newlines: _Optional[str] = ..., position_ids: _Optional[str] = ..., trained: bool = ..., encoder: _Optional[_Union[_encoder_pb2.EncoderDescription, _Mapping]] = ..., version: _Optional[str] = ..., checkpoint: _Optional[str] = ..., examples: _Optional[_Iterable[str]] = ...) -> None: ...

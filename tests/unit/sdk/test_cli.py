@@ -67,6 +67,21 @@ def test_ask_warns_of_untrained_weights(run, peer, image, description):
     assert "untrained" in done.stderr.splitlines()[0]
 
 
+@pytest.mark.parametrize("deltas", [[], ["\n "]], ids=["nothing", "blanks"])
+def test_an_empty_answer_says_what_can_be_asked(run, peer, image, deltas):
+    peer.deltas = deltas
+    assert "the answer is empty: the model ended it at once" in run("ask", image, "What?").stderr
+    peer.chat.examples.extend(["is there a bus?", "\x1b[2J", "what is that?"])
+    done = run("ask", image, "What?")
+    assert (done.exit_code, done.stdout.strip()) == (0, "")
+    assert '"is there a bus?", "\\x1b[2J" (more: heroserve describe)' in done.stderr
+    done = run("ask", image, "What?", "--json")
+    assert json.loads(done.stdout)["text"] == "".join(deltas)
+    assert "is there a bus?" in json.loads(done.stderr)["warning"]
+    peer.deltas = ["A bus"]
+    assert "empty" not in run("ask", image, "What?").stderr
+
+
 def test_a_failing_describe_does_not_break_ask(run, peer, image):
     peer.script.append(grpc.StatusCode.UNIMPLEMENTED)
     done = run("ask", image, "What?")
@@ -110,8 +125,9 @@ def test_timeout(run, peer, image):
 
 def test_describe(run, peer):
     peer.chat.encoder.relevance_model = "[clip]"
+    peer.chat.examples.extend(["is there a bus?", "what is that?"])
     table = run("describe").stdout
-    for text in ("scripted", "trained", "True", "encoder.relevance_model", "[clip]"):
+    for text in ("is there a bus?", "what is that?", "scripted", "trained", "True", "encoder.relevance_model", "[clip]"):
         assert text in table
     description = json.loads(run("describe", "--json").stdout)
     assert description["model"] == "scripted"

@@ -13,6 +13,7 @@ from heroserve.cli.hints import nobody_there
 from heroserve.cli.messages import saved
 from heroserve.cli.output import harmless, note, warn
 from heroserve.cli.pictures import name_of, read_picture
+from heroserve.cli.told import one_line
 from heroserve.cli.waiting import Waiting
 from heroserve.client import Client
 from heroserve.errors import HeroserveError
@@ -68,6 +69,8 @@ def ask(
                 waiting.done()
                 if stream.text and not as_json:
                     typer.echo()
+    if not stream.text.strip():
+        warn(_empty(runs), as_json)
     if as_json:
         typer.echo(json.dumps(asdict(stream.answer), ensure_ascii=False))
         return
@@ -82,6 +85,14 @@ def _describe(client: Client, timeout_s: float) -> ChatDescription | None:
         if nobody_there(error):
             raise  # that is said, and need not be waited for twice
         return None
+
+
+def _empty(runs: ChatDescription | None) -> str:
+    """What to make of an answer of no words."""
+    if runs is None or not runs.examples:
+        return "the answer is empty: the model ended it at once; ask otherwise, or with a higher --retention"
+    asked = ", ".join(f'"{one_line(text, 100)}"' for text in runs.examples[:2])
+    return f"the answer is empty: the model has none to that; it can be asked: {asked} (more: heroserve describe)"
 
 
 def _trained(runs: ChatDescription) -> bool:

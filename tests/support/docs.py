@@ -1,0 +1,70 @@
+"""The blocks of code in our documents: commands with what they print, and programs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SHELL = ("console", "sh", "bash", "shell")
+# Sets variables for the commands below it, and does nothing else.
+_ASSIGNMENT = re.compile(r"(export )?(\w+=(\$\([^)]*\)|\S*)\s*)+")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One between fences, of a document."""
+
+    document: str
+    line: int
+    language: str
+    text: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.document}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What stands behind a $, and what is shown below it."""
+
+    place: str
+    text: str
+    shown: tuple[str, ...] = ()
+    before: tuple[str, ...] = field(default=(), repr=False)  # assignments of the same block
+
+
+def documents() -> list[str]:
+    """All that git has."""
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return listed.stdout.split()
+
+
+def blocks(document: str) -> list[Block]:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return [
+        Block(document, text.count("\n", 0, found.start()) + 1, found[1], found[2]) for found in _FENCE.finditer(text)
+    ]
+
+
+def commands(block: Block) -> list[Command]:
+    """Of a block of shell; none of another. A line that ends with a backslash goes on."""
+    if block.language not in _SHELL:
+        return []
+    found: list[Command] = []
+    before: list[str] = []
+    for number, line in enumerate(block.text.replace("\\\n", "").splitlines(), start=block.line + 1):
+        if line.startswith("$ ") or block.language != "console":
+            text = " ".join(line.removeprefix("$ ").split("   #")[0].split())
+            if _ASSIGNMENT.fullmatch(text):
+                before.append(text)
+            elif text and not text.startswith("#"):
+                found.append(Command(f"{block.document}:{number}", text, (), tuple(before)))
+        elif found:
+            last = found.pop()
+            found.append(Command(last.place, last.text, (*last.shown, line), last.before))
+    return found
