@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def examples(source: Checkpoint) -> tuple[str, ...]:
-    """Up to eight questions, each a line of up to 200 characters; none where there is no card at hand, or it names none.
+    """Up to eight questions, each a line of up to 200 characters; none where no card is at hand, or it names none.
 
     A card that can't be read is a line in the log: no answer depends on it.
     """
@@ -42,8 +42,8 @@ def _texts(path: Path) -> tuple[str, ...]:
         card = file.read(_LONGEST).decode("utf-8", "replace")
     if not card.startswith("---"):
         return ()
-    metadata: Any = ModelCard(card, ignore_metadata_errors=True).data.to_dict()
-    widget = metadata.get("widget")
+    metadata: Any = ModelCard(card, ignore_metadata_errors=True).data
+    widget = metadata.to_dict().get("widget")
     texts = [each.get("text") for each in widget if isinstance(each, dict)] if isinstance(widget, list) else []
     return tuple(
         text

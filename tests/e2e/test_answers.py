@@ -15,7 +15,7 @@ from models.world.questions import KINDS, Question, ask
 from models.world.render import render
 from models.world.scene import sample_scene
 from models.world.tiles import scene_grid
-from scripts.stack import Ports, Stack
+from scripts.stack import Stack
 
 SCENES = 20
 # Under what docs/accuracy.md measures on thousands of questions, by more than the spread of a hundred.
@@ -45,16 +45,9 @@ def asked() -> list[Asked]:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[heroserve.Client]:
-    stack = Stack(Ports.free(), tmp_path_factory.mktemp("bundled"))
-    try:
-        with pytest.MonkeyPatch.context() as environment:
-            environment.delenv("HEROSERVE_MODEL", raising=False)
-            stack.start()
-        with heroserve.Client(f"localhost:{stack.ports.llm}", timeout_s=60) as client:
-            yield client
-    finally:
-        stack.stop()
+def client(bundled: Stack) -> Iterator[heroserve.Client]:
+    with heroserve.Client(f"localhost:{bundled.ports.llm}", timeout_s=60) as client:
+        yield client
 
 
 @pytest.mark.parametrize("retention", FLOOR)

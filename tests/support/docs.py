@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SHELL = ("console", "sh", "bash", "shell")
+_COMMENT = re.compile(r"(^|\s+)#\s.*$")
 # Sets variables for the commands below it, and does nothing else.
 _ASSIGNMENT = re.compile(r"(export )?(\w+=(\$\([^)]*\)|\S*)\s*)+")
 
@@ -52,19 +53,22 @@ def blocks(document: str) -> list[Block]:
 
 
 def commands(block: Block) -> list[Command]:
-    """Of a block of shell; none of another. A line that ends with a backslash goes on."""
+    """Of a block of shell; none of another. A line that ends with a backslash goes on; && joins two."""
     if block.language not in _SHELL:
         return []
     found: list[Command] = []
     before: list[str] = []
-    for number, line in enumerate(block.text.replace("\\\n", "").splitlines(), start=block.line + 1):
+    # As many lines as there were, so that each is at its place.
+    joined = re.sub(r"(?:.*\\\n)+.*", lambda it: it[0].replace("\\\n", " ") + "\n" * it[0].count("\\\n"), block.text)
+    for number, line in enumerate(joined.splitlines(), start=block.line + 1):
         if line.startswith("$ ") or block.language != "console":
-            text = " ".join(line.removeprefix("$ ").split("   #")[0].split())
-            if _ASSIGNMENT.fullmatch(text):
-                before.append(text)
-            elif text and not text.startswith("#"):
-                found.append(Command(f"{block.document}:{number}", text, (), tuple(before)))
-        elif found:
+            for part in _COMMENT.sub("", line.removeprefix("$ ")).split(" && "):
+                text = " ".join(part.split())
+                if _ASSIGNMENT.fullmatch(text):
+                    before.append(text)
+                elif text:
+                    found.append(Command(f"{block.document}:{number}", text, (), tuple(before)))
+        elif found and line:
             last = found.pop()
             found.append(Command(last.place, last.text, (*last.shown, line), last.before))
     return found

@@ -127,7 +127,15 @@ def test_describe(run, peer):
     peer.chat.encoder.relevance_model = "[clip]"
     peer.chat.examples.extend(["is there a bus?", "what is that?"])
     table = run("describe").stdout
-    for text in ("is there a bus?", "what is that?", "scripted", "trained", "True", "encoder.relevance_model", "[clip]"):
+    for text in (
+        "is there a bus?",
+        "what is that?",
+        "scripted",
+        "trained",
+        "True",
+        "encoder.relevance_model",
+        "[clip]",
+    ):
         assert text in table
     description = json.loads(run("describe", "--json").stdout)
     assert description["model"] == "scripted"

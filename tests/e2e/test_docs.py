@@ -1,0 +1,92 @@
+"""What our documents tell people to type works, and prints what they show: every block of shell, Python and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.stack import ROOT, Stack
+from tests.support.docs import Block, Command, blocks, commands, documents
+from tests.support.excuses import EXCUSES, Excuse
+
+BLOCKS = [block for document in documents() for block in blocks(document)]
+COMMANDS = [command for block in BLOCKS for command in commands(block)]
+PROGRAMS = [block for block in BLOCKS if block.language == "python"]
+# What has no words for a machine; a `text` block is what the program above it prints.
+PROSE = ("mermaid", "text")
+BIN = Path(sys.executable).parent
+
+
+def excuse(command: Command) -> Excuse | None:
+    return next((each for each in EXCUSES if each.covers(command)), None)
+
+
+RUN = [command for command in COMMANDS if excuse(command) is None]
+EXCUSED = [command for command in COMMANDS if excuse(command) is not None]
+
+
+def names(items: list[Command]) -> list[str]:
+    return [f"{item.place} {item.text[:50]}" for item in items]
+
+
+def environment(stack: Stack) -> dict[str, str]:
+    """As somebody has it who has `make up` in another shell, whatever ports were free."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("HEROSERVE_")},
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "HEROSERVE_TARGET": f"localhost:{stack.ports.llm}",
+        "HEROSERVE_ENCODER_TARGET": f"localhost:{stack.ports.encoder}",
+    }
+
+
+def printed(command: list[str], stack: Stack) -> list[str]:
+    done = subprocess.run(command, cwd=ROOT, env=environment(stack), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_there_is_something_to_run():
+    """Who changes how blocks are written changes this too."""
+    assert {"README.md", "CONTRIBUTING.md", "deploy/kubernetes/README.md"} <= {block.document for block in BLOCKS}
+    assert len(RUN) >= 3
+    assert PROGRAMS
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
+def test_every_block_is_of_a_kind_that_is_looked_at(block: Block):
+    if block.language == "json":
+        json.loads(block.text)
+    else:
+        assert commands(block) or block.language in ("python", *PROSE), f"```{block.language}"
+
+
+@pytest.mark.parametrize("command", EXCUSED, ids=names(EXCUSED))
+def test_what_is_not_run_could_be(command: Command):
+    found = excuse(command)
+    assert found is not None
+    assert found.reason
+    found.check(command)
+
+
+@pytest.mark.parametrize("command", RUN, ids=names(RUN))
+def test_a_command(bundled: Stack, command: Command):
+    script = "\n".join([*command.before, command.text.replace(".venv/bin/", f"{BIN}/")])
+    lines = printed(["bash", "-c", script], bundled)
+    if command.shown:
+        assert lines == list(command.shown)
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.place)
+def test_a_program(bundled: Stack, block: Block):
+    text = block.text.replace("localhost:9001", f"localhost:{bundled.ports.llm}")
+    lines = printed([sys.executable, "-c", text], bundled)
+    after = BLOCKS[BLOCKS.index(block) + 1 :]
+    if after and after[0].document == block.document and after[0].language == "text":
+        assert lines == after[0].text.splitlines()
+    # A model that says nothing looks like one that is broken.
+    assert all(lines)
