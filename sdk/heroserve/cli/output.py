@@ -57,8 +57,10 @@ def harmless(text: str) -> str:
 
 
 def write_error(error: OSError) -> Told:
-    """What the system says when stdout takes nothing more."""
-    return Told(f"cannot write to stdout: {error.strerror or error}", status=FAILED, code="UNKNOWN")
+    """What the system says when stdout, or a file, takes nothing more."""
+    return Told(
+        f"cannot write to {error.filename or 'stdout'}: {error.strerror or error}", status=FAILED, code="UNKNOWN"
+    )
 
 
 def _say(text: str, bare: bool, style: str) -> None:

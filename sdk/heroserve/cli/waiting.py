@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+_ENDED = 128 + signal.SIGTERM
 
 
 class Waiting:
@@ -19,6 +24,7 @@ class Waiting:
 
     def __init__(self, wanted: bool) -> None:
         self._progress: Progress | None = None
+        self._on_end: Any = None
         if wanted and _can_move():
             console = Console(stderr=True, markup=False, highlight=False)
             unicode = (console.encoding or "").lower().startswith("utf")
@@ -42,12 +48,17 @@ class Waiting:
         else:
             self._progress.add_task(text, total=None)
             self._progress.start()
+            if threading.current_thread() is threading.main_thread():
+                # Who is ended meanwhile gives the cursor back first.
+                self._on_end = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_ENDED))
 
     def done(self) -> None:
         """There is something to show. Harmless a second time."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+            if self._on_end is not None:
+                signal.signal(signal.SIGTERM, self._on_end)
 
     def __enter__(self) -> Waiting:
         return self

@@ -7,8 +7,8 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -87,21 +87,24 @@ def test_ctrl_c_is_quiet(environment, peer):
     assert peer.cancelled.wait(10)
 
 
-def on_a_terminal(arguments: str, environment) -> Iterator[str]:
-    """What the command writes to one, as it comes."""
+def on_a_terminal(arguments: str, environment, kill_at: str = "") -> tuple[int, str]:
+    """Its status, and what it writes to one; ended where it writes `kill_at`."""
     terminal, end = pty.openpty()
     command = [*COMMAND.split(), *arguments.split()]
     process = subprocess.Popen(command, env=environment, stdin=end, stdout=end, stderr=end)
     os.close(end)
+    text = ""
     try:
         while True:
             try:
-                yield os.read(terminal, 65536).decode(errors="replace")
+                text += os.read(terminal, 65536).decode(errors="replace")
             except OSError:  # the other end is closed
-                return
+                return process.wait(60), text
+            if kill_at and kill_at in text:
+                process.terminate()
+                kill_at = ""
     finally:
         os.close(terminal)
-        process.wait(60)
 
 
 def slow(request, context):
@@ -117,12 +120,28 @@ def slow(request, context):
 def test_on_a_terminal_it_says_what_it_waits_for(environment, peer, term, more, seen):
     peer.script.extend([lambda request, context: chat_pb2.ChatDescription(trained=True), slow])
     environment |= {"TERM": term}
-    text = "".join(on_a_terminal(f"ask {IMAGE} What?{more}", environment))
+    status, text = on_a_terminal(f"ask {IMAGE} What?{more}", environment)
+    assert status == 0
     assert "A bus" in text
     assert ("looking at the picture" in text) == seen
     if seen:
         # The cursor is back, and nothing of it is left behind the answer.
         assert text.rindex("\x1b[?25h") < text.index("A bus")
+
+
+def test_who_is_ended_gives_the_cursor_back(environment, peer):
+    peer.script.extend([lambda request, context: chat_pb2.ChatDescription(trained=True), silent])
+    status, text = on_a_terminal(f"ask {IMAGE} What?", environment | {"TERM": "xterm"}, kill_at="looking")
+    assert status == 143
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert "Traceback" not in text
+
+
+def silent(request, context):
+    over = threading.Event()
+    context.add_callback(over.set)
+    over.wait(30)
+    yield from ()
 
 
 def test_off_a_terminal_there_is_no_spinner(environment, peer):
