@@ -20,6 +20,8 @@ from heroserve.v1.tokens_pb2 import Budget
 
 M = TypeVar("M", bound=ProtoMessage)
 
+_LONGEST = 200
+
 
 class BudgetOptions(TypedDict, total=False):
     """The kinds of budget there are, named as on the wire: one of them, or none for the service's default.
@@ -87,7 +89,11 @@ def generate_request(
     _fill(sampling, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
     limit = _budget(budget)
     with _naming("messages"):
-        return GenerateRequest(messages=messages, budget=limit, sampling=sampling)
+        turns = list(messages)
+        for turn in turns:
+            if not isinstance(turn, Message):  # of whose keys protobuf would say that it has none, whatever they hold
+                raise TypeError(f"expected those of heroserve.user(...) and its like, got {type(turn).__name__}")
+        return GenerateRequest(messages=turns, budget=limit, sampling=sampling)
 
 
 def ask_request(image: ImageSource | None, question: str, **options: Unpack[GenerateOptions]) -> GenerateRequest:
@@ -146,4 +152,5 @@ def _naming(argument: str) -> Iterator[None]:
     try:
         yield
     except (AttributeError, TypeError, ValueError) as error:
-        raise ArgumentError(f"{argument}: {error}") from error
+        # protobuf repeats what it was given, which may be a whole picture.
+        raise ArgumentError(f"{argument}: {str(error)[:_LONGEST]}") from error

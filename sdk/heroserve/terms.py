@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import uuid
 from collections.abc import Mapping
 from typing import TypedDict
+
+from heroserve.errors import ArgumentError
 
 # Printable ASCII: it travels in a header, and stands in a line of a log.
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -15,6 +18,9 @@ _TRACE_VALUE = re.compile(r"[ -~]*")
 SCOPE = "heroserve-scope"
 # Ours to send, or gRPC's.
 _TAKEN = re.compile(r"application|request_id|authorization|content-type|user-agent|te|grpc-.*|.*-bin")
+# Whatever was handed in, which may be a whole picture.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
 
 
 class CallOptions(TypedDict, total=False):
@@ -35,7 +41,7 @@ class CallOptions(TypedDict, total=False):
 
 
 class Terms:
-    """One call's options, checked. Raises ValueError for what can't be sent.
+    """One call's options, checked. Raises ArgumentError for what can't be sent.
 
     Attributes:
         timeout_s: as in `CallOptions`.
@@ -46,11 +52,18 @@ class Terms:
     def __init__(
         self, timeout_s: float | None = None, request_id: str | None = None, trace: Mapping[str, str] | None = None
     ) -> None:
-        if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
-            raise ValueError(f"request_id must be 1 to 128 printable ASCII characters, no space, not {request_id!r}")
+        if request_id is not None and not (isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id)):
+            raise ArgumentError(
+                f"request_id must be 1 to 128 printable ASCII characters, no space, not {_SHORT.repr(request_id)}"
+            )
+        if not isinstance(trace, Mapping | None):
+            raise ArgumentError(f"trace must be a mapping of a trace's headers, not {type(trace).__name__}")
         self.timeout_s = timeout_s
         self.request_id = request_id or uuid.uuid4().hex
-        self.trace = {name.lower(): value for name, value in (trace or {}).items()}
-        for name, value in self.trace.items():
-            if not _TRACE_KEY.fullmatch(name) or _TAKEN.fullmatch(name) or not _TRACE_VALUE.fullmatch(value):
-                raise ValueError(f"trace must hold a trace's headers, not {name!r}: {value!r}")
+        self.trace: dict[str, str] = {}
+        for name, value in (trace or {}).items():
+            key = name.lower() if isinstance(name, str) else ""
+            fits = _TRACE_KEY.fullmatch(key) and isinstance(value, str) and _TRACE_VALUE.fullmatch(value)
+            if not fits or _TAKEN.fullmatch(key):
+                raise ArgumentError(f"trace must hold a trace's headers, not {_SHORT.repr(name)}: {_SHORT.repr(value)}")
+            self.trace[key] = value

@@ -280,6 +280,24 @@ def test_other_arguments_are_named_too(make, told: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "argument", ["question", "retention", "max_tokens", "seed", "stop", "request_id", "trace", "message"]
+)
+@pytest.mark.parametrize("kind", ["bytes", "base64", "in a dict", "in a list"])
+def test_a_picture_in_another_place_is_in_no_error(argument: str, kind: str) -> None:
+    value = {"bytes": PHOTO, "base64": BASE64, "in a dict": {BASE64: BASE64}, "in a list": [PHOTO]}[kind]
+    client = heroserve.Client("localhost:1", timeout_s=0.01, retry=heroserve.RetryPolicy(attempts=1))
+    call = {
+        "message": lambda: heroserve.generate_request([value]),
+        "question": lambda: client.ask(None, value),
+    }.get(argument, lambda: client.ask(None, "What?", **{argument: value}))
+    with client, pytest.raises((heroserve.HeroserveError, ValueError, TypeError)) as caught:
+        call()
+    assert len(str(caught.value)) < 300
+    assert BASE64[100:140] not in str(caught.value)
+    assert repr(PHOTO[100:120])[2:-1] not in str(caught.value)
+
+
 def test_an_argument_error_is_what_callers_may_expect() -> None:
     for kind in (heroserve.InvalidArgument, ValueError, TypeError):
         assert issubclass(heroserve.ArgumentError, kind)
