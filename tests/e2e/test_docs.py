@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack import ROOT, Stack
+import heroserve
+from scripts.stack import PICTURE, ROOT, Stack
 from tests.support.docs import Block, Command, blocks, commands, documents
 from tests.support.excuses import EXCUSES, Excuse
 
@@ -90,3 +91,13 @@ def test_a_program(bundled: Stack, block: Block):
         assert lines == after[0].text.splitlines()
     # A model that says nothing looks like one that is broken.
     assert all(lines)
+
+
+def test_what_the_bundled_model_says_it_can_be_asked_it_can(bundled: Stack):
+    with heroserve.Client(f"localhost:{bundled.ports.llm}", timeout_s=60) as client:
+        for question in client.describe().examples:
+            assert client.ask(str(ROOT / PICTURE), question).text, question
+    lost = [sys.executable, "-m", "heroserve", "ask", PICTURE, "what is in this picture?"]
+    done = subprocess.run(lost, cwd=ROOT, env=environment(bundled), capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert 'it can be asked: "what character is on the black star?"' in done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from heroserve.cli.told import FAILED, Told
 
+_STDERR = 2
 # Every control character but tab and newline.
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
@@ -25,10 +25,27 @@ def open_streams() -> None:
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         raise Told("stdout is closed: there is nowhere to write to", status=FAILED, code="UNKNOWN")
+    _part_from_libraries()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Of a terminal that can't show a character it is a question mark, not an end.
             stream.reconfigure(errors="replace")
+
+
+def _part_from_libraries() -> None:
+    """gRPC's core writes to file 2 too, beside the one line for people; where somebody asks for that, it stays."""
+    if {"GRPC_VERBOSITY", "GRPC_TRACE"} & os.environ.keys():
+        return
+    try:
+        if sys.stderr.fileno() != _STDERR:
+            return
+    except (OSError, ValueError):  # a test's, that is no file
+        return
+    ours = os.dup(_STDERR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STDERR)
+    os.close(nowhere)
+    sys.stderr = open(ours, "w", buffering=1, encoding=sys.stderr.encoding)  # noqa: SIM115
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -64,9 +81,11 @@ def write_error(error: OSError) -> Told:
 
 
 def _say(text: str, bare: bool, style: str) -> None:
-    # A stderr that takes nothing more changes no status.
-    with contextlib.suppress(OSError):
+    try:
         if bare:
             typer.echo(text, err=True)
         else:
             console(stderr=True).print(text, style=style)
+    except OSError:
+        # A stderr that takes nothing more changes no status, not by what it still holds either.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

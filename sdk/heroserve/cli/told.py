@@ -17,6 +17,17 @@ BAD_INPUT = 2
 _LONGEST = 500
 # What a service says of messages, which here are one question.
 _OF_ONE = {"have ": "has ", "make ": "makes ", "do not ": "does not ", "ask ": "asks "}
+_OUTCOMES = {
+    grpc.StatusCode.CANCELLED: "cancelled the call",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "had no answer in time",
+    grpc.StatusCode.FAILED_PRECONDITION: "can't do this as it is set up",
+    grpc.StatusCode.NOT_FOUND: "does not have it",
+    grpc.StatusCode.PERMISSION_DENIED: "does not let this key do it",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "has too much to do",
+    grpc.StatusCode.UNAUTHENTICATED: "does not let this in",
+    grpc.StatusCode.UNAVAILABLE: "can't answer now",
+    grpc.StatusCode.UNIMPLEMENTED: "does not do this",
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ def told(error: HeroserveError, asked: Asked) -> Told:
     elif option:
         problem = f"{option}: {problem}"
     elif not isinstance(error, InvalidArgument):
-        problem = f"{error.code.name}: {problem}"
+        problem = f"{asked.target} {_OUTCOMES.get(error.code, 'failed')}: {problem}"
     return Told(
         problem,
         status=BAD_INPUT if isinstance(error, InvalidArgument) else FAILED,

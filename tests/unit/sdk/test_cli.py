@@ -94,7 +94,8 @@ def test_a_failed_call_is_one_line_and_exit_code_1(run, peer, image):
     done = run("ask", image, "What?")
     request_id = peer.seen[-1].metadata["request_id"]
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == f"heroserve: FAILED_PRECONDITION: scripted FAILED_PRECONDITION (request {request_id})\n"
+    told = "can't do this as it is set up: scripted FAILED_PRECONDITION"
+    assert done.stderr == f"heroserve: {peer.target} {told} (request {request_id})\n"
 
 
 def test_an_answer_that_breaks_off_fails_after_what_came(run, peer, image):
@@ -105,7 +106,7 @@ def test_an_answer_that_breaks_off_fails_after_what_came(run, peer, image):
     peer.script.extend([lambda request, context: chat_pb2.ChatDescription(trained=True), breaks])
     done = run("ask", image, "What?")
     assert (done.exit_code, done.stdout) == (1, "A re\n")
-    assert done.stderr.startswith("heroserve: INTERNAL: two lines")
+    assert done.stderr.startswith(f"heroserve: {peer.target} failed: two lines; a bug: ")
     assert done.stderr.count("\n") == 1
 
 
@@ -177,7 +178,7 @@ def test_encode_fails_like_ask(run, peer, image):
     peer.script.append(grpc.StatusCode.UNAUTHENTICATED)
     done = run("encode", image, "What?")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith("heroserve: UNAUTHENTICATED: ")
+    assert done.stderr.startswith(f"heroserve: {peer.target} does not let this in: ")
 
 
 def test_version(run):

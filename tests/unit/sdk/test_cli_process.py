@@ -107,6 +107,15 @@ def on_a_terminal(arguments: str, environment, kill_at: str = "") -> tuple[int, 
         os.close(terminal)
 
 
+def test_libraries_write_nothing_beside_it(environment):
+    done = shell(f"{COMMAND} describe --tls", environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"heroserve: {environment['HEROSERVE_TARGET']} can't answer now: ")
+    assert "--tls as the service has it?" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Handshake" in shell(f"GRPC_VERBOSITY=info {COMMAND} describe --tls", environment).stderr
+
+
 def slow(request, context):
     time.sleep(0.5)
     yield chat_pb2.GenerateResponse(delta="A bus")
