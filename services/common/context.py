@@ -38,6 +38,7 @@ class RequestContext:
         method: the RPC, as ``package.Service/Method``.
         deadline: by ``time.monotonic()``; no new work is begun behind it.
         trace: where it stands in its caller's trace, or in its own; None outside every trace.
+        key: a name of the API key that it came with, which does not tell it; empty where none is asked for.
         scope: whose it is, see ``scope_of``; empty for everybody's.
         stages: where its time goes.
         facts: what the line about it tells when it has ended; see ``note``.
@@ -47,6 +48,7 @@ class RequestContext:
     method: str = ""
     deadline: float = math.inf
     trace: Trace | None = None
+    key: str = ""
     scope: str = ""
     stages: Stages = field(default_factory=Stages)
     facts: dict[str, Any] = field(default_factory=dict)

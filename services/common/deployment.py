@@ -11,16 +11,15 @@ import torch
 from ray import serve
 from ray.serve import Deployment
 
-from services.common import metrics, tracing
+from services.common import api_keys, metrics, quotas, tracing
 from services.common.admission import Admission, Line
 from services.common.known import VARIABLES
 from services.common.replica import Replica
 from services.common.settings import SettingError, Settings
-from services.common.variable import comma_separated, unknown
+from services.common.variable import unknown
 
 T = TypeVar("T", bound=Settings)
 
-_KEYS = "HEROSERVE_API_KEYS"
 # Places in a replica beside those of its line.
 _SPARE = 16
 
@@ -37,15 +36,37 @@ def settings(cls: type[T], args: Mapping[str, str] | None) -> T:
     """
     tracing.wanted()
     variables = {**os.environ, **(args or {})}
-    at_proxies = os.environ.get(_KEYS, "").strip()
-    if at_proxies and comma_separated(at_proxies) != comma_separated(variables[_KEYS]):
-        raise SettingError(
-            f"{_KEYS}: the configuration's arguments and the environment, which Ray's proxies go by, have other keys; "
-            "set them in one of the two"
-        )
     for line in unknown(variables, VARIABLES):
         logger.warning("%s", line)
-    return cls.from_env(variables)
+    found = cls.from_env(variables)
+    _check_proxies(found, variables)
+    return found
+
+
+def _check_proxies(settings: Settings, variables: Mapping[str, str]) -> None:
+    """They go by the environment alone; what they hold a caller to is what the replicas do."""
+    try:
+        at_proxies = api_keys.from_env()
+    except ValueError as error:
+        raise SettingError(str(error)) from None
+    if at_proxies and at_proxies != settings.api_keys:
+        raise SettingError(
+            f"{api_keys.VARIABLE}: the configuration's arguments and the environment, which Ray's proxies go by, have "
+            "other keys; set them in one of the two"
+        )
+    for variable in (quotas.RATE, quotas.CONCURRENCY):
+        # Counted by proxies alone.
+        value = os.environ.get(variable, "").strip()
+        if variables.get(variable, "").strip() != value:
+            raise SettingError(
+                f"{variable}: Ray's proxies count, and go by the environment, not by the configuration's arguments; "
+                "set it there"
+            )
+        if value and not at_proxies:
+            raise SettingError(
+                f"{variable}={value}: it is a quota of each API key, and the environment, which Ray's proxies go by, "
+                f"has none in {api_keys.VARIABLE}; set both there"
+            )
 
 
 def deploy(

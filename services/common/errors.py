@@ -14,9 +14,15 @@ ServiceError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, Literal
 
 import grpc
+
+# Why there is no room, for who keeps the service: a request would "wait" too long; the "line" is full, or full of its
+# caller's own ("share"); the "proxy" has as many under way as replicas take, or Ray "serve" has; a "rate" or a
+# "concurrency" is the API key's quota; too many new "images" wait; the "encoder" said so.
+Reason = Literal["wait", "line", "share", "proxy", "serve", "rate", "concurrency", "images", "encoder"]
 
 
 class ServiceError(Exception):
@@ -32,6 +38,11 @@ class ServiceError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    @property
+    def label(self) -> str:
+        """What it is counted as: its status' name."""
+        return self.code.name
 
 
 class InvalidArgument(ServiceError):
@@ -60,12 +71,18 @@ class ResourceExhausted(ServiceError):
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
     # Whoever can't tell when there is room again says this much: a caller without a hint comes back too soon.
-    def __init__(self, message: str, retry_after_s: float | None = 1.0) -> None:
+    def __init__(self, message: str, retry_after_s: float | None = 1.0, *, reason: Reason) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.reason: Reason = reason
 
-    def __reduce__(self) -> tuple[type[ResourceExhausted], tuple[str, float | None]]:
-        return type(self), (self.message, self.retry_after_s)
+    @property
+    def label(self) -> str:
+        """With the reason behind a slash."""
+        return f"{self.code.name}/{self.reason}"
+
+    def __reduce__(self) -> tuple[partial[ResourceExhausted], tuple[str, float | None]]:
+        return partial(type(self), reason=self.reason), (self.message, self.retry_after_s)
 
 
 class DeadlineExceeded(ServiceError):

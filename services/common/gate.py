@@ -14,12 +14,13 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError, Worker
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from services.common import context, tracing
-from services.common.api_keys import ApiKeys
+from services.common.api_keys import REFUSED, ApiKeys
 from services.common.context import RequestContext
 from services.common.errors import (
     Internal,
     ResourceExhausted,
     ServiceError,
+    Unauthenticated,
     Unavailable,
     Unimplemented,
 )
@@ -57,7 +58,8 @@ class Call(Protocol[T]):
         asked: what the caller called; another method where a proxy went by its name alone.
         request_id: the caller's, or a new one.
         remaining_s: seconds that the caller still waits, infinite if it did not say.
-        refused_before: requests that its door refused by itself since the last one that it let through, by status.
+        refused_before: requests that its door refused by itself since the last one that it let through, by status or,
+            where there was no room, by status and reason (``ServiceError.label``).
         bytes_in, bytes_out: of its messages so far.
     """
 
@@ -94,12 +96,14 @@ class Gate:
     Args:
         api_keys: accepted keys; none accepts every caller.
         requests: counter with a ``code`` label, one count a request.
+        exhausted: counter with a ``reason`` label, one count a request that there was no room for.
         timeout_s: longest a request may take, whatever its caller would wait.
     """
 
-    def __init__(self, api_keys: tuple[str, ...], requests: Counter, timeout_s: float) -> None:
+    def __init__(self, api_keys: tuple[str, ...], requests: Counter, exhausted: Counter, timeout_s: float) -> None:
         self._api_keys = ApiKeys(api_keys)
         self._requests = requests
+        self._exhausted = exhausted
         self._timeout_s = timeout_s
         # Under an overload their lines would be work and space that nobody has. Those that end well are bounded by what
         # the service can do.
@@ -126,19 +130,19 @@ class Gate:
         """
         caller = Trace.parse(call.header("traceparent"), call.header("tracestate"))
         span = tracing.begin(call.method, caller, request_id=call.request_id)
-        authorization = call.header("authorization")
+        key = self._api_keys.key(call.header("authorization"))
         request = RequestContext(
             id=call.request_id,
             method=call.method,
             deadline=time.monotonic() + min(call.remaining_s, self._timeout_s),
             trace=span.trace,
-            scope=scope_of(self._api_keys.key(authorization) or "", call.header(SCOPE)),
+            key=scope_of(key or "", ""),
+            scope=scope_of(key or "", call.header(SCOPE)),
         )
         code, failed, bug = grpc.StatusCode.OK, None, None
         with context.serving(request):
             try:
-                self._api_keys.check(authorization)
-                _check_method(call)
+                _check(call, key)
                 request.check_deadline()
                 yield request
             except (asyncio.CancelledError, GeneratorExit):
@@ -153,16 +157,24 @@ class Gate:
                 call.refuse(failed)
                 raise failed from None
             finally:
-                self._requests.labels(code=code.name).inc()
-                for name, count in call.refused_before.items():
-                    self._requests.labels(code=name).inc(count)
+                self._count({failed.label if failed else code.name: 1})
+                self._count(call.refused_before)
                 request.note(bytes={"in": call.bytes_in, "out": call.bytes_out})
                 if code is grpc.StatusCode.OK or self._failures.admits(code.name):
                     _tell(request, code, failed, bug)
                 span.end(code.name if code in _FAULTS else "")
 
+    def _count(self, ended: Mapping[str, int]) -> None:
+        for label, count in ended.items():
+            code, _, reason = label.partition("/")
+            self._requests.labels(code=code).inc(count)
+            if reason:
+                self._exhausted.labels(reason=reason).inc(count)
 
-def _check_method(call: Call[Any]) -> None:
+
+def _check(call: Call[Any], key: str | None) -> None:
+    if key is None:
+        raise Unauthenticated(REFUSED)
     if call.asked != call.method:
         raise Unimplemented(f"{call.asked} is not served here")
 
@@ -195,7 +207,7 @@ def as_service_error(cause: Exception) -> ServiceError:
     if isinstance(cause, ServiceError):
         return cause
     if isinstance(cause, BackPressureError):
-        return ResourceExhausted("too many requests are waiting; try again later")
+        return ResourceExhausted("too many requests are waiting; try again later", reason="serve")
     if isinstance(cause, (DeploymentUnavailableError, RayActorError, WorkerCrashedError, OutOfMemoryError)):
         return Unavailable("a replica this request needs is not available; try again")
     return Internal("internal error; the service's log has the details")

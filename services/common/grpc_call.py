@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-import grpc
 from google.protobuf.message import Message
 
 from services.common.errors import ServiceError
@@ -29,7 +28,7 @@ PUSHBACK = "grpc-retry-pushback-ms"
 # What the caller called: Serve finds a handler by a method's name alone, whichever service it is of.
 METHOD = "heroserve-method"
 # What the SDK takes too: it stands in headers and in lines of logs.
-_REFUSALS = re.compile(r"\b([A-Z_]+)=(\d{1,9})\b")
+_REFUSALS = re.compile(r"\b([A-Z_]+(?:/[a-z]+)?)=(\d{1,9})\b")
 _ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -38,9 +37,9 @@ def sane_id(sent: object) -> str:
     return sent if isinstance(sent, str) and _ID.fullmatch(sent) else uuid.uuid4().hex
 
 
-def spell_refused(refusals: Mapping[grpc.StatusCode, int]) -> str:
-    """Requests by status, as ``GrpcCall.refused_before`` reads them."""
-    return " ".join(f"{code.name}={count}" for code, count in refusals.items())
+def spell_refused(refusals: Mapping[str, int]) -> str:
+    """Requests by ``ServiceError.label``, as ``GrpcCall.refused_before`` reads them."""
+    return " ".join(f"{label}={count}" for label, count in refusals.items())
 
 
 def pushback(seconds: float) -> str:
@@ -82,8 +81,8 @@ class GrpcCall:
 
     @property
     def refused_before(self) -> dict[str, int]:
-        """Requests that the proxy refused since it let the last one through, by their status' name."""
-        return {name: int(count) for name, count in _REFUSALS.findall(self._metadata.get(REFUSED, ""))}
+        """Requests that the proxy refused since it let the last one through, by ``ServiceError.label``."""
+        return {label: int(count) for label, count in _REFUSALS.findall(self._metadata.get(REFUSED, ""))}
 
     def header(self, name: str) -> str:
         """What the caller sent under this name, in lower case; empty if nothing."""

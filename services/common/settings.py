@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from services.common.variable import choice, comma_separated, integer, port, real, setting, text
+from services.common import api_keys, quotas
+from services.common.variable import choice, integer, port, real, setting, text
 
 BUNDLED_MODEL = str(Path(__file__).resolve().parents[2] / "models" / "heroserve-tiny")
 
@@ -72,7 +73,26 @@ class Settings:
         shown="`heroserve-UID` in the temporary folder",
     )
     api_keys: tuple[str, ...] = setting(
-        "HEROSERVE_API_KEYS", comma_separated, (), "accepted keys, comma-separated; none lets everyone in", secret=True
+        api_keys.VARIABLE,
+        api_keys.parse_keys,
+        (),
+        "accepted keys, comma-separated, of printable ASCII; none lets everyone in",
+        secret=True,
+    )
+    key_rate: float = setting(
+        quotas.RATE,
+        real(0, 1_000_000),
+        0.0,
+        "requests a second of one API key, at each proxy (one a node), and as many at once; more are refused with "
+        "`RESOURCE_EXHAUSTED`",
+        shown="0: no limit",
+    )
+    key_concurrency: int = setting(
+        quotas.CONCURRENCY,
+        integer(0, 1_000_000),
+        0,
+        "requests of one API key under way at once, at each proxy",
+        shown="0: no limit",
     )
     request_timeout_s: float = setting(
         "HEROSERVE_REQUEST_TIMEOUT_S", real(0, 3600, above=True), 300.0, "longest a request may take, in seconds"

@@ -100,11 +100,6 @@ def choice(literal: object) -> Choice:
     return Choice(get_args(literal))
 
 
-def comma_separated(value: str) -> tuple[str, ...]:
-    """Words, blanks dropped."""
-    return tuple(word.strip() for word in value.split(",") if word.strip())
-
-
 port = integer(1, 65535)
 
 

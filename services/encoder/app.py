@@ -144,7 +144,7 @@ class EncoderDeployment(Replica[EncoderSettings]):
         sources, tower = others
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         self._tower = tower
-        self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
+        self._gate = Gate(settings.api_keys, metrics.REQUESTS, metrics.EXHAUSTED, settings.request_timeout_s)
         self._admission = deployment.open_admission(settings, settings.max_ongoing_requests)
         self._default_budget = Retention(settings.retention)
         self._scoped = settings.cache_scope == "key"

@@ -47,4 +47,16 @@ REQUESTS = Counter(
     "RPCs that reached a replica, by gRPC status; what the proxy refused is in Ray's metrics.",
     ["code"],
 )
+EXHAUSTED = Counter(
+    "heroserve_encoder_exhausted_total",
+    "RPCs that ended with RESOURCE_EXHAUSTED, those that our part of the proxy refused among them, by reason: wait, "
+    "line, share, proxy, serve, rate, concurrency, images.",
+    ["reason"],
+)
+DECODERS_ENDED = Counter(
+    "heroserve_decoders_ended_total",
+    "Decoders ended before their time, by reason: timeout, memory, crash (a file's doing), lost (killed by others, or "
+    "never started), abandoned (nobody waited any more).",
+    ["reason"],
+)
 TOWER_BATCH_TILES = Histogram("heroserve_tower_batch_tiles", "Tiles in one pass of the vision tower.", buckets=_TILES)

@@ -30,7 +30,7 @@ class ChatDeployment(Replica[LlmSettings]):
 
     async def open(self, settings: LlmSettings, *others: Any) -> None:
         (source,) = others
-        self._gate = Gate(settings.api_keys, metrics.REQUESTS, settings.request_timeout_s)
+        self._gate = Gate(settings.api_keys, metrics.REQUESTS, metrics.EXHAUSTED, settings.request_timeout_s)
         checkpoint = identify(source)
         self._engine = open_engine(settings, source)
         self.probe = Probe(self._engine.check_health)

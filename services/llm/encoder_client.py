@@ -35,7 +35,7 @@ from services.llm.refusal import Refusal, Role, RoleName
 logger = logging.getLogger(__name__)
 
 _DESCRIBE_TIMEOUT_S = 5.0
-_SAME = (ResourceExhausted, DeadlineExceeded, Unavailable, FailedPrecondition)
+_SAME = (DeadlineExceeded, Unavailable, FailedPrecondition)
 # The encoder's names for what of a chat request it was given; an image's stand where its part does.
 _OF_IMAGE: dict[str, RoleName] = {"image": "image", "image.data": "image_data", "image.digest": "image_digest"}
 _OF_BUDGET: dict[str, RoleName] = {
@@ -141,9 +141,12 @@ class EncoderClient:
             return Refusal(Role("messages"), f"{asked} the encoder refuses: {problem or error.details}")
         if isinstance(error, heroserve.NotFound):
             return Refusal(Role("image_digest", place.turn, place.item), problem or error.details, missing=True)
+        words = f"encoder at {self._target}: {error.details}"
+        if error.code == ResourceExhausted.code:
+            return ResourceExhausted(words, error.retry_after_s, reason="encoder")
         for kind in _SAME:
             if error.code == kind.code:
-                told: ServiceError = kind(f"encoder at {self._target}: {error.details}")
+                told = kind(words)
                 told.retry_after_s = -1 if kind is Unavailable else error.retry_after_s
                 return told
         return Internal(f"encoder at {self._target} ended with {error.code.name}: {error.details}")

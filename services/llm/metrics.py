@@ -12,6 +12,12 @@ REQUESTS = Counter(
     "RPCs that reached a replica, by gRPC status; what the proxy refused is in Ray's metrics.",
     ["code"],
 )
+EXHAUSTED = Counter(
+    "heroserve_chat_exhausted_total",
+    "RPCs that ended with RESOURCE_EXHAUSTED, those that our part of the proxy refused among them, by reason: wait, "
+    "line, share, proxy, serve, rate, concurrency, encoder.",
+    ["reason"],
+)
 TIME_TO_FIRST_TOKEN = Histogram(
     "heroserve_time_to_first_token_seconds", "From taking a request up to its first token.", buckets=_SECONDS
 )

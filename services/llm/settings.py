@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from services.common.api_keys import parse_key
 from services.common.place import place
 from services.common.settings import Settings, own
-from services.common.variable import choice, integer, real, setting, text
+from services.common.variable import choice, integer, real, setting
 from services.families.grid import Newlines
 
 EngineName = Literal["transformers"]
@@ -30,7 +31,7 @@ class LlmSettings(Settings):
         "localhost:9000",
         "the encoder's gRPC address; every address it resolves to gets its turn",
     )
-    encoder_api_key: str = setting("HEROSERVE_ENCODER_API_KEY", text, "", "sent to the encoder", secret=True)
+    encoder_api_key: str = setting("HEROSERVE_ENCODER_API_KEY", parse_key, "", "sent to the encoder", secret=True)
     encoder_timeout_s: float = setting(
         "HEROSERVE_ENCODER_TIMEOUT_S",
         real(0, 3600, above=True),

@@ -61,6 +61,7 @@ def test_what_is_set_in_the_shell_reaches_the_container(service: str, gpu: str) 
     if service == "encoder":
         # Users have the LLM service's keys; the encoder takes what that service sends.
         own["HEROSERVE_API_KEYS"] = "shell's HEROSERVE_ENCODER_API_KEY"
+        own |= dict.fromkeys(("HEROSERVE_KEY_RATE", "HEROSERVE_KEY_CONCURRENCY"), "")
     for name in _variables(service):
         assert environment.get(name) == own.get(name, shell[name]), name
 

@@ -20,11 +20,14 @@ ENCODER = {
     "heroserve_cache_bytes": {"direction"},
     "heroserve_encoder_stage_seconds": {"stage"},
     "heroserve_encoder_requests": {"code"},
+    "heroserve_encoder_exhausted": {"reason"},
+    "heroserve_decoders_ended": {"reason"},
     "heroserve_tower_batch_tiles": set(),
     "heroserve_requests_waiting": {"where"},
 }
 LLM = {
     "heroserve_chat_requests": {"code"},
+    "heroserve_chat_exhausted": {"reason"},
     "heroserve_time_to_first_token_seconds": set(),
     "heroserve_inter_token_seconds": set(),
     "heroserve_answers": {"finish_reason"},

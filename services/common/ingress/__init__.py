@@ -2,7 +2,8 @@
 
 Serve calls these in the proxy's own process, and makes handlers that hand a request to a replica. What a replica can't
 do, or would do too late, is done around them: a key is checked before a request is read, and its size in parts before
-it is parsed; what the replicas would refuse under overload is refused here, where it costs the least; each RPC's id
+it is parsed; quotas of a key are counted, and what the replicas would refuse under overload is refused, here, where it
+costs the least; each RPC's id
 goes back in the initial metadata, the time of its deadline and its whole name go to the replica; no traceback of Ray's
 goes to a caller. A port answers for the services that are added to it, and says so to who asks for another. Canaries
 find out all the time whether their applications answer, for ``grpc.health.v1`` and for ``/readyz``.
@@ -14,21 +15,18 @@ deadline but its own, and the proxy writes its tracebacks.
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any
 
 from heroserve import methods
 from heroserve.v1.chat_pb2_grpc import add_VisionChatServicer_to_server
 from heroserve.v1.encoder_pb2_grpc import add_VisionEncoderServicer_to_server
-from services.common import logs
+from services.common import api_keys, logs
 from services.common.api_keys import ApiKeys
 from services.common.ingress.readiness import HERE
 from services.common.ingress.services import Services
-from services.common.variable import comma_separated
+from services.common.quotas import Quotas
 
 logger = logging.getLogger(__name__)
-
-_KEYS = "HEROSERVE_API_KEYS"
 
 
 def add_encoder(servicer: Any, server: Any) -> None:
@@ -51,7 +49,7 @@ def _add(
         stubs(servicer, server)
         return
     # The environment's, where a replica goes by its application's settings: ``deployment.settings`` holds them alike.
-    services = Services.of(server, ApiKeys(comma_separated(os.environ.get(_KEYS, ""))), HERE)
+    services = Services.of(server, ApiKeys(api_keys.from_env()), Quotas.from_env(), HERE)
     for method in served:
         kind = "unary_stream" if method.streams else "unary_unary"
         services.add(method, server.service_handler_factory(method.path, kind))

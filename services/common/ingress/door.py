@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -18,9 +19,13 @@ from services.common.grpc_call import DEADLINE, METHOD, PUSHBACK, REFUSED, REQUE
 from services.common.ingress.call_context import CallContext
 from services.common.ingress.in_flight import InFlightLimit
 from services.common.ingress.sizes import check_size
+from services.common.quotas import Quotas
+from services.common.scope import HEADER as SCOPE
 
 # What only the proxy may say.
 _OURS = {REQUEST_ID, DEADLINE, METHOD, REFUSED}
+
+_FULL = "too many requests are waiting; try again later"
 
 Handler = Callable[..., Any]
 
@@ -31,29 +36,32 @@ class Door:
     Args:
         method: the RPC.
         handler: of Serve's, which gives a message to a replica.
-        refusals: RPCs of the service that were refused in this proxy since a replica was last told, by status.
+        refusals: RPCs of the service that were refused in this proxy since a replica was last told, by
+            ``ServiceError.label``.
+        quotas: of this proxy.
     """
 
-    def __init__(self, method: Method[Any, Any], handler: Handler, refusals: Counter[grpc.StatusCode]) -> None:
+    def __init__(self, method: Method[Any, Any], handler: Handler, refusals: Counter[str], quotas: Quotas) -> None:
         self.path = method.path
         self._method = method
         self._handler = handler
         self._refusals = refusals
+        self._quotas = quotas
         # By application: several may share a proxy.
         self._in_flight: defaultdict[str, InFlightLimit] = defaultdict(InFlightLimit)
 
-    def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
-        """For gRPC: from bytes to bytes."""
+    def handler(self, key: str) -> grpc.RpcMethodHandler[Any, Any]:
+        """For gRPC, from bytes to bytes: of one RPC, whose caller has this API key; "" where none is asked for."""
         if self._method.streams:
-            return grpc.unary_stream_rpc_method_handler(self._stream)
-        return grpc.unary_unary_rpc_method_handler(self._unary)
+            return grpc.unary_stream_rpc_method_handler(partial(self._stream, key))
+        return grpc.unary_unary_rpc_method_handler(partial(self._unary, key))
 
-    async def _unary(self, data: bytes, context: Any) -> Any:
-        async with self._admitted(data, context) as (request, told):
+    async def _unary(self, key: str, data: bytes, context: Any) -> Any:
+        async with self._admitted(key, data, context) as (request, told):
             return await self._handler(request, told)
 
-    async def _stream(self, data: bytes, context: Any) -> AsyncIterator[Any]:
-        async with self._admitted(data, context) as (request, told):
+    async def _stream(self, key: str, data: bytes, context: Any) -> AsyncIterator[Any]:
+        async with self._admitted(key, data, context) as (request, told):
             responses = self._handler(request, told)
             try:
                 async for response in responses:
@@ -62,41 +70,50 @@ class Door:
                 await _abandon(responses)
 
     @asynccontextmanager
-    async def _admitted(self, data: bytes, context: Any) -> AsyncIterator[tuple[Any, CallContext]]:
+    async def _admitted(self, key: str, data: bytes, context: Any) -> AsyncIterator[tuple[Any, CallContext]]:
         """The message, and the RPC's context for Serve; its id is on the way to the caller."""
         sent = list(context.invocation_metadata())
-        request_id = sane_id(dict(sent).get(REQUEST_ID))
-        application = str(dict(sent).get("application", ""))
+        named = dict(sent)
+        request_id = sane_id(named.get(REQUEST_ID))
+        application = str(named.get("application", ""))
+        # What replicas make a request's scope of.
+        path = key, str(named.get(SCOPE, ""))
         await context.send_initial_metadata(((REQUEST_ID, request_id),))
-        try:
-            request = self._parsed(data)
-            in_flight = self._in_flight[application]
-            if not in_flight.enter():
-                raise ResourceExhausted("too many requests are waiting; try again later")
-        except ServiceError as error:
-            self._refusals[error.code] += 1
-            hint = () if error.retry_after_s is None else ((PUSHBACK, pushback(error.retry_after_s)),)
-            context.set_trailing_metadata(((REQUEST_ID, request_id), *hint))
-            await context.abort(error.code, error.message)
-        try:
-            told = self._refusals.copy()
-            self._refusals.clear()
-            added = [(REQUEST_ID, request_id), (METHOD, self.path), (REFUSED, spell_refused(told))]
-            remaining_s = context.time_remaining()
-            if remaining_s is not None:
-                added.append((DEADLINE, f"{time.time() + remaining_s:.6f}"))
-            for_serve = CallContext(context, [pair for pair in sent if pair[0] not in _OURS] + added)
-            yield request, for_serve
-            if for_serve.turned_away:
-                # No replica has heard of it.
-                self._refusals.update(told)
-                self._refusals[grpc.StatusCode.RESOURCE_EXHAUSTED] += 1
-                context.set_trailing_metadata(((REQUEST_ID, request_id), (PUSHBACK, pushback(1.0))))
-        finally:
-            in_flight.leave(refused=context.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)
-            if in_flight.forgettable:
-                # Callers name applications as they like.
-                self._in_flight.pop(application, None)
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._quotas.under_way(key))
+                request = self._parsed(data)
+                in_flight = self._in_flight[application]
+                if not in_flight.enter(path):
+                    raise ResourceExhausted(_FULL, reason="proxy")
+            except ServiceError as error:
+                await self._refuse(error, request_id, context)
+            try:
+                told = self._refusals.copy()
+                self._refusals.clear()
+                added = [(REQUEST_ID, request_id), (METHOD, self.path), (REFUSED, spell_refused(told))]
+                remaining_s = context.time_remaining()
+                if remaining_s is not None:
+                    added.append((DEADLINE, f"{time.time() + remaining_s:.6f}"))
+                for_serve = CallContext(context, [pair for pair in sent if pair[0] not in _OURS] + added)
+                yield request, for_serve
+                if for_serve.turned_away:
+                    # No replica has heard of it.
+                    self._refusals.update(told)
+                    turned_away = ResourceExhausted(_FULL, reason="serve")
+                    self._refusals[turned_away.label] += 1
+                    context.set_trailing_metadata(trailing(request_id, turned_away.retry_after_s))
+            finally:
+                in_flight.leave(path, refused=context.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)
+                if in_flight.forgettable:
+                    # Callers name applications as they like.
+                    self._in_flight.pop(application, None)
+
+    async def _refuse(self, error: ServiceError, request_id: str, context: Any) -> NoReturn:
+        self._refusals[error.label] += 1
+        context.set_trailing_metadata(trailing(request_id, error.retry_after_s))
+        await context.abort(error.code, error.message)
+        raise error
 
     def _parsed(self, data: bytes) -> Any:
         request = self._method.request
@@ -105,6 +122,12 @@ class Door:
             return request.FromString(data)
         except DecodeError:
             raise InvalidArgument("request", f"is no {request.DESCRIPTOR.full_name}") from None
+
+
+def trailing(request_id: str, retry_after_s: float | None) -> tuple[tuple[str, str], ...]:
+    """What a caller is told behind a status."""
+    hint = () if retry_after_s is None else ((PUSHBACK, pushback(retry_after_s)),)
+    return (REQUEST_ID, request_id), *hint
 
 
 async def _abandon(responses: AsyncIterator[Any]) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import grpc
 
 from heroserve.methods import Method
-from services.common.api_keys import ApiKeys
-from services.common.errors import ServiceError, Unimplemented
+from services.common.api_keys import REFUSED, ApiKeys
+from services.common.errors import ServiceError, Unauthenticated, Unimplemented
 from services.common.grpc_call import REQUEST_ID, sane_id
 from services.common.ingress.bytes_first import bytes_first
-from services.common.ingress.door import Door
+from services.common.ingress.door import Door, trailing
 from services.common.ingress.health import Health
 from services.common.ingress.readiness import Readiness
+from services.common.quotas import Quotas
 
 # What libraries add to the server after us, for everybody: reflection.
 _LATER = "grpc."
@@ -28,18 +29,22 @@ class Services(grpc.GenericRpcHandler):
 
     Args:
         keys: callers must have one of them.
+        quotas: what each of them may have, of all services of the port together.
         readiness: what health tells, to everybody.
         others: the server's handlers, the one that is made here among them, and those to come.
 
     Attributes:
-        refusals: RPCs refused here since a replica was last told, by service and status.
+        refusals: RPCs refused here since a replica was last told, by service and ``ServiceError.label``.
     """
 
-    def __init__(self, keys: ApiKeys, readiness: Readiness, others: Sequence[Sequence[Any]] = ()) -> None:
-        self.refusals: dict[str, Counter[grpc.StatusCode]] = {}
+    def __init__(
+        self, keys: ApiKeys, quotas: Quotas, readiness: Readiness, others: Sequence[Sequence[Any]] = ()
+    ) -> None:
+        self.refusals: dict[str, Counter[str]] = {}
         self._keys = keys
+        self._quotas = quotas
         # Under the name that Serve reads to tell reflection what there is.
-        self._method_handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = Health(readiness).handlers()
+        self._method_handlers: dict[str, Door | grpc.RpcMethodHandler[Any, Any]] = {**Health(readiness).handlers()}
         self._open = {*self._method_handlers, *_OPEN}
         self._others = others
         for handler, *_ in others:
@@ -49,12 +54,12 @@ class Services(grpc.GenericRpcHandler):
             handler._method_handlers = {}
 
     @classmethod
-    def of(cls, server: Any, keys: ApiKeys, readiness: Readiness) -> Services:
+    def of(cls, server: Any, keys: ApiKeys, quotas: Quotas, readiness: Readiness) -> Services:
         """Those of a server of Serve's; the same ones if asked again."""
         for handler, *_ in server.generic_rpc_handlers:
             if isinstance(handler, cls):
                 return handler
-        services = cls(keys, readiness, server.generic_rpc_handlers)
+        services = cls(keys, quotas, readiness, server.generic_rpc_handlers)
         server.generic_rpc_handlers.append((services,))
         # gRPC's method, not that of Serve's server, which would put Serve's handlers in the place of ours.
         base: Any = super(type(server), server)
@@ -66,26 +71,33 @@ class Services(grpc.GenericRpcHandler):
     def add(self, method: Method[Any, Any], handler: Callable[..., Any]) -> None:
         """Answer one more method, with a handler of Serve's."""
         refusals = self.refusals.setdefault(method.service, Counter())
-        self._method_handlers[method.path] = Door(method, handler, refusals).handler()
+        self._method_handlers[method.path] = Door(method, handler, refusals, self._quotas)
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         path = details.method or ""
         metadata = dict(details.invocation_metadata or ())
         if path in self._open:
-            return self._method_handlers.get(path)
+            return self._found(path, "")
         for other, *_ in self._others if path.strip("/").startswith(_LATER) else ():
             if other is not self and (handler := other.service(details)) is not None:
                 return bytes_first(handler)
         try:
-            self._keys.check(str(metadata.get("authorization", "")))
+            key = self._keys.key(str(metadata.get("authorization", "")))
+            if key is None:
+                raise Unauthenticated(REFUSED)
+            self._quotas.take(key)
             if path not in self._method_handlers:
                 raise Unimplemented(f"{path.strip('/')} is not served here, {' and '.join(self.refusals)} is")
         except ServiceError as error:
             service = path.strip("/").partition("/")[0]
             if service in self.refusals:
-                self.refusals[service][error.code] += 1
+                self.refusals[service][error.label] += 1
             return grpc.stream_stream_rpc_method_handler(_refusal(error, sane_id(metadata.get(REQUEST_ID))))
-        return self._method_handlers[path]
+        return self._found(path, key)
+
+    def _found(self, path: str, key: str) -> grpc.RpcMethodHandler[Any, Any] | None:
+        found = self._method_handlers.get(path)
+        return found.handler(key) if isinstance(found, Door) else found
 
 
 def _refusal(error: ServiceError, request_id: str) -> Callable[[Any, Any], Awaitable[None]]:
@@ -93,7 +105,7 @@ def _refusal(error: ServiceError, request_id: str) -> Callable[[Any, Any], Await
 
     async def refuse(_: Any, context: Any) -> None:
         await context.send_initial_metadata(((REQUEST_ID, request_id),))
-        context.set_trailing_metadata(((REQUEST_ID, request_id),))
+        context.set_trailing_metadata(trailing(request_id, error.retry_after_s))
         await context.abort(error.code, error.message)
 
     return refuse

@@ -66,7 +66,9 @@ class SingleFlight(Generic[T]):
     def _begin(self, key: str, work: Callable[[], Awaitable[T]], size: int) -> _Flight[T]:
         held = sum(flight.size for flight in self._flights.values())
         if len(self._flights) >= self._max_flights or (self._flights and held + size > self._max_bytes):
-            raise ResourceExhausted(f"{len(self._flights)} new images wait to be encoded already; try again later")
+            raise ResourceExhausted(
+                f"{len(self._flights)} new images wait to be encoded already; try again later", reason="images"
+            )
         # In a context of its own: Serve ends with a request whatever began in the request's.
         flight = _Flight(context.apart().run(asyncio.ensure_future, _start(work)), size)
         self._flights[key] = flight

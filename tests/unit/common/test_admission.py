@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
+from collections import Counter, deque
 from contextlib import suppress
 
 import pytest
@@ -17,8 +18,8 @@ from services.common.errors import DeadlineExceeded, ResourceExhausted
 LINE = Line(requests=100, seconds=1000, size=1000)
 
 
-def request(seconds: float = 1000) -> RequestContext:
-    return RequestContext(deadline=time.monotonic() + seconds)
+def request(seconds: float = 1000, key: str = "", scope: str = "") -> RequestContext:
+    return RequestContext(deadline=time.monotonic() + seconds, key=key, scope=scope)
 
 
 class Worker:
@@ -149,7 +150,9 @@ async def test_every_bound_of_the_line_is_kept(line, told):
         async with admission.turn(request(), 10):
             pass
     assert told in refused.value.message
-    assert pickle.loads(pickle.dumps(refused.value)).retry_after_s == refused.value.retry_after_s
+    copy = pickle.loads(pickle.dumps(refused.value))
+    assert (copy.message, copy.retry_after_s) == (refused.value.message, refused.value.retry_after_s)
+    assert copy.label == refused.value.label == f"RESOURCE_EXHAUSTED/{'wait' if line.seconds < 1 else 'line'}"
 
 
 async def test_one_large_request_may_wait_where_nobody_else_does():
@@ -192,3 +195,91 @@ async def test_at_four_times_the_load_nearly_every_slot_works_for_somebody_who_s
     # 2 s at 160 a second, where 40 a second can be answered; a first-come line without clocks answers next to none.
     assert answered > 2 * late
     assert refused > answered
+
+
+def of(admission: Admission, key: str, scope: str = "", size: int = 0, seconds: float = 1000) -> Worker:
+    return Worker(admission, request(seconds, key, scope), size)
+
+
+async def test_a_key_with_few_requests_waits_for_one_turn_and_not_for_a_line():
+    admission = Admission(1, LINE)
+    greedy = [of(admission, "greedy") for _ in range(50)]
+    await settle()
+    polite = of(admission, "polite")
+    scoped = of(admission, "greedy", "another scope")
+    await settle()
+    greedy[0].end.set()
+    greedy[1].end.set()
+    await settle()
+    assert polite.working
+    polite.end.set()
+    await settle()
+    assert scoped.working
+
+
+async def test_the_wait_that_is_foretold_is_ones_own():
+    admission = Admission(1, LINE)
+    await took(admission, 0.5)
+    greedy = [of(admission, "greedy") for _ in range(50)]
+    await settle()
+    # Half a second each: 25 s for the greedy one, a second for whoever comes new.
+    with pytest.raises(ResourceExhausted, match="49 requests are waiting"):
+        async with admission.turn(request(20, "greedy")):
+            pass
+    assert not of(admission, "polite", seconds=20).task.done()
+    await settle()
+    assert not greedy[-1].task.done()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [Line(requests=4, seconds=1000, size=1000), Line(requests=100, seconds=1000, size=40)],
+    ids=["number", "bytes"],
+)
+async def test_of_a_full_line_who_has_most_of_it_gives_way(line):
+    admission = Admission(1, line)
+    greedy = [of(admission, "greedy", size=10) for _ in range(5)]
+    await settle()
+    polite = [of(admission, "polite", size=10) for _ in range(3)]
+    await settle()
+    with pytest.raises(ResourceExhausted, match="more of this caller's than of others") as refused:
+        await greedy[4].task
+    assert refused.value.label == "RESOURCE_EXHAUSTED/share"
+    with pytest.raises(ResourceExhausted):
+        await greedy[3].task
+    # Two each is as much as there is: nobody gives way to a third.
+    with pytest.raises(ResourceExhausted) as refused:
+        await polite[2].task
+    assert refused.value.label == "RESOURCE_EXHAUSTED/line"
+    served = (*greedy[:3], *polite[:2])
+    for worker in served:
+        worker.end.set()
+    await asyncio.gather(*(worker.task for worker in served))
+    assert (await workers(admission, 1))[0].working
+
+
+async def test_one_that_asks_without_end_leaves_another_nearly_all_that_it_asks_for():
+    """Four slots; what has worked the longest ends, one after the other. Who is refused asks at once again."""
+    admission = Admission(4, Line(requests=16, seconds=1000, size=1000))
+    working: deque[asyncio.Event] = deque()
+    done: Counter[str] = Counter()
+
+    async def loop(key: str) -> None:
+        while True:
+            with suppress(ResourceExhausted):
+                async with admission.turn(request(key=key)):
+                    working.append(asyncio.Event())
+                    await working[-1].wait()
+                    done[key] += 1
+            await asyncio.sleep(0)
+
+    callers = [asyncio.ensure_future(loop(key)) for key in ("greedy",) * 40 + ("polite",) * 2]
+    for _ in range(200):
+        await settle()
+        working.popleft().set()
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    # Each of its turns takes four of these steps, and it waits for one or two: by arrival it would have ten turns.
+    assert done["polite"] > 50
+    assert done.total() > 190

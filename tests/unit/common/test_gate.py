@@ -25,7 +25,7 @@ from tests.support.waiting import until
 STATUSES = {
     errors.NotFound("gone"): "NOT_FOUND",
     errors.Unauthenticated("who"): "UNAUTHENTICATED",
-    errors.ResourceExhausted("full"): "RESOURCE_EXHAUSTED",
+    errors.ResourceExhausted("full", reason="line"): "RESOURCE_EXHAUSTED",
     errors.DeadlineExceeded("late"): "DEADLINE_EXCEEDED",
     errors.Unavailable("away"): "UNAVAILABLE",
     errors.FailedPrecondition("a setting"): "FAILED_PRECONDITION",
@@ -76,16 +76,21 @@ class Call(GrpcCall):
 class CountingGate(Gate):
     def __init__(self, *keys: str, timeout_s: float = 300) -> None:
         self.counter = Counter("requests", "", ["code"], registry=CollectorRegistry())
-        super().__init__(keys, self.counter, timeout_s)
+        self.exhausted = Counter("exhausted", "", ["reason"], registry=CollectorRegistry())
+        super().__init__(keys, self.counter, self.exhausted, timeout_s)
 
     @property
     def counts(self) -> dict[str, float]:
-        return {
-            sample.labels["code"]: sample.value
-            for family in self.counter.collect()
-            for sample in family.samples
-            if sample.name == "requests_total"
-        }
+        return _counts(self.counter)
+
+    @property
+    def reasons(self) -> dict[str, float]:
+        return _counts(self.exhausted)
+
+
+def _counts(counter: Counter) -> dict[str, float]:
+    samples = (sample for family in counter.collect() for sample in family.samples)
+    return {next(iter(s.labels.values())): s.value for s in samples if s.name.endswith("_total")}
 
 
 def bearer(value: str) -> Call:
@@ -404,7 +409,7 @@ async def test_a_flood_of_refusals_is_a_few_lines_and_a_count(caplog):
     gate = CountingGate()
     with caplog.at_level(logging.INFO, logger="services.common.gate"):
         for _ in range(1000):
-            await gate.unary(Call(), failing(errors.ResourceExhausted("full")), None)
+            await gate.unary(Call(), failing(errors.ResourceExhausted("full", reason="line")), None)
         await gate.unary(Call(), failing(errors.Unavailable("away")), None)
         for _ in range(30):
             await gate.unary(Call(), succeeding, None)
@@ -446,6 +451,28 @@ async def test_what_the_proxy_refused_is_counted_with_what_it_let_through():
     async def answer():
         return Image()
 
-    await gate.unary(Call([("heroserve-refused", "RESOURCE_EXHAUSTED=7 UNAUTHENTICATED=2")]), answer, None)
+    refused = "RESOURCE_EXHAUSTED/rate=4 RESOURCE_EXHAUSTED/proxy=3 UNAUTHENTICATED=2"
+    await gate.unary(Call([("heroserve-refused", refused)]), answer, None)
     await gate.unary(Call([("heroserve-refused", "x")]), answer, None)
     assert gate.counts == {"OK": 2, "RESOURCE_EXHAUSTED": 7, "UNAUTHENTICATED": 2}
+
+
+async def test_who_was_refused_for_want_of_room_is_counted_by_reason_too():
+    gate = CountingGate()
+    for reason in ("wait", "wait", "share"):
+        await gate.unary(Call(), failing(errors.ResourceExhausted("full", reason=reason)), None)
+    await gate.unary(Call(), failing(errors.Unavailable("away")), None)
+    assert gate.counts == {"RESOURCE_EXHAUSTED": 3, "UNAVAILABLE": 1}
+    assert gate.reasons == {"wait": 2, "share": 1}
+
+
+def test_callers_of_a_key_have_one_name_whatever_scope_they_say():
+    gate, seen = CountingGate("s3cret", "other"), set()
+    for key, scope in (("s3cret", "a"), ("s3cret", "b"), ("other", "a")):
+        with gate.guard(Call([("authorization", f"Bearer {key}"), ("heroserve-scope", scope)])) as request:
+            seen.add((request.key, request.scope))
+    assert len({key for key, _ in seen}) == 2
+    assert len(seen) == 3
+    assert "s3cret" not in str(seen)
+    with CountingGate().guard(Call([("heroserve-scope", "a")])) as request:
+        assert request.key == ""

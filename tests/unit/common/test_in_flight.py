@@ -6,6 +6,8 @@ from collections import deque
 
 from services.common.ingress.in_flight import InFlightLimit
 
+KEY = ("key", "")
+
 
 class Replicas:
     """Take ``capacity`` requests at a time, refuse at once what is more, and answer first come, first served."""
@@ -17,19 +19,19 @@ class Replicas:
         self.accepted = self.refused = self.kept_away = 0
 
     def arrive(self) -> None:
-        if not self.limit.enter():
+        if not self.limit.enter(KEY):
             self.kept_away += 1
         elif len(self.held) < self.capacity:
             self.held.append(None)
         else:
             self.refused += 1
-            self.limit.leave(refused=True)
+            self.limit.leave(KEY, refused=True)
 
     def answer(self) -> None:
         if self.held:
             self.held.popleft()
             self.accepted += 1
-            self.limit.leave(refused=False)
+            self.limit.leave(KEY, refused=False)
 
     def run(self, seconds: int, arrivals: int, answers: int) -> None:
         self.accepted = self.refused = self.kept_away = 0
@@ -80,3 +82,54 @@ def test_replicas_that_refuse_everything_are_still_asked():
     replicas.capacity = 50
     replicas.run(60, 160, 40)
     assert replicas.accepted > 50 * 40
+
+
+def full(count: int, key: str = "greedy") -> InFlightLimit:
+    """At its limit, all under way of one key."""
+    limit = InFlightLimit()
+    for _ in range(count + 1):
+        assert limit.enter((key, ""))
+    limit.leave((key, ""), refused=True)
+    assert entered(limit, key) <= 1
+    return limit
+
+
+def entered(limit: InFlightLimit, key: str, scope: str = "", tries: int = 100) -> int:
+    return sum(limit.enter((key, scope)) for _ in range(tries))
+
+
+def test_at_the_limit_the_greedy_key_is_refused_and_another_has_its_share():
+    limit = full(40)
+    assert entered(limit, "greedy") == 0
+    assert 18 <= entered(limit, "polite") <= 21
+    assert 12 <= entered(limit, "third") <= 14
+    assert entered(limit, "greedy") == 0
+    for _ in range(30):
+        limit.leave(("greedy", ""), refused=False)
+    # Below the limit whoever comes has what is free.
+    assert entered(limit, "greedy") > 0
+
+
+def test_scopes_share_alike_within_their_key_and_many_of_them_are_no_more_than_twice_its_share():
+    limit = full(40, "service")
+    assert 18 <= entered(limit, "service", "tenant") <= 21
+    assert sum(entered(limit, "service", f"scope {number}", 1) for number in range(1000)) <= 21
+    # What they have taken is not another key's.
+    assert entered(limit, "polite") >= 18
+
+
+def test_a_key_that_has_nothing_under_way_always_gets_through():
+    limit = full(4)
+    for number in range(50):
+        assert entered(limit, f"key {number}", tries=3) >= 1
+
+
+def test_nothing_is_kept_of_who_has_nothing_under_way():
+    limit = InFlightLimit()
+    for number in range(100):
+        limit.enter(("key", f"scope {number}"))
+    for number in range(100):
+        limit.leave(("key", f"scope {number}"), refused=False)
+    assert limit.forgettable
+    assert not limit._under_way
+    assert not +limit._parties

@@ -215,7 +215,67 @@ async def test_what_replicas_would_refuse_is_refused_here_with_a_hint_and_told_t
         forged = (("heroserve-refused", "OK=1000"),)
         assert [response.delta async for response in generate(channel, metadata=forged)] == ["a"]
     # Two that Serve itself had no room for, and one that did not get so far.
-    assert here.seen[-1].refused_before == {"RESOURCE_EXHAUSTED": 3}
+    assert here.seen[-1].refused_before == {"RESOURCE_EXHAUSTED/serve": 2, "RESOURCE_EXHAUSTED/proxy": 1}
+
+
+async def test_at_the_limit_another_keys_callers_get_through(monkeypatch):
+    monkeypatch.setenv("HEROSERVE_API_KEYS", "greedy,polite")
+
+    def of(key, scope="", **call):
+        return generate(channel, metadata=(("authorization", f"Bearer {key}"), ("heroserve-scope", scope)), **call)
+
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
+        endless = GenerateRequest(messages=[{}])
+        held = [of("greedy", request=endless) for _ in range(6)]
+        for call in held:
+            await call.read()
+        here.failure = BackPressureError(num_queued_requests=9, max_queued_requests=9)
+        for _ in range(2):
+            assert await of("greedy").code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        here.failure = None
+        assert await of("greedy").code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert [response.delta async for response in of("polite")] == ["a"]
+        # Another of the greedy key's own tenants does too.
+        assert [response.delta async for response in of("greedy", "another")] == ["a"]
+        for call in held:
+            call.cancel()
+
+
+async def test_a_keys_quotas_are_counted_before_a_request_is_read_and_told_as_quotas(monkeypatch):
+    monkeypatch.setenv("HEROSERVE_API_KEYS", "first,second")
+    monkeypatch.setenv("HEROSERVE_KEY_RATE", "0.01")
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
+        first, second = ((("authorization", f"Bearer {key}"),) for key in ("first", "second"))
+        assert [response.delta async for response in generate(channel, metadata=first)] == ["a"]
+        # Nothing of this one's request was sent.
+        call = channel.stream_stream(methods.GENERATE.path, None, None)(metadata=first)
+        assert await call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert await call.details() == "this API key's quota is 0.01 requests a second; try again in 100 s"
+        assert 90_000 < int(dict(await call.trailing_metadata())["grpc-retry-pushback-ms"]) <= 100_000
+        assert [response.delta async for response in generate(channel, metadata=second)] == ["a"]
+    assert here.seen[-1].refused_before == {"RESOURCE_EXHAUSTED/rate": 1}
+
+
+async def test_a_keys_requests_at_once_are_bounded_and_free_when_they_end(monkeypatch):
+    monkeypatch.setenv("HEROSERVE_API_KEYS", "first,second")
+    monkeypatch.setenv("HEROSERVE_KEY_CONCURRENCY", "1")
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
+        first, second = ((("authorization", f"Bearer {key}"),) for key in ("first", "second"))
+        held = generate(channel, GenerateRequest(messages=[{}]), metadata=first)
+        await held.read()
+        refused = generate(channel, metadata=first)
+        assert await refused.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "this API key's quota is 1 requests at once" in await refused.details()
+        assert dict(await refused.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+        assert [response.delta async for response in generate(channel, metadata=second)] == ["a"]
+        assert here.seen[-1].refused_before == {"RESOURCE_EXHAUSTED/concurrency": 1}
+        held.cancel()
+        await asyncio.wait_for(here.cancelled.wait(), 30)
+        # What can't be parsed, and what is refused, holds none.
+        broken = channel.unary_stream(methods.GENERATE.path, None, None)
+        for _ in range(3):
+            assert await broken(b"\xff", metadata=first).code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert [response.delta async for response in generate(channel, metadata=first)] == ["a"]
 
 
 @pytest.mark.parametrize("sent", [[], ["two words"], ["x" * 200]], ids=str)

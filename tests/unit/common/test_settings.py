@@ -26,7 +26,9 @@ CASES = {
     "HEROSERVE_METRICS_PORT": ("metrics_port", *PORT),
     "HEROSERVE_RAY_METRICS_PORT": ("ray_metrics_port", *PORT),
     "HEROSERVE_METRICS_DIR": ("metrics_dir", "/tmp/m", "/tmp/m", [], ""),
-    "HEROSERVE_API_KEYS": ("api_keys", " one, two ,,", ("one", "two"), [], ""),
+    "HEROSERVE_API_KEYS": ("api_keys", " one, two \n", ("one", "two"), [], ""),
+    "HEROSERVE_KEY_RATE": ("key_rate", "0.5", 0.5, ["-1", "nan", "inf", "1000001"], "in [0, 1e+06]"),
+    "HEROSERVE_KEY_CONCURRENCY": ("key_concurrency", "8", 8, ["-1", "1.5", "1000001"], "from 0 to 1000000"),
     "HEROSERVE_REQUEST_TIMEOUT_S": ("request_timeout_s", "0.5", 0.5, ["0", "3601", "nan", "inf"], "in (0, 3600]"),
     "HEROSERVE_MIN_REPLICAS": ("min_replicas", "1", 1, ["0", "1001", "1.5"], "whole number from 1 to 1000"),
     "HEROSERVE_MAX_REPLICAS": ("max_replicas", "1000", 1000, ["0", "1001"], "whole number from 1 to 1000"),
@@ -152,6 +154,58 @@ def test_a_service_warns_of_it_and_starts(monkeypatch, caplog):
         "HEROSERVE_MAX_IMAGE is no setting; did you mean HEROSERVE_MAX_IMAGES?",
         "HEROSERVE_RETENTON is no setting; did you mean HEROSERVE_RETENTION?",
     ]
+
+
+# What is said of which key; of keys themselves nothing may be.
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (",,", "key 1 of 3, between commas, is empty"),
+        ("s3cret,", "key 2 of 2, between commas, is empty"),
+        ("s3cret, ,other", "key 2 of 3, between commas, is empty"),
+        ("s3cret other", "key 1 of 1, between commas, has a blank in place 7"),
+        ("other,s3cret\tx", "key 2 of 2, between commas, has a control character in place 7"),
+        ("s3cret\nother", "has a control character in place 7"),
+        ("s3cret\x7f", "has a control character in place 7"),
+        ("schl\u00fcssel", "has a character that is not ASCII in place 5"),
+        ("s3cret\u00a0x", "has a character that is not ASCII in place 7"),
+        ("s3cret\u2013x", "has a character that is not ASCII in place 7"),
+    ],
+)
+@pytest.mark.parametrize("settings", [LlmSettings, EncoderSettings])
+def test_keys_that_no_caller_could_send_are_refused_by_place(settings, value, told):
+    with pytest.raises(SettingError) as refused:
+        settings.from_env({"HEROSERVE_API_KEYS": value})
+    assert str(refused.value).startswith("HEROSERVE_API_KEYS: ")
+    assert told in str(refused.value)
+    assert "printable ASCII without blanks and commas" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [("one,two", "a comma in place 4"), ("a b", "a blank"), ("\u00e9", "not ASCII")]
+)
+def test_the_encoders_key_is_one_that_can_be_sent(value, told):
+    with pytest.raises(SettingError, match=f"^HEROSERVE_ENCODER_API_KEY: expected one key, has .*{told}"):
+        LlmSettings.from_env({"HEROSERVE_ENCODER_API_KEY": value})
+
+
+def test_keys_and_quotas_are_the_proxies_too(monkeypatch):
+    keys, rate = "HEROSERVE_API_KEYS", "HEROSERVE_KEY_RATE"
+    with pytest.raises(SettingError, match=f"^{rate}: Ray's proxies count, and go by the environment"):
+        deployment.settings(LlmSettings, {rate: "5"})
+    monkeypatch.setenv(rate, "5")
+    with pytest.raises(SettingError, match=f"^{rate}=5: .* has none in {keys}; set both there$"):
+        deployment.settings(LlmSettings, {keys: "one"})
+    monkeypatch.setenv(keys, "one,two")
+    assert deployment.settings(LlmSettings, {}).key_rate == 5
+    assert deployment.settings(LlmSettings, {rate: "5 ", keys: " one, two"}).api_keys == ("one", "two")
+    with pytest.raises(SettingError, match=f"^{keys}: .* have other keys"):
+        deployment.settings(LlmSettings, {keys: "one"})
+    monkeypatch.setenv(keys, "one,")
+    with pytest.raises(SettingError, match=f"^{keys}: key 2 of 2"):
+        deployment.settings(LlmSettings, {keys: "one"})
 
 
 def test_the_environment_is_read_by_default(monkeypatch):

@@ -21,6 +21,7 @@ from services.common.tracing import Trace
 from tests.support.otlp import receiver
 
 REQUESTS = Counter("requests", "", ["code"], registry=CollectorRegistry())
+EXHAUSTED = Counter("exhausted", "", ["reason"], registry=CollectorRegistry())
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
 
@@ -208,7 +209,7 @@ def test_a_caller_that_samples_nothing_gets_no_spans(sent):
 async def test_a_servers_error_is_one_and_a_callers_is_not(sent):
     for method, error in (("a", errors.InvalidArgument("x", "y")), ("b", errors.Internal("bug"))):
         call = GrpcCall(method, Serves(), Image())
-        with pytest.raises(errors.ServiceError), Gate((), REQUESTS, 60).guard(call):
+        with pytest.raises(errors.ServiceError), Gate((), REQUESTS, EXHAUSTED, 60).guard(call):
             raise error
     spans = sent()
     assert [name for name, span in spans.items() if span.failed] == ["b"]
