@@ -54,6 +54,7 @@ class Decoder:
     Attributes:
         pictures: that it was given.
         usable: False from when it is asked until it has answered, and for good where it could not.
+        ended_by: what of a file's made it useless, if that did: "timeout", "memory" or "crash".
 
     Raises:
         DecoderLost: no process can be started.
@@ -66,6 +67,7 @@ class Decoder:
         self._coming: asyncio.Task[DecoderLost | None] | None = None
         self.pictures = 0
         self.usable = True
+        self.ended_by = ""
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         arguments = [str(value) for value in (theirs.fileno(), os.getpid(), memory_bytes, timeout_s)]
@@ -184,6 +186,7 @@ class Decoder:
             raise await asyncio.to_thread(self._ended) from error
         says = answer.says
         if "memory" in says:
+            self.ended_by = "memory"
             raise refused(f"takes more than {math.ceil(self._memory_bytes / (1 << 20))} MiB to decode")
         self.usable = True
         if "refused" in says:
@@ -201,11 +204,13 @@ class Decoder:
         if code == -signal.SIGXCPU:
             return self._too_slow()
         if -code in _CRASHES:
+            self.ended_by = "crash"
             logger.warning("a file ended its decoder by %s", signal.Signals(-code).name)
             return refused("is damaged (its decoder crashed)")
         return DecoderLost(f"ended with {code}")
 
     def _too_slow(self) -> InvalidArgument:
+        self.ended_by = "timeout"
         return refused(f"takes more than {self._timeout_s:g} s to decode")
 
     async def _exchange(self, asked: Frame) -> Frame:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from services.common.errors import Unavailable
 from services.common.stages import Stages
+from services.encoder import metrics
 from services.encoder.images.decode import ImageLimits
 from services.encoder.images.decoder import Decoder, DecoderLost, Tiles
 from services.families.grid import Grid
@@ -85,6 +86,7 @@ class Decoders:
                         with stages.time("tile"):
                             return grid, await decoder.cut(cutter, grid)
                 except DecoderLost as lost:
+                    metrics.DECODERS_ENDED.labels(reason="lost").inc()
                     logger.warning("a decoder %s", lost, extra={"tries_left": left})
         raise Unavailable("no image can be decoded just now; try again")
 
@@ -99,11 +101,15 @@ class Decoders:
             yield decoder
         except asyncio.CancelledError:
             await decoder.settle(_GRACE_S)
+            if not decoder.usable:
+                metrics.DECODERS_ENDED.labels(reason="abandoned").inc()
             raise
         finally:
             if decoder.usable and decoder.pictures < _PICTURES:
                 self._idle.append(decoder)
             else:
+                if decoder.ended_by:
+                    metrics.DECODERS_ENDED.labels(reason=decoder.ended_by).inc()
                 decoder.kill()
                 asyncio.get_running_loop().run_in_executor(None, decoder.reap)
                 # The next one comes up while nobody waits for it.
@@ -114,6 +120,7 @@ class Decoders:
             decoder = self._idle.pop()
             if decoder.alive:
                 return decoder
+            metrics.DECODERS_ENDED.labels(reason="lost").inc()
             decoder.reap()
         return self._new()
 
@@ -122,6 +129,7 @@ class Decoders:
             self._idle.insert(0, self._new())
         except DecoderLost as lost:
             # Whoever needs it tries again.
+            metrics.DECODERS_ENDED.labels(reason="lost").inc()
             logger.warning("a decoder %s", lost)
 
     def _new(self) -> Decoder:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 
 from services.common.errors import InvalidArgument, Unavailable
 from services.common.stages import Stages
+from services.encoder import metrics
 from services.encoder.images import decoders as decoders_module
 from services.encoder.images.decode import ImageLimits, decode
 from services.encoder.images.decoders import Decoders
@@ -70,6 +72,18 @@ def processes() -> Callable[[], set[int]]:
     return lambda: _children() - before
 
 
+@pytest.fixture
+def ended() -> Callable[[], dict[str, float]]:
+    """Decoders counted since the test began, by reason."""
+
+    def counted() -> Counter[str]:
+        samples = [sample for family in metrics.DECODERS_ENDED.collect() for sample in family.samples]
+        return Counter({s.labels["reason"]: int(s.value) for s in samples if s.name.endswith("_total")})
+
+    before = counted()
+    return lambda: dict(counted() - before)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 async def test_tiles_are_those_of_this_process(open_decoders: Open, tiles, tiler: AnyresTiler, kind: str) -> None:
     decoders = open_decoders()
@@ -80,7 +94,7 @@ async def test_tiles_are_those_of_this_process(open_decoders: Open, tiles, tiler
         assert np.array_equal(found, tiler.cut(decode(data, LIMITS), grid))
 
 
-async def test_refusals_are_those_of_this_process(open_decoders: Open, processes, tiles) -> None:
+async def test_refusals_are_those_of_this_process(open_decoders: Open, processes, tiles, ended) -> None:
     decoders = open_decoders()
     await tiles(decoders, GOOD)
     before = processes()
@@ -92,6 +106,7 @@ async def test_refusals_are_those_of_this_process(open_decoders: Open, processes
         assert str(there.value) == str(here.value)
     # A refusal costs no process.
     assert processes() == before
+    assert not ended()
 
 
 async def test_nothing_is_written_of_a_file(open_decoders: Open, tiles, capfd: pytest.CaptureFixture[str]) -> None:
@@ -115,14 +130,15 @@ async def test_what_cannot_be_cut_is_forgotten(open_decoders: Open, tiles) -> No
     assert (await tiles(decoders, GOOD))[1].any()
 
 
-async def test_time_is_limited(open_decoders: Open, tiles) -> None:
+async def test_time_is_limited(open_decoders: Open, tiles, ended) -> None:
     decoders = open_decoders(timeout_s=0.3)
     await decoders.start()
     with pytest.raises(InvalidArgument, match=r"^image\.data: takes more than 0\.3 s to decode$"):
         await tiles(decoders, SLOW)
+    assert ended() == {"timeout": 1}
 
 
-async def test_processor_time_is_limited_by_the_kernel_too(open_decoders: Open, tiles) -> None:
+async def test_processor_time_is_limited_by_the_kernel_too(open_decoders: Open, tiles, ended) -> None:
     """Should nobody be there to look at a clock."""
     decoders = open_decoders(timeout_s=0.1)
     await decoders.start()
@@ -130,15 +146,17 @@ async def test_processor_time_is_limited_by_the_kernel_too(open_decoders: Open, 
         decoder._timeout_s = 60
     with pytest.raises(InvalidArgument, match="takes more than 60 s"):
         await tiles(decoders, SLOW)
+    assert ended() == {"timeout": 1}
 
 
-async def test_memory_is_limited(open_decoders: Open, tiles) -> None:
+async def test_memory_is_limited(open_decoders: Open, tiles, ended) -> None:
     decoders = open_decoders(memory_bytes=128 << 20)
     large = encoded(picture(64, 64).resize((7000, 7000)), "JPEG")
     with pytest.raises(InvalidArgument, match=r"^image\.data: takes more than 128 MiB to decode$"):
         await tiles(decoders, large)
     assert (await tiles(decoders, GOOD))[1].any()
     assert (await tiles(open_decoders(), large))[1].any()
+    assert ended() == {"memory": 1}
 
 
 async def test_a_file_of_a_few_bytes_takes_no_more_than_its_pixels_need(open_decoders: Open, tiles) -> None:
@@ -150,7 +168,7 @@ async def test_a_file_of_a_few_bytes_takes_no_more_than_its_pixels_need(open_dec
         await tiles(decoders, plain_webp(16384, 16384))
 
 
-async def test_who_leaves_gives_the_slot_back_at_once(open_decoders: Open, processes, tiles) -> None:
+async def test_who_leaves_gives_the_slot_back_at_once(open_decoders: Open, processes, tiles, ended) -> None:
     decoders = open_decoders()
     await decoders.start()
     (busy,) = processes()
@@ -164,6 +182,8 @@ async def test_who_leaves_gives_the_slot_back_at_once(open_decoders: Open, proce
             await task
     assert (await good)[1].any()
     await until_true(lambda: busy not in processes())
+    # One of them had none yet.
+    assert ended() == {"abandoned": 1}
 
 
 async def test_who_leaves_an_ordinary_picture_costs_no_process(
@@ -187,7 +207,7 @@ async def test_who_leaves_an_ordinary_picture_costs_no_process(
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
 async def test_a_decoder_that_crashes_says_something_of_the_file(
-    open_decoders: Open, processes, tiles, number: int
+    open_decoders: Open, processes, tiles, ended, number: int
 ) -> None:
     decoders = open_decoders()
     await decoders.start()
@@ -197,10 +217,11 @@ async def test_a_decoder_that_crashes_says_something_of_the_file(
     os.kill(pid, number)
     with pytest.raises(InvalidArgument, match=r"^image\.data: is damaged \(its decoder crashed\)$"):
         await asked
+    assert ended() == {"crash": 1}
     assert (await tiles(decoders, GOOD))[1].any()
 
 
-async def test_a_decoder_that_is_killed_costs_another_try(open_decoders: Open, processes, tiles) -> None:
+async def test_a_decoder_that_is_killed_costs_another_try(open_decoders: Open, processes, tiles, ended) -> None:
     decoders = open_decoders()
     await decoders.start()
     (pid,) = processes()
@@ -216,6 +237,7 @@ async def test_a_decoder_that_is_killed_costs_another_try(open_decoders: Open, p
     with pytest.raises(Unavailable, match="try again"):
         await asked
     assert tries >= 2
+    assert set(ended()) == {"lost"}
     assert (await tiles(decoders, GOOD))[1].any()
 
 
