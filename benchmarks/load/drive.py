@@ -75,22 +75,26 @@ class SdkCallers:
 class PlainCallers:
     """Bytes made beforehand, once each: callers share the cores with what they ask, and shall take little of them."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, api_key: str = "") -> None:
         self._call: Any = channel.unary_stream(methods.GENERATE.path, None, GenerateResponse.FromString)
+        self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
 
     async def answer(self, known: Known, deadline_s: float) -> str:
-        return "".join([response.delta async for response in self._call(known.request, timeout=deadline_s)])
+        responses = self._call(known.request, timeout=deadline_s, metadata=self._metadata)
+        return "".join([response.delta async for response in responses])
 
 
-async def closed_loop(callers: Callers, known: Sequence[Known], width: int, seconds: float) -> Outcome:
-    """``width`` callers, each with one question after the other."""
+async def closed_loop(
+    callers: Callers, known: Sequence[Known], width: int, seconds: float, deadline_s: float = 0
+) -> Outcome:
+    """``width`` callers, each with one question after the other, and as much time for it as all have, if not told."""
     outcome = Outcome(seconds)
     end = time.monotonic() + seconds
 
     async def caller(seed: int) -> None:
         draw = random.Random(seed)  # noqa: S311
         while time.monotonic() < end:
-            await _ask(callers, draw.choice(known), seconds, outcome)
+            await _ask(callers, draw.choice(known), deadline_s or seconds, outcome)
 
     await asyncio.gather(*(caller(seed) for seed in range(width)))
     return outcome
