@@ -6,6 +6,7 @@ to try again and which exception to raise is decided here, once for every RPC.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Iterable
@@ -27,6 +28,8 @@ from heroserve.v1.encoder_pb2 import VisualTokens
 # gRPC's own words on either side; it reports this as RESOURCE_EXHAUSTED, which elsewhere means overload.
 _TOO_LARGE = "message larger than max"
 _RESPONSE = "CLIENT: Received"
+# What gRPC can say; a service's own limit comes first.
+_FOREVER_S = 86_400.0 * 365
 
 
 class Call(Generic[Request]):
@@ -50,7 +53,9 @@ class Call(Generic[Request]):
         request_id: str = "",
         trace: Iterable[tuple[str, str]] = (),
     ) -> None:
-        self._deadline = time.monotonic() + timeout_s
+        if math.isnan(timeout_s):
+            raise ValueError("timeout_s must be a number of seconds, not nan")
+        self._deadline = time.monotonic() + min(timeout_s, _FOREVER_S)
         self._retries = retries
         self._sent = sent
         headers = dict(trace)

@@ -237,3 +237,12 @@ def test_ages_of_connections(kind):
         with pytest.raises(ValueError, match="max_connection_age_s"):
             kind(max_connection_age_s=age)
     kind(max_connection_age_s=math.inf)
+
+
+@pytest.mark.parametrize("forever", [math.inf, 1e300])
+def test_a_call_without_end_is_one_with_the_services_own(peer, forever):
+    with heroserve.Client(peer.target, timeout_s=forever) as client:
+        assert client.ask(b"image", "What?", timeout_s=forever).text
+        assert peer.seen[-1].remaining_s > 86_400
+    with heroserve.Client(peer.target) as client, pytest.raises(ValueError, match="timeout_s must be a number"):
+        client.describe(timeout_s=math.nan)
