@@ -53,9 +53,9 @@ class Entry:
 
     Args:
         grid: how the image was cut.
-        valid: int64 [1 + K], patches of each tile that are not padding.
+        valid: int64 [1 + K], tokens of each tile that are not padding.
         stored: int64 [1 + K], how many of them are in ``rows``, best first.
-        positions: uint16 [n], patch index within its tile, ranked.
+        positions: uint16 [n], index within its tile, ranked.
         checksums: uint8 [n, 16], SHA-256 of each row together with all before it of its tile: a prefix is checked at
             once, and whoever may not forge ``meta`` can't forge rows either.
         saliency_cos, relevance, dtype, feature_width: as in ``RankedImage``.

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RankedImage:
-    """Every valid patch of every tile, best first within its tile. n is their number over all tiles.
+    """Every valid token of every tile, best first within its tile. n is their number over all tiles.
 
     Args:
-        valid: patches of each tile, int64 [1 + K], the thumbnail's first.
-        positions: uint16 [n], tile after tile: patch index within its tile, best first.
+        valid: tokens of each tile, int64 [1 + K], the thumbnail's first.
+        positions: uint16 [n], tile after tile: index within its tile, best first.
         rows: uint8 [n, row_bytes], the feature of each position: little-endian values of ``dtype``; for "int8" a
             float32 scale before them.
         dtype: "float32", "float16", "bfloat16" or "int8".

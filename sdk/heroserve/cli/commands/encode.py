@@ -47,7 +47,7 @@ def encode(
     out = console()
     out.print(
         f"{grid.image_width} x {grid.image_height} pixels · {grid.rows} x {grid.cols} tiles "
-        f"and a thumbnail of {side} x {side} patches"
+        f"and a thumbnail of {side} x {side} tokens"
     )
     out.print(_tiles(tokens, explain))
     cache = VisualTokens.Cache.Name(tokens.cache).lower()
