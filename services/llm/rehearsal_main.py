@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
-import resource
 import sys
-import time
 from types import SimpleNamespace
 from typing import Any, get_args
 
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from services.common import child
 from services.llm import conversations
 from services.llm.job import Turn, TurnRole
 from services.llm.render import FAILURES, FORMS, Form, Renderer
@@ -65,11 +63,8 @@ def _render(renderer: Renderer, turns: list[Turn]) -> None:
 def main() -> int:
     seconds, memory_bytes = (int(value) for value in sys.argv[1:])
     asked = json.load(sys.stdin)
-    with open("/proc/self/statm", encoding="ascii") as file:
-        taken = int(file.read().split()[5]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_DATA, (taken + memory_bytes, taken + memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + seconds, resource.RLIM_INFINITY))
+    child.limit_memory(memory_bytes)
+    child.limit_processor(seconds)
     try:
         _rehearse(_Texts(asked["special_tokens"]), asked["template"], asked["image_token"])
     except MemoryError:

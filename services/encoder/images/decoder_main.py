@@ -9,19 +9,17 @@ import ctypes
 import importlib
 import io
 import json
-import math
 import os
-import resource
 import signal
 import socket
 import sys
-import time
 import warnings
 from typing import Any
 
 import numpy as np
 from PIL import AvifImagePlugin, Image
 
+from services.common import child
 from services.common.errors import InvalidArgument
 from services.encoder.images.decode import ImageLimits, decode
 from services.encoder.images.frames import HEAD, Frame
@@ -48,10 +46,7 @@ def main(handle: int, parent: int, memory_bytes: int, timeout_s: float) -> None:
     # A slot is a core.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     _warm_up()
-    # Of what is written to, not of addresses: those that allocators and threads put by cost nothing.
-    limit = _data_bytes() + memory_bytes
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    child.limit_memory(memory_bytes)
     # What libraries print of a caller's file is nobody's business. Up to here it tells why there is no decoder.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -65,8 +60,7 @@ def main(handle: int, parent: int, memory_bytes: int, timeout_s: float) -> None:
             if asked.says["do"] == "drop":
                 continue
             if asked.says["do"] == "decode":
-                spent = time.process_time() + timeout_s
-                resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(spent), resource.RLIM_INFINITY))
+                child.limit_processor(timeout_s)
             answer, image = _answer(asked, image)
             del asked
             connection.sendall(answer.start())
@@ -116,11 +110,6 @@ def _warm_up() -> None:
     drawn = io.BytesIO()
     Image.new("RGB", (8, 8)).save(drawn, "JPEG")
     decode(drawn.getvalue(), ImageLimits(1 << 20, 64))
-
-
-def _data_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[5]) * resource.getpagesize()
 
 
 if __name__ == "__main__":
