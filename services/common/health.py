@@ -6,9 +6,13 @@ import http.client
 import sys
 from pathlib import Path
 
-from services.common.ingress import front
 from services.common.metric_folder import READY
 from services.common.settings import SettingError, Settings
+
+# Paths of the HTTP port: whether a question would be answered now; and Ray's own, that Serve's proxy runs and has heard
+# of an application. Of replicas that one knows nothing.
+READY_PATH = "/readyz"
+ALIVE_PATH = "/-/healthz"
 
 _TIMEOUT_S = 5.0
 
@@ -36,10 +40,10 @@ def main(settings: type[Settings]) -> None:
 def _problem(settings: Settings) -> str | None:
     if not (Path(settings.metrics_folder) / READY).exists():
         return f"{settings.name} is starting or stopping"
-    status, answer = _ask(settings, front.READY)
+    status, answer = _ask(settings, READY_PATH)
     if status == 404:
         # A Ray that it joined, whose proxies were set up by others.
-        status, answer = _ask(settings, front.ALIVE)
+        status, answer = _ask(settings, ALIVE_PATH)
     return None if status == 200 else f"{settings.name} is not ready: {answer.strip()}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -9,6 +10,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from heroserve.methods import ENCODE
 from heroserve.transport.channel import open_async_channel
+
+logger = logging.getLogger(__name__)
 
 _CHECK = "/grpc.health.v1.Health/Check"
 _TIMEOUT_S = 2.0
@@ -33,16 +36,17 @@ class EncoderHealth:
         )
 
     async def problem(self) -> str | None:
-        """Why a picture could not be encoded now; None if it could."""
+        """Why a picture could not be encoded now; None if it could. For everybody to read: no addresses."""
         try:
             told = await self._check(HealthCheckRequest(service=ENCODE.service), timeout=_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             if error.code() not in _SAYS_NOTHING:
-                return f"{self._target}: {error.code().name}: {' '.join((error.details() or '').split())[:200]}"
-            return None if await self._otherwise() else f"{self._target} does not answer"
+                logger.debug("the encoder at %s does not answer: %s", self._target, error.details())
+                return f"it does not answer ({error.code().name})"
+            return None if await self._otherwise() else "it does not answer"
         if told.status == HealthCheckResponse.SERVING:
             return None
-        return f"{self._target} says that it is not ready"
+        return "it says that it is not ready"
 
     async def close(self) -> None:
         await self._channel.close()

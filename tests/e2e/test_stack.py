@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 
@@ -63,10 +65,18 @@ def test_an_error_on_the_command_line(stack: Stack, tmp_path: Path):
     assert result.stderr.count("\n") == 1
 
 
+def ok(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as page:
+            return page.status == 200
+    except urllib.error.HTTPError:
+        return False
+
+
 def test_health_and_metrics_over_http(stack: Stack):
     for port in (stack.ports.encoder_http, stack.ports.llm_http):
-        with urllib.request.urlopen(f"http://localhost:{port}/-/healthz", timeout=10) as page:
-            assert page.status == 200
+        for path in ("/readyz", "/-/healthz"):
+            assert until(lambda port=port, path=path: ok(f"http://localhost:{port}{path}"), 30)
     for port, name in (
         (stack.ports.encoder_metrics, "heroserve_encoder_requests_total"),
         (stack.ports.llm_metrics, "heroserve_chat_requests_total"),
@@ -98,6 +108,40 @@ def test_nothing_of_rays_listens_where_others_are(stack: Stack):
         assert len(found) > len(named) + 4
 
 
+def answer(port: int, path: str, authorization: str) -> grpc.StatusCode:
+    """How a port of Ray's ends a call."""
+    metadata = [("authorization", authorization)] if authorization else []
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            channel.unary_unary(path)(b"", timeout=20, metadata=metadata)
+        except grpc.RpcError as error:
+            return error.code()
+    return grpc.StatusCode.OK
+
+
+def test_rays_own_ports_let_nobody_in_without_its_token(stack: Stack):
+    """Work is pushed to workers, and asked of the GCS; a port that serves neither says so, or speaks no gRPC."""
+    push, nodes = "/ray.rpc.CoreWorkerService/PushTask", "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo"
+    ports = [port for port, ip in listeners(stack.services["llm"]).items() if ip.endswith("127.0.0.1")]
+    refused = {push: set(), nodes: set()}
+    for port in ports:
+        for path, asking in refused.items():
+            for authorization in ("", "Bearer wrong"):
+                code = answer(port, path, authorization)
+                if code is grpc.StatusCode.UNAUTHENTICATED:
+                    asking.add(port)
+                assert code in (
+                    grpc.StatusCode.UNAUTHENTICATED,
+                    grpc.StatusCode.UNIMPLEMENTED,
+                    grpc.StatusCode.UNAVAILABLE,
+                )
+    # The service's own process, Serve's controller, its proxy and a replica at least.
+    assert len(refused[push]) >= 4
+    (gcs,) = refused[nodes]
+    token = (Path.home() / ".ray" / "auth_token").read_text().strip()
+    assert answer(gcs, nodes, f"Bearer {token}") is grpc.StatusCode.OK
+
+
 def test_rays_own_metrics_are_where_they_were(stack: Stack):
     for service in ("encoder", "llm"):
         port = getattr(stack.ports, f"{service}_ray_metrics")
@@ -121,6 +165,9 @@ def health(service: str, ports: Ports) -> subprocess.CompletedProcess[str]:
 
 def test_a_service_knows_whether_it_takes_requests(stack: Stack):
     for service in ("encoder", "llm"):
+        assert until(
+            lambda service=service: ok(f"http://localhost:{getattr(stack.ports, f'{service}_http')}/readyz"), 30
+        )
         told = health(service, stack.ports)
         assert (told.returncode, told.stderr) == (0, "")
         told = health(service, Ports.free())

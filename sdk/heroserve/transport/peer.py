@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 import grpc
@@ -15,15 +14,10 @@ from heroserve.retry import Retries, RetryBudget, RetryPolicy
 from heroserve.target import address
 from heroserve.terms import Terms
 
-_KEY = re.compile(r"[!-~]+")
-
 
 @dataclass(frozen=True)
 class Peer:
-    """A service to call, and how.
-
-    Raises ValueError for a target that is not HOST:PORT, a key that no header can carry, or an age not above 0.
-    """
+    """A service to call, and how. Raises ValueError for a target that is not HOST:PORT, or an age not above 0."""
 
     target: str
     api_key: str | None = field(repr=False)
@@ -36,10 +30,6 @@ class Peer:
 
     def __post_init__(self) -> None:
         address(self.target)
-        if self.api_key and not _KEY.fullmatch(self.api_key):  # which may not be told
-            raise ValueError(
-                "api_key must be printable ASCII without blanks; one that was read from a file ends its line"
-            )
         object.__setattr__(self, "budget", RetryBudget(self.retry.overload_share))
         if not self.max_connection_age_s > 0:  # nor is NaN
             raise ValueError(f"max_connection_age_s must be more than 0, not {self.max_connection_age_s}")

@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 
 PERIOD_S = 1.5
+# Until it is ready, the first time and again.
+_WAITING_S = 0.5
 # Without an answer for so long: three or four canaries in a row have not come back.
 PATIENCE_S = 6.0
 
@@ -48,7 +50,8 @@ class Canary:
             task = asyncio.create_task(self.send())
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-            await asyncio.sleep(PERIOD_S)
+            # Who waits for it is told at once.
+            await asyncio.sleep(PERIOD_S if self._ready else min(PERIOD_S, _WAITING_S))
             self._tell()
 
     async def send(self) -> None:

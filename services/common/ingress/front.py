@@ -6,14 +6,12 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from services.common.health import ALIVE_PATH, READY_PATH
 from services.common.ingress.readiness import Readiness
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-READY = "/readyz"
-# That Serve's proxy runs, and has heard of an application: of replicas it knows nothing.
-ALIVE = "/-/healthz"
 _METHODS = ("GET", "HEAD")
 
 
@@ -26,7 +24,7 @@ class Front:
         passed: paths that go on to it.
     """
 
-    def __init__(self, app: ASGIApp, readiness: Readiness, passed: Collection[str] = (ALIVE,)) -> None:
+    def __init__(self, app: ASGIApp, readiness: Readiness, passed: Collection[str] = (ALIVE_PATH,)) -> None:
         self._app = app
         self._readiness = readiness
         self._passed = passed
@@ -35,11 +33,11 @@ class Front:
         if scope["type"] == "websocket":
             # Before it is accepted: a refusal.
             await send({"type": "websocket.close", "code": 1000})
-        elif scope["path"] not in (READY, *self._passed):
-            await _answer(send, 404, f"not found; {READY} tells whether a question would be answered")
+        elif scope["path"] not in (READY_PATH, *self._passed):
+            await _answer(send, 404, f"not found; {READY_PATH} tells whether a question would be answered")
         elif scope["method"] not in _METHODS:
             await _answer(send, 405, "GET is served here", (b"allow", ", ".join(_METHODS).encode()))
-        elif scope["path"] == READY:
+        elif scope["path"] == READY_PATH:
             # As Kubernetes' own servers have it: ?exclude=encoder asks for all but that.
             without = parse_qs(scope["query_string"].decode("latin-1")).get("exclude", [])
             problem = self._readiness.problem(without=without)

@@ -151,6 +151,7 @@ async def test_an_application_that_lacks_its_encoder_answers_for_what_needs_none
 
 async def test_callers_of_health_ask_no_replica(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canary, "PERIOD_S", 3600)
+    monkeypatch.setattr(canary, "_WAITING_S", 3600)
     proxy = Proxy("llm")
     async with proxy.serving("add_chat") as channel:
         for _ in range(300):

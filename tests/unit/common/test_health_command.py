@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,3 +92,10 @@ def test_one_that_is_stopping_is_not_asked(started: Path, monkeypatch: pytest.Mo
     health.unmark(Settings.from_env())
     with proxy({"/readyz": (200, "ready\n")}) as port:
         assert told(port, monkeypatch).endswith("is starting or stopping")
+
+
+def test_it_loads_next_to_nothing() -> None:
+    """A container engine runs it every few seconds, beside the service."""
+    tell = "import sys, services.encoder.health; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"heroserve", "ray", "torch"} & set(loaded)

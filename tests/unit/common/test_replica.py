@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 import torch
 from huggingface_hub import hf_hub_download, utils
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from ray.serve._private.constants import REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD
 
 from scripts.redis_server import free_port
-from services.common.replica import passes
-from services.common.settings import SettingError
+from services.common import deployment
+from services.common.replica import Replica, passes
+from services.common.settings import SettingError, Settings
+from services.encoder.app import EncoderDeployment, VisionTowerDeployment
+from services.llm.app import ChatDeployment
+from tests.support.replicas import Picky
 
 
 @contextmanager
@@ -83,3 +90,17 @@ def test_what_passes(error):
 def test_what_does_not(error):
     assert not passes(caused(error))
     assert not passes(SettingError("x"))
+
+
+def test_one_that_hangs_is_found_within_fifteen_seconds() -> None:
+    config = deployment.deploy(Picky, "Picky", Settings(replica_cpus=0.1))._deployment_config
+    in_a_row_s = REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD * config.health_check_timeout_s
+    # The first is begun a period after the last answer, give or take a tenth.
+    assert 1.1 * config.health_check_period_s + in_a_row_s < 15
+
+
+@pytest.mark.parametrize("kind", [EncoderDeployment, VisionTowerDeployment, ChatDeployment])
+def test_health_is_answered_on_the_loop_that_requests_are_answered_on(kind: type[Replica[Any]]) -> None:
+    """Serve calls what is no coroutine in a thread, which goes on answering while the loop hangs."""
+    assert inspect.iscoroutinefunction(kind.check_health)
+    assert inspect.iscoroutinefunction(kind.ready)

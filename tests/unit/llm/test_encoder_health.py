@@ -66,24 +66,23 @@ async def test_it_is_asked_about_its_own_service() -> None:
 @pytest.mark.parametrize("status", [HealthCheckResponse.NOT_SERVING, HealthCheckResponse.UNKNOWN])
 async def test_one_that_says_no(status: int) -> None:
     async with Health(status).serving() as target:
-        assert await problem(target, there=True) == f"{target} says that it is not ready"
+        assert await problem(target, there=True) == "it says that it is not ready"
 
 
 async def test_an_llm_service_is_no_encoder() -> None:
     async with Health(grpc.StatusCode.NOT_FOUND).serving() as target:
-        assert await problem(target, there=True) == f"{target}: NOT_FOUND: one reason"
+        assert await problem(target, there=True) == "it does not answer (NOT_FOUND)"
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAUTHENTICATED])
 async def test_one_that_tells_nothing_of_its_health_is_asked_otherwise(status: grpc.StatusCode) -> None:
     async with Health(status).serving() as target:
         assert await problem(target, there=True) is None
-        assert await problem(target) == f"{target} does not answer"
+        assert await problem(target) == "it does not answer"
 
 
 async def test_nobody_there() -> None:
-    target = f"127.0.0.1:{free_port()}"
-    assert str(await problem(target)).startswith(f"{target}: UNAVAILABLE: ")
+    assert await problem(f"127.0.0.1:{free_port()}") == "it does not answer (UNAVAILABLE)"
 
 
 async def test_one_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

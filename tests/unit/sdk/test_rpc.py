@@ -246,11 +246,3 @@ def test_a_call_without_end_is_one_with_the_services_own(peer, forever):
         assert peer.seen[-1].remaining_s > 86_400
     with heroserve.Client(peer.target) as client, pytest.raises(ValueError, match="timeout_s must be a number"):
         client.describe(timeout_s=math.nan)
-
-
-@pytest.mark.parametrize("key", ["s3cret\n", "s3cret x", " s3cret", "schl\u00fcssel-s3cret", "s3cret\x00"])
-def test_a_key_that_no_header_carries_is_refused_before_anything_is_sent(peer, key):
-    with pytest.raises(ValueError, match="api_key must be printable ASCII") as refused:
-        heroserve.Client(peer.target, api_key=key)
-    assert "s3cret" not in str(refused.value)
-    assert not peer.seen
