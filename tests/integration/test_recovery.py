@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
 import heroserve
 from tests.support.pictures import encoded, picture
-from tests.support.services import Services
+from tests.support.services import Services, processes
 
 
 def replicas(deployment: str) -> list[int]:
     """Process ids of a deployment's replicas."""
-    pids = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue  # It ended meanwhile.
-        if command.startswith(f"ray::ServeReplica:{deployment}".encode()):
-            pids.append(int(folder.name))
-    return pids
+    return [process.pid for process, command in processes() if command.startswith(f"ray::ServeReplica:{deployment}")]
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
 @pytest.mark.parametrize("deployment", ["encoder:VisionTower", "encoder:Encoder", "llm:Chat"])
 def test_a_replica_that_dies_is_replaced_and_nobody_is_told_of_a_bug(services: Services, deployment: str):
     image = encoded(picture(260, 190, seed=len(deployment)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 import heroserve
@@ -17,6 +20,13 @@ from tests.support.otlp import Receiver
 MAX_IMAGE_BYTES = 2_000_000
 MAX_IMAGE_PIXELS = 4_000_000
 LLM_REPLICAS = 2
+
+
+def processes() -> Iterator[tuple[psutil.Process, str]]:
+    """Those of this session's Ray, which are all below this one, with their command lines; nobody else's."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield process, " ".join(process.cmdline())
 
 
 @dataclass(frozen=True)
