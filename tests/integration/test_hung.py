@@ -21,7 +21,7 @@ from heroserve import methods
 from scripts.redis_server import free_port
 from tests.support.pictures import encoded, picture
 from tests.support.replicas import picky
-from tests.support.services import Services
+from tests.support.services import Services, processes
 from tests.support.waiting import until
 
 # Ray's own health checks would take three minutes to find it out, and five more to end the replica.
@@ -30,12 +30,7 @@ SOON_S = 90
 
 def pids(name: str) -> list[int]:
     """Processes of this name."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (folder / "cmdline").read_bytes().startswith(name.encode()):
-                found.append(int(folder.name))
-    return found
+    return [process.pid for process, command in processes() if command.startswith(name)]
 
 
 @pytest.fixture
