@@ -50,16 +50,20 @@ class Readiness:
         """Why a question would not be answered; None if it would.
 
         Args:
-            service: one of ``services``; all of them if empty.
+            service: one of ``services``; if empty, all those that are deployed: where services join a Ray, a proxy may
+                know of one that never comes.
             without: what an application may lack, see ``Replica.ready``.
         """
         if not self.services:
             return "this proxy serves nothing of ours"
         if (closed := self._closed()) is not None:
             return closed
-        for name in [service] if service else self.services:
-            problem = self.services[name].problem(without) if self._handle(name) else "is not deployed"
-            if problem:
+        asked = [service] if service else list(self.services)
+        deployed = [name for name in asked if self._handle(name)]
+        if not deployed:
+            return f"{' and '.join(asked)}: not deployed"
+        for name in deployed:
+            if problem := self.services[name].problem(without):
                 return f"{name}: {problem}"
         return None
 

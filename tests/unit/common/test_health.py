@@ -216,7 +216,7 @@ async def test_a_proxy_that_takes_no_requests(here: readiness.Readiness) -> None
         proxy.draining = False
         proxy.deploy()
         assert (await check(channel)).status == NOT_SERVING
-        assert here.problem() == f"{CHAT}: is not deployed"
+        assert here.problem() == f"{CHAT}: not deployed"
 
 
 async def test_an_application_of_another_name_answers_where_it_is_alone() -> None:
@@ -228,4 +228,7 @@ async def test_one_that_was_not_deployed_is_not_answered_for_by_another(here: re
     async with Proxy("encoder").serving("add_encoder", "add_chat") as channel:
         await until(channel, SERVING, ENCODER)
         assert (await check(channel, CHAT)).status == NOT_SERVING
-        assert here.problem(CHAT) == f"{CHAT}: is not deployed"
+        assert here.problem(CHAT) == f"{CHAT}: not deployed"
+        # Of two services that could join, one has.
+        assert (await check(channel)).status == SERVING
+        assert here.problem() is None
