@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import heroserve
+from benchmarks.ending import end_in_peace
 from benchmarks.faults.fault import Fault
 from benchmarks.faults.folder_faults import VARIABLE, folder_faults, small_disk
 from benchmarks.faults.process_faults import process_faults
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--hold", default=60.0, type=float, help="longest that a fault lasts, if nothing mends it")
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
+    end_in_peace()
     with tempfile.TemporaryDirectory(prefix="heroserve-counts-") as folder, small_disk(Path(folder)) as own_disk:
         faults = _wanted(options.only, own_disk=own_disk)
         os.environ[VARIABLE] = folder

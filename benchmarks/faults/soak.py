@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import heroserve
+from benchmarks.ending import end_in_peace
 from benchmarks.faults.census import resident_mib
 from benchmarks.faults.leavers import leavers
 from benchmarks.faults.process_faults import process_faults
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=4, help="minutes between faults")
     parser.add_argument("--json", type=Path, help="file for a line a minute")
     options = parser.parse_args()
+    end_in_peace()
     key = secrets.token_hex(8)
     os.environ |= dict.fromkeys(("HEROSERVE_API_KEYS", "HEROSERVE_ENCODER_API_KEY", "HEROSERVE_API_KEY"), key)
     with tempfile.TemporaryDirectory(prefix="heroserve-soak-") as folder:

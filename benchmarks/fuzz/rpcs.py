@@ -19,6 +19,7 @@ import time
 from collections import Counter
 
 import heroserve
+from benchmarks.ending import end_in_peace
 from benchmarks.faults.traffic import Traffic
 from benchmarks.faults.victims import resident_bytes
 from benchmarks.fuzz.barrage import Barrage
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=6, help="messages at once")
     options = parser.parse_args()
+    end_in_peace()
     key = secrets.token_hex(8)
     os.environ |= dict.fromkeys(("HEROSERVE_API_KEYS", "HEROSERVE_ENCODER_API_KEY", "HEROSERVE_API_KEY"), key)
     with running(Ports.free()) as stack:

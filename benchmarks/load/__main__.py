@@ -15,6 +15,7 @@ import grpc
 import psutil
 
 import heroserve
+from benchmarks.ending import end_in_peace
 from benchmarks.load.drive import Callers, Outcome, PlainCallers, SdkCallers, closed_loop, open_loop
 from benchmarks.load.questions import Known, known_questions
 from scripts.stack import Ports, Stack, running
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--deadline", default=5.0, type=float)
     parser.add_argument("--callers", choices=["plain", "sdk"], default="plain", help="without retries, or as shipped")
     options = parser.parse_args()
+    end_in_peace()
     with running(Ports.free()) as stack:
         target = f"localhost:{stack.ports.llm}"
         with heroserve.Client(target) as client:
