@@ -48,7 +48,9 @@ class WireCaller:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._http = H2Connection()
 
-    async def call(self, path: str, headers: Sequence[Header], message: bytes, timeout_s: float) -> Reply:
+    async def call(
+        self, path: str, headers: Sequence[Header], message: bytes, timeout_s: float, *, compressed: bool = False
+    ) -> Reply:
         """Send a request with exactly these headers, beside those of every gRPC call.
 
         Raises:
@@ -56,7 +58,8 @@ class WireCaller:
         """
         reply, self._heard = Reply(), time.monotonic()
         try:
-            await self._send(path, headers, struct.pack(">BI", 0, len(message)) + message, reply, timeout_s)
+            body = struct.pack(">?I", compressed, len(message)) + message
+            await self._send(path, headers, body, reply, timeout_s)
             while not self._over:
                 await self._hear(reply, timeout_s)
         except (ConnectionError, asyncio.IncompleteReadError) as error:
