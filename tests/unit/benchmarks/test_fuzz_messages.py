@@ -86,6 +86,21 @@ async def test_statuses_and_details_are_those_of_grpc(caller: WireCaller):
     assert unknown.status == grpc.StatusCode.UNIMPLEMENTED.value[0]
 
 
+async def test_a_connection_that_ends_at_its_age_is_made_anew():
+    options = [("grpc.max_connection_age_ms", 50), ("grpc.max_connection_age_grace_ms", 1000)]
+    server = grpc.server(ThreadPoolExecutor(2), options=options)
+    caller = WireCaller(server.add_insecure_port("localhost:0"))
+    server.start()
+    for _ in range(5):
+        reply = await caller.call("/a.B/C", [], b"", 10)
+        assert reply.status == grpc.StatusCode.UNIMPLEMENTED.value[0]
+        await asyncio.sleep(0.08)
+    server.stop(None).wait()
+    # Nobody is there any more: no status, and no exception.
+    assert (await caller.call("/a.B/C", [], b"", 10)).status is None
+    caller.close()
+
+
 async def test_a_connection_that_is_broken_off_is_no_status_and_silence_is_a_timeout():
     met = 0
 
