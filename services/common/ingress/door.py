@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -78,13 +79,15 @@ class Door:
         application = str(named.get("application", ""))
         # What replicas make a request's scope of.
         path = key, str(named.get(SCOPE, ""))
+        waits_s = context.time_remaining()
+        patience_s = math.inf if waits_s is None else waits_s
         await context.send_initial_metadata(((REQUEST_ID, request_id),))
         with ExitStack() as held:
             try:
                 held.enter_context(self._quotas.under_way(key))
                 request = self._parsed(data)
                 in_flight = self._in_flight[application]
-                if not in_flight.enter(path):
+                if not in_flight.enter(path, patience_s):
                     raise ResourceExhausted(_FULL, reason="proxy")
             except ServiceError as error:
                 await self._refuse(error, request_id, context)
@@ -104,7 +107,7 @@ class Door:
                     self._refusals[turned_away.label] += 1
                     context.set_trailing_metadata(trailing(request_id, turned_away.retry_after_s))
             finally:
-                in_flight.leave(path, refused=context.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)
+                in_flight.leave(path, patience_s, refused=context.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)
                 if in_flight.forgettable:
                     # Callers name applications as they like.
                     self._in_flight.pop(application, None)

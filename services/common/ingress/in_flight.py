@@ -12,6 +12,8 @@ _RAISE = 0.1
 _LOWER = 0.5
 _NEAR = 0.5
 _LEAST = 4.0
+# Powers of two of seconds between which callers' patience is told apart.
+_HASTIEST, _CALMEST = -5, 7
 
 
 class InFlightLimit:
@@ -21,13 +23,17 @@ class InFlightLimit:
     refusal. Replicas' own lines are bounded by time, so the limit follows what they can answer, and how many they are;
     several proxies find their shares.
 
+    Those lines are longer for who can wait longer. So each patience, in powers of two, has a limit of its own: refusals
+    of callers in a hurry keep no others away.
+
     At the limit, who has less under way than an equal share of it goes on all the same, and whoever has more is refused
     until there is room again: keys share alike, and so do the scopes of a key. Callers name scopes as they like, so all
     of a key have twice its share at most.
     """
 
     def __init__(self) -> None:
-        self._limit = math.inf
+        # By patience; of those that are missing nothing was refused yet.
+        self._limits: dict[int, float] = {}
         # Of everybody, of each key, of each of its scopes; and how many parties there are in each.
         self._under_way: Counter[Path] = Counter()
         self._parties: Counter[Path] = Counter()
@@ -35,11 +41,12 @@ class InFlightLimit:
     @property
     def forgettable(self) -> bool:
         """Nothing is under way, and nothing was learned yet."""
-        return not self._under_way and math.isinf(self._limit)
+        return not self._under_way and not self._limits
 
-    def enter(self, path: Path) -> bool:
-        """Whether one more of theirs may go on; one that may must ``leave``."""
-        if self._under_way[()] >= self._limit and not self._has_less(path):
+    def enter(self, path: Path, patience_s: float = math.inf) -> bool:
+        """Whether one more of theirs may go on; one that may must ``leave``. ``patience_s`` is its caller's."""
+        limit = self._limits.get(_patience(patience_s), math.inf)
+        if self._under_way[()] >= limit and not self._has_less(path, limit):
             return False
         for depth in range(len(path) + 1):
             self._under_way[path[:depth]] += 1
@@ -47,13 +54,14 @@ class InFlightLimit:
                 self._parties[path[: depth - 1]] += 1
         return True
 
-    def leave(self, path: Path, *, refused: bool) -> None:
-        """One of theirs is over; ``refused`` by a replica that has too many."""
-        under_way = self._under_way[()]
+    def leave(self, path: Path, patience_s: float = math.inf, *, refused: bool) -> None:
+        """One of theirs is over; ``refused`` by a replica that has too many. ``patience_s`` as it entered."""
+        under_way, patience = self._under_way[()], _patience(patience_s)
+        limit = self._limits.get(patience, math.inf)
         if refused:
-            self._limit = max(_LEAST, min(self._limit, under_way) - _LOWER)
-        elif under_way > self._limit * _NEAR:
-            self._limit += _RAISE
+            self._limits[patience] = max(_LEAST, min(limit, under_way) - _LOWER)
+        elif limit < math.inf and under_way > limit * _NEAR:
+            self._limits[patience] = limit + _RAISE
         for depth in range(len(path) + 1):
             self._under_way[path[:depth]] -= 1
             if not self._under_way[path[:depth]]:
@@ -61,9 +69,9 @@ class InFlightLimit:
                 if depth:
                     self._parties[path[: depth - 1]] -= 1
 
-    def _has_less(self, path: Path) -> bool:
-        """Than an equal share, among the keys or among the scopes of its key."""
-        share = self._limit
+    def _has_less(self, path: Path, limit: float) -> bool:
+        """Than an equal share of the limit, among the keys or among the scopes of its key."""
+        share = limit
         for depth in range(len(path)):
             around, own = path[:depth], path[: depth + 1]
             if depth and self._under_way[around] >= 2 * share:
@@ -72,3 +80,10 @@ class InFlightLimit:
             if self._under_way[own] < share:
                 return True
         return False
+
+
+def _patience(seconds: float) -> int:
+    """Its power of two."""
+    if not seconds > 0:
+        return _HASTIEST
+    return _CALMEST if math.isinf(seconds) else max(_HASTIEST, min(_CALMEST, math.floor(math.log2(seconds))))

@@ -84,6 +84,25 @@ def test_replicas_that_refuse_everything_are_still_asked():
     assert replicas.accepted > 50 * 40
 
 
+def test_callers_in_a_hurry_keep_no_patient_ones_away():
+    """Replicas refuse who would wait too long, and others would not."""
+    limit = InFlightLimit()
+    for _ in range(40):
+        assert limit.enter(KEY, 30)
+    for _ in range(100):
+        if limit.enter(KEY, 0.2):
+            limit.leave(KEY, 0.2, refused=True)
+    assert all(limit.enter(KEY, 30) for _ in range(20))
+    assert not limit.enter(KEY, 0.2)
+    # What patient ones learn is theirs, too; and there is an end to how many kinds there are.
+    limit.leave(KEY, 30, refused=True)
+    assert [limit.enter(KEY, 30), limit.enter(KEY, 30), limit.enter(KEY, 100)] == [True, False, True]
+    for patience_s in (0.0, -1.0, 1e-9, 1e9, float("inf"), float("nan"), *range(1, 100_000, 99)):
+        limit.enter(KEY, patience_s)
+        limit.leave(KEY, patience_s, refused=True)
+    assert len(limit._limits) < 20
+
+
 def full(count: int, key: str = "greedy") -> InFlightLimit:
     """At its limit, all under way of one key."""
     limit = InFlightLimit()

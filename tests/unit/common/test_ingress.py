@@ -278,6 +278,21 @@ async def test_a_keys_requests_at_once_are_bounded_and_free_when_they_end(monkey
         assert [response.delta async for response in generate(channel, metadata=first)] == ["a"]
 
 
+async def test_who_is_refused_in_a_hurry_keeps_no_patient_caller_away():
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
+        held = [generate(channel, GenerateRequest(messages=[{}]), timeout=60) for _ in range(5)]
+        for call in held:
+            await call.read()
+        here.failure = BackPressureError(num_queued_requests=9, max_queued_requests=9)
+        for _ in range(10):
+            assert await generate(channel, timeout=7).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        here.failure = None
+        assert await generate(channel, timeout=7).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert [response.delta async for response in generate(channel, timeout=60)] == ["a"]
+        for call in held:
+            call.cancel()
+
+
 @pytest.mark.parametrize("sent", [[], ["two words"], ["x" * 200]], ids=str)
 async def test_a_missing_or_unusable_id_is_replaced_by_one(sent):
     async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
