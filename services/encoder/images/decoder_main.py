@@ -5,12 +5,10 @@ It holds no keys, no weights and no torch, and ends with the replica that starte
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import io
 import json
 import os
-import signal
 import socket
 import sys
 import warnings
@@ -21,11 +19,10 @@ from PIL import AvifImagePlugin, Image
 
 from services.common import child
 from services.common.errors import InvalidArgument
+from services.common.parent import end_with
 from services.encoder.images.decode import ImageLimits, decode
 from services.encoder.images.frames import HEAD, Frame
 from services.families.grid import Grid
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main(handle: int, parent: int, memory_bytes: int, timeout_s: float) -> None:
@@ -38,8 +35,7 @@ def main(handle: int, parent: int, memory_bytes: int, timeout_s: float) -> None:
         timeout_s: of processor time for a picture: should nobody be there to end what takes longer.
     """
     # Nobody decodes for a replica that was killed, not even to the end of a picture.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if not end_with(parent):
         return
     connection = socket.socket(fileno=handle)
     warnings.simplefilter("ignore")

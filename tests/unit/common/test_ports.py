@@ -34,3 +34,13 @@ def test_a_port_that_somebody_has():
                 check_port("HEROSERVE_HTTP_PORT", number, host)
         # On another address it is nobody's.
         check_port("HEROSERVE_HTTP_PORT", number, "127.0.0.1")
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_a_port_that_somebody_has_where_localhost_is_looked_for_first():
+    with socket.socket(socket.AF_INET6) as other:
+        other.bind(("::1", 0))
+        other.listen()
+        number = other.getsockname()[1]
+        with pytest.raises(SettingError, match=rf"^HEROSERVE_GRPC_PORT={number}: the port can't be used"):
+            check_port("HEROSERVE_GRPC_PORT", number)
