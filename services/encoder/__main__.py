@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from services.common import arguments, node, own_ray
+from services.common import arguments, node, own_ray, standard_files
 
+standard_files.settle()
 arguments.take_none("encoder")
 node.set_environment()
 own_ray.close()

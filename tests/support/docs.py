@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Folders that hold what was built.
+_MADE = ("build", "dist")
 _SHELL = ("console", "sh", "bash", "shell")
 _COMMENT = re.compile(r"(^|\s+)#\s.*$")
 # Sets variables for the commands below it, and does nothing else.
@@ -40,9 +41,12 @@ class Command:
 
 
 def documents() -> list[str]:
-    """All that git has."""
-    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return listed.stdout.split()
+    """All that are ours."""
+    folders = [
+        path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".") and path.name not in _MADE
+    ]
+    found = [*ROOT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*.md"))]
+    return sorted(str(path.relative_to(ROOT)) for path in found)
 
 
 def blocks(document: str) -> list[Block]:

@@ -69,6 +69,14 @@ def test_where_almost_nothing_is_set(environment):
         assert len(done.stderr.splitlines()) == 2
 
 
+@pytest.mark.parametrize("command", ["describe", f"encode {IMAGE} What?"])
+def test_a_narrow_terminal(environment, peer, command):
+    environment |= {"COLUMNS": "8", "HEROSERVE_ENCODER_TARGET": peer.target}
+    done = shell(f"{COMMAND} {command}", environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
 def test_ctrl_c_is_quiet(environment, peer):
     peer.script.extend([lambda request, context: chat_pb2.ChatDescription(trained=True), peer.hang])
     process = subprocess.Popen(
