@@ -50,11 +50,12 @@ def real(low: float, high: float, *, above: bool = False) -> Callable[[str], flo
 
 
 def _address(value: str) -> str:
+    target = value.strip()  # a variable's may end with its line
     try:
-        address(value)
+        address(target)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    return value
+    return target
 
 
 def _header(value: str | None) -> str | None:

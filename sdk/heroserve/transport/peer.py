@@ -17,7 +17,10 @@ from heroserve.terms import Terms
 
 @dataclass(frozen=True)
 class Peer:
-    """A service to call, and how. Raises ValueError for a target that is not HOST:PORT, or an age not above 0."""
+    """A service to call, and how.
+
+    Raises ValueError for a target that is not HOST:PORT, a key that no header holds, or an age not above 0.
+    """
 
     target: str
     api_key: str | None = field(repr=False)
@@ -30,6 +33,9 @@ class Peer:
 
     def __post_init__(self) -> None:
         address(self.target)
+        key = self.api_key or ""
+        if not isinstance(key, str) or not (key.isascii() and key.isprintable()):  # it is not shown
+            raise ValueError("api_key must be printable ASCII characters, without the end of a line")
         object.__setattr__(self, "budget", RetryBudget(self.retry.overload_share))
         if not self.max_connection_age_s > 0:  # nor is NaN
             raise ValueError(f"max_connection_age_s must be more than 0, not {self.max_connection_age_s}")

@@ -231,6 +231,14 @@ def test_the_key_is_not_shown():
 
 
 @pytest.mark.parametrize("kind", [heroserve.Client, heroserve.AsyncClient])
+@pytest.mark.parametrize("key", ["s3cret\n", "s3cr\u00e9t", "s3\0cret", b"s3cret"])
+def test_a_key_that_no_header_holds(kind, key):
+    with pytest.raises(ValueError, match="api_key must be printable ASCII") as caught:
+        kind(api_key=key)
+    assert "s3" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [heroserve.Client, heroserve.AsyncClient])
 def test_ages_of_connections(kind):
     assert inspect.signature(kind).parameters["max_connection_age_s"].default == 60
     for age in (0, -1, math.nan, -math.inf):
