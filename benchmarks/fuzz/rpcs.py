@@ -55,17 +55,22 @@ async def _run(stack: Stack, key: str, known: list[Known], options: argparse.Nam
     traffic = Traffic(f"localhost:{stack.ports.llm}", known, _QUESTIONS_A_SECOND, _DEADLINE_S, key=key)
     started = time.monotonic()
     settled = min(_SETTLED, options.messages // 2)
-    async with traffic.flowing():
-        await _send(barrage, range(settled), options.workers)
-        before = _memory_mib(stack)
-        await _send(barrage, range(settled, options.messages), options.workers)
+    before = _memory_mib(stack)
+    try:
+        async with traffic.flowing():
+            await _send(barrage, range(settled), options.workers)
+            before = _memory_mib(stack)
+            await _send(barrage, range(settled, options.messages), options.workers)
+    finally:
+        # Of one that is broken off, too.
         grown = _memory_mib(stack) - before
-    for status, count in barrage.statuses.most_common():
-        print(f"{count:8} {status}")
-    print(
-        f"{options.messages} messages in {time.monotonic() - started:.0f} s; slowest {barrage.slowest_s:.2f} s; "
-        f"the services grew from {before} by {grown} MiB"
-    )
+        for status, count in barrage.statuses.most_common():
+            print(f"{count:8} {status}")
+        print(
+            f"{barrage.statuses.total()} messages in {time.monotonic() - started:.0f} s; "
+            f"slowest {barrage.slowest_s:.2f} s; the services grew from {before} by {grown} MiB",
+            flush=True,
+        )
     answers = Counter(asked.status for asked in traffic.asked)
     print(f"questions beside them: {dict(answers)}; slowest {max(a.seconds for a in traffic.asked):.1f} s")
     for line in barrage.bad[:50]:
