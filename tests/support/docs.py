@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -11,7 +12,7 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Folders that hold what was built.
 _MADE = ("build", "dist")
 _SHELL = ("console", "sh", "bash", "shell")
-_COMMENT = re.compile(r"(^|\s+)#\s.*$")
+_COMMENT = re.compile(r"(^|\s+)#\s")
 # Sets variables for the commands below it, and does nothing else.
 _ASSIGNMENT = re.compile(r"(export )?(\w+=(\$\([^)]*\)|\S*)\s*)+")
 
@@ -57,22 +58,44 @@ def blocks(document: str) -> list[Block]:
 
 
 def commands(block: Block) -> list[Command]:
-    """Of a block of shell; none of another. A line that ends with a backslash goes on; && joins two."""
+    """Of a block of shell; none of another. A backslash or an open quotation goes on; && joins two."""
     if block.language not in _SHELL:
         return []
     found: list[Command] = []
     before: list[str] = []
-    # As many lines as there were, so that each is at its place.
-    joined = re.sub(r"(?:.*\\\n)+.*", lambda it: it[0].replace("\\\n", " ") + "\n" * it[0].count("\\\n"), block.text)
-    for number, line in enumerate(joined.splitlines(), start=block.line + 1):
-        if line.startswith("$ ") or block.language != "console":
-            for part in _COMMENT.sub("", line.removeprefix("$ ")).split(" && "):
-                text = " ".join(part.split())
-                if _ASSIGNMENT.fullmatch(text):
-                    before.append(text)
-                elif text:
-                    found.append(Command(f"{block.document}:{number}", text, (), tuple(before)))
-        elif found and line:
-            last = found.pop()
-            found.append(Command(last.place, last.text, (*last.shown, line), last.before))
+    lines = list(enumerate(block.text.splitlines(), start=block.line + 1))
+    while lines:
+        number, line = lines.pop(0)
+        if block.language == "console" and not line.startswith("$ "):
+            if found and line:
+                found[-1] = replace(found[-1], shown=(*found[-1].shown, line))
+            continue
+        line = line.removeprefix("$ ")
+        while lines and _goes_on(line):
+            line = f"{line.removesuffix(chr(92))} {lines.pop(0)[1].strip()}"
+        for part in _without_comment(line).split(" && "):
+            text = " ".join(part.split())
+            if _ASSIGNMENT.fullmatch(text):
+                before.append(text)
+            elif text:
+                found.append(Command(f"{block.document}:{number}", text, (), tuple(before)))
     return found
+
+
+def _goes_on(line: str) -> bool:
+    """Whether the shell would wait for more."""
+    return line.endswith("\\") or not _is_whole(line)
+
+
+def _without_comment(line: str) -> str:
+    starts = [found.start() for found in _COMMENT.finditer(line)]
+    return next((line[:start] for start in starts if _is_whole(line[:start])), line)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether every quotation has its end."""
+    try:
+        shlex.split(text)
+    except ValueError:
+        return False
+    return True

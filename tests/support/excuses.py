@@ -66,8 +66,11 @@ def _compose(command: Command) -> None:
 
 
 def _image(command: Command) -> None:
+    """Its Dockerfile is there, and makes what it is asked for, of a folder."""
     words = shlex.split(command.text)
-    assert (ROOT / words[words.index("-f") + 1]).is_file()
+    file = ROOT / (words[words.index("-f") + 1] if "-f" in words else "Dockerfile")
+    stages = re.findall(r"^FROM .* AS (\S+)$", file.read_text(), re.MULTILINE | re.IGNORECASE)
+    assert "--target" not in words or words[words.index("--target") + 1] in stages
     assert (ROOT / words[-1]).is_dir()
 
 
