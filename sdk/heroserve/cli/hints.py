@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import grpc
 
@@ -29,7 +30,7 @@ _PICTURES = {
 _OTHER_SIDE = "is HOST:PORT that of the service's gRPC (LLM 9001, encoder 9000), and --tls as the service has it?"
 
 
-def hint(error: HeroserveError, target_option: str, has_key: bool) -> str:
+def hint(error: HeroserveError, target: str, target_option: str, has_key: bool) -> str:
     """The rest of a line: what could be done about a failed call; "" where its message says all there is."""
     if isinstance(error, InvalidArgument):
         of_image = isinstance(error, ImageError) or "image" in error.details.partition(": ")[0]
@@ -39,7 +40,7 @@ def hint(error: HeroserveError, target_option: str, has_key: bool) -> str:
         case grpc.StatusCode.UNAUTHENTICATED:
             return f"give {'another' if has_key else 'one'}: --api-key KEY or HEROSERVE_API_KEY"
         case grpc.StatusCode.UNAVAILABLE:
-            return _of_unavailable(error, target_option)
+            return _of_unavailable(error, target, target_option)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return "--timeout SECONDS gives it longer"
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -53,8 +54,10 @@ def hint(error: HeroserveError, target_option: str, has_key: bool) -> str:
             return ""
 
 
-def _of_unavailable(error: HeroserveError, target_option: str) -> str:
+def _of_unavailable(error: HeroserveError, target: str, target_option: str) -> str:
     if nobody_there(error):
+        if somebody_else(target):
+            return _OTHER_SIDE
         variable = "HEROSERVE_" + target_option.removeprefix("--").replace("-", "_").upper()
         return (
             "start the services (`make up` in a checkout, `docker compose up --wait`), or say where they are: "
@@ -69,3 +72,13 @@ def _of_unavailable(error: HeroserveError, target_option: str) -> str:
 def nobody_there(error: HeroserveError) -> bool:
     """Whether nobody took the call up."""
     return error.code is grpc.StatusCode.UNAVAILABLE and setback_of(error.code, error.details) == "absent"
+
+
+def somebody_else(target: str) -> bool:
+    """Whether something listens there all the same: on one of a name's addresses, and of the others gRPC said more."""
+    host, _, port = target.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+            return True
+    except (OSError, ValueError):
+        return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import grpc
 
 from heroserve.cli.fields import IMAGE, field_of, option_of, translated
-from heroserve.cli.hints import hint, nobody_there
+from heroserve.cli.hints import hint, nobody_there, somebody_else
 from heroserve.errors import HeroserveError, ImageError, InvalidArgument
 
 FAILED = 1
@@ -115,6 +115,8 @@ def told(error: HeroserveError, asked: Asked) -> Told:
     problem = translated(problem)
     if option == IMAGE and not isinstance(error, ImageError) and asked.picture:
         problem = f"{asked.picture}: {problem}"
+    elif nobody_there(error) and somebody_else(asked.target):
+        problem = f"what listens at {asked.target} is no gRPC service, or is only starting: {_reason(problem)}"
     elif nobody_there(error):
         problem = f"nobody answers at {asked.target}: {_reason(problem)}"
     elif error.code is grpc.StatusCode.UNAUTHENTICATED and field:
@@ -129,7 +131,7 @@ def told(error: HeroserveError, asked: Asked) -> Told:
         code=error.code.name,
         option=option,
         field=field,
-        hint=hint(error, asked.target_option, asked.has_key),
+        hint=hint(error, asked.target, asked.target_option, asked.has_key),
         # What never got anywhere stands in nobody's logs.
         request_id="" if nobody_there(error) else error.request_id,
     )

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import socket
 import threading
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 from heroserve import RetryPolicy
 from heroserve.cli import app
 from heroserve.cli.fields import OPTIONS
+from heroserve.cli.told import Asked, told
+from heroserve.errors import HeroserveError
 from heroserve.v1.chat_pb2 import GenerateRequest
 from heroserve.v1.encoder_pb2 import EncodeRequest
 
@@ -239,6 +242,17 @@ def test_a_service_that_is_down(run, peer):
     assert "--target HOST:PORT or HEROSERVE_TARGET" in line
     assert "request" not in line
     assert "--encoder-target HOST:PORT or HEROSERVE_ENCODER_TARGET" in refused(run("encode", IMAGE, "What?"), 1)
+
+
+def test_something_else_that_listens_on_one_of_a_names_addresses():
+    """As a service's HTTP port does: of localhost's addresses it has one, and gRPC tells what became of the other."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        target = f"localhost:{listener.getsockname()[1]}"
+        refusal = HeroserveError("failed to connect to all addresses", code=grpc.StatusCode.UNAVAILABLE)
+        line = told(refusal, Asked(target)).line
+    assert f"what listens at {target} is no gRPC service" in line
+    assert "is HOST:PORT that of the service's gRPC" in line
+    assert f"nobody answers at {target}" in told(refusal, Asked(target)).line
 
 
 def test_errors_as_json(run, peer):
