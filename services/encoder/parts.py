@@ -54,6 +54,22 @@ def check(settings: EncoderSettings) -> Sources:
     Raises:
         SettingError: a setting can't be used.
     """
+    sources = check_models(settings)
+    _run(check_store(settings))
+    if settings.cache_url == "memory://" and settings.max_replicas > 1:
+        logger.warning("HEROSERVE_CACHE_URL=memory:// is each replica's own; with several of them use redis://")
+    return sources
+
+
+def check_models(settings: EncoderSettings) -> Sources:
+    """What can be told of the checkpoints alone. Of a hub's, all that the encoder reads is in its cache afterwards.
+
+    Returns:
+        The checkpoints, settled.
+
+    Raises:
+        SettingError: one can't be used, or not be had.
+    """
     sources = Sources(model(settings), relevance_model(settings))
     source, clip = sources.model, sources.relevance
     half = vision_half(source)
@@ -69,9 +85,6 @@ def check(settings: EncoderSettings) -> Sources:
         check_tile_embedder(clip)
         QuestionEmbedder(clip, META)
         learned_temperature(clip)
-    _run(check_store(settings))
-    if settings.cache_url == "memory://" and settings.max_replicas > 1:
-        logger.warning("HEROSERVE_CACHE_URL=memory:// is each replica's own; with several of them use redis://")
     return sources
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from functools import cache
 from pathlib import Path
@@ -14,12 +13,24 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.support.manifests import CUSTOM_KINDS, KUBERNETES, OVERLAYS, Build, Kustomize, Object, combinations, schemas
+from tests.support.manifests import (
+    CUSTOM_KINDS,
+    KUBERNETES,
+    OPTIONAL,
+    OVERLAYS,
+    Build,
+    Kustomize,
+    Object,
+    combinations,
+    overlay,
+    schemas,
+)
 
 # The oldest and the newest Kubernetes; objects that were fields or kinds of one of them alone fail.
 VERSIONS = ("1.30", "1.37")
 # Made outside of git, but for dev's.
 SECRETS = {"heroserve-redis", "heroserve-encoder", "heroserve-llm", "heroserve-gcs", "heroserve-tls"}
+OF_THE_CLUSTER = {"Namespace", "PriorityClass"}
 # Made by KubeRay.
 SERVICES = {"heroserve-encoder-serve-svc", "heroserve-llm-serve-svc"}
 
@@ -27,15 +38,7 @@ SERVICES = {"heroserve-encoder-serve-svc", "heroserve-llm-serve-svc"}
 @pytest.mark.parametrize("chosen", combinations(), ids=lambda chosen: "+".join(chosen) or "none")
 def test_every_choice_of_components(chosen: tuple[str, ...], kustomize: Kustomize, tmp_path: Path) -> None:
     """As an overlay of one's own would choose them."""
-    folders = {
-        "resources": [KUBERNETES / "overlays/dev"],
-        "components": [KUBERNETES / "components" / name for name in chosen],
-    }
-    paths = {key: [os.path.relpath(folder, tmp_path) for folder in found] for key, found in folders.items()}
-    (tmp_path / "kustomization.yaml").write_text(
-        yaml.safe_dump({"kind": "Kustomization", "namespace": "heroserve", **paths})
-    )
-    _check(kustomize(tmp_path))
+    _check(kustomize(overlay(tmp_path, *chosen)))
 
 
 def test_overlays(build: Build) -> None:
@@ -49,9 +52,14 @@ def test_every_component_is_tested() -> None:
 
 
 def test_ray_services_against_the_crd(build: Build) -> None:
-    schema = _crd()
     for item in build.all("RayService"):
-        jsonschema.Draft202012Validator(schema).validate(item)
+        _validate(item)
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_ray_services_with_a_component_against_the_crd(name: str, kustomize: Kustomize, tmp_path: Path) -> None:
+    for item in kustomize(overlay(tmp_path, name)).all("RayService"):
+        _validate(item)
 
 
 def test_the_crd_is_strict() -> None:
@@ -70,7 +78,7 @@ def _check(build: Build) -> None:
     identities = [(item["kind"], item["metadata"]["name"]) for item in build.objects]
     assert len(identities) == len(set(identities))
     for item in build.objects:
-        assert item["kind"] == "Namespace" or item["metadata"]["namespace"] == "heroserve", item["metadata"]
+        assert item["kind"] in OF_THE_CLUSTER or item["metadata"]["namespace"] == "heroserve", item["metadata"]
         # kustomize's own keys must not come out, and nothing may be left that it didn't understand.
         assert item["kind"] != "Scaling"
         if item["kind"] not in CUSTOM_KINDS:
@@ -110,7 +118,8 @@ def _check_references(build: Build) -> None:
     claimed = {claim["metadata"]["name"] for claim in claims}
     for name, _, pod in build.pods():
         assert pod["serviceAccountName"] in there["ServiceAccount"], name
-        mounted = {mount["name"] for container in pod["containers"] for mount in container.get("volumeMounts", [])}
+        containers = (*pod.get("initContainers", []), *pod["containers"])
+        mounted = {mount["name"] for container in containers for mount in container.get("volumeMounts", [])}
         claimed = {
             claim["metadata"]["name"]
             for item in build.all("StatefulSet")
@@ -121,6 +130,10 @@ def _check_references(build: Build) -> None:
         if key in keys:
             for one in reference if isinstance(reference, list) else [reference]:
                 assert one["name"] in there[keys[key]], f"{key}: {one}"
+
+
+def _validate(ray_service: Object) -> None:
+    jsonschema.Draft202012Validator(_crd()).validate(ray_service)
 
 
 def _walk(value: Any) -> Any:

@@ -20,7 +20,7 @@ def test_pods_are_restricted(build: Build) -> None:
         security = pod["securityContext"]
         assert security["runAsNonRoot"] is True, name
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        for container in pod["containers"]:
+        for container in (*pod.get("initContainers", []), *pod["containers"]):
             _check_restricted(container["securityContext"])
     for service in SERVICES:
         options = build.ray_service(service)["spec"]["rayClusterConfig"]["autoscalerOptions"]
@@ -128,6 +128,40 @@ def test_disruption_budgets(base: Build, production: Build, dev: Build) -> None:
             (budget,) = (item for item in budgets if item["selector"]["matchLabels"].items() <= group.labels.items())
             # Of pods of a custom resource Kubernetes knows no total: a percentage or maxUnavailable would not work.
             assert 0 < budget["minAvailable"] < group.spec["minReplicas"]
+
+
+def test_heads_are_kept(build: Build) -> None:
+    """By autoscalers that tidy nodes up, by whatever has no room, and not both by one node."""
+    classes = {item["metadata"]["name"]: item["value"] for item in build.all("PriorityClass")}
+    for service in SERVICES:
+        head = build.head(service)
+        annotations = head.spec["template"]["metadata"]["annotations"]
+        assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+        assert annotations["karpenter.sh/do-not-disrupt"] == "true"
+        assert classes[head.pod["priorityClassName"]] > 0
+        (term,) = head.pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        apart = term["podAffinityTerm"]
+        assert apart["topologyKey"] == "kubernetes.io/hostname"
+        # Heads of both services, and nothing else.
+        kept = {
+            name for name, labels, _ in build.pods() if apart["labelSelector"]["matchLabels"].items() <= labels.items()
+        }
+        assert kept == {f"{one} headgroup" for one in SERVICES}
+        # A worker may go: its requests are waited for.
+        for group in build.workers(service):
+            assert "annotations" not in group.spec["template"]["metadata"]
+            assert "priorityClassName" not in group.pod
+
+
+def test_a_node_pool_is_for_those_who_choose_it(build: Build) -> None:
+    """A pod without a GPU would keep a node with one from being given back."""
+    for name, labels, pod in build.pods():
+        tolerated = {item["value"] for item in pod.get("tolerations", []) if item["key"] == "heroserve.io/pool"}
+        chosen = {pod["nodeSelector"]["heroserve.io/pool"]} if "nodeSelector" in pod else set()
+        assert tolerated == chosen, name
+        if chosen:
+            assert chosen == {labels["app.kubernetes.io/component"]}
+            assert any(item["key"] == "nvidia.com/gpu" for item in pod["tolerations"])
 
 
 def test_gpus(production: Build, dev: Build) -> None:

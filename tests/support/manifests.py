@@ -25,7 +25,16 @@ ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
 OVERLAYS = ("dev", "production")
 # `scaling` is part of every overlay.
-OPTIONAL = ("gpu", "monitoring", "ingress-tls", "external-redis", "model-volume", "gcs-recovery")
+OPTIONAL = (
+    "gpu",
+    "half-gpu",
+    "monitoring",
+    "ingress-tls",
+    "external-redis",
+    "model-volume",
+    "gcs-recovery",
+    "incremental-upgrade",
+)
 # Checked by what runs in the cluster; RayService by its CRD too, where that is at hand.
 CUSTOM_KINDS = {
     "RayService",
@@ -106,7 +115,7 @@ class Build:
         """Name, labels and spec of every kind of pod."""
         for group in self.groups():
             yield f"{group.labels['app.kubernetes.io/component']} {group.name}", group.labels, group.pod
-        for item in (*self.all("Deployment"), *self.all("StatefulSet")):
+        for item in (*self.all("Deployment"), *self.all("StatefulSet"), *self.all("Job")):
             template = item["spec"]["template"]
             yield item["metadata"]["name"], template["metadata"]["labels"], template["spec"]
 
@@ -143,6 +152,19 @@ def combinations() -> list[tuple[str, ...]]:
     """None, each, each pair, and all; what two don't break for each other, three won't."""
     pairs = [chosen for count in range(3) for chosen in itertools.combinations(OPTIONAL, count)]
     return [*pairs, OPTIONAL]
+
+
+def overlay(folder: Path, *components: str, over: str = "dev", **more: Any) -> Path:
+    """An overlay of one's own in an empty folder: another one, and components in this order."""
+    wanted = {
+        "resources": [KUBERNETES / "overlays" / over],
+        "components": [KUBERNETES / "components" / name for name in components],
+    }
+    paths = {key: [os.path.relpath(path, folder.resolve()) for path in found] for key, found in wanted.items()}
+    (folder / "kustomization.yaml").write_text(
+        yaml.safe_dump({"kind": "Kustomization", "namespace": "heroserve", **paths, **more})
+    )
+    return folder
 
 
 def dotenv() -> dict[str, str]:

@@ -109,7 +109,7 @@ def test_settings_end_where_the_application_is_composed():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and any(alias.name.endswith("Settings") for alias in node.names)
     }
-    composing = {"__main__", "app", "parts", "health", "settings"}
+    composing = {"__main__", "app", "fetch", "parts", "health", "settings"}
     running = {f"services.common.{name}" for name in ("deployment", "node", "replica")}
     running.add("services.llm.engines.registry")
     assert {module for module in readers if module.rpartition(".")[2] not in composing} == running

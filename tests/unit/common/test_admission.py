@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import time
 from collections import Counter, deque
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
@@ -22,6 +23,20 @@ def request(seconds: float = 1000, key: str = "", scope: str = "") -> RequestCon
     return RequestContext(deadline=time.monotonic() + seconds, key=key, scope=scope)
 
 
+# asyncio holds no task that nobody else holds, and one that is collected gives its turn away.
+_made: list[Worker] = []
+
+
+@pytest.fixture(autouse=True)
+async def left() -> AsyncIterator[None]:
+    """Whoever still works or waits at a test's end goes, and the next one begins with nobody in line."""
+    yield
+    for worker in _made:
+        worker.task.cancel()
+    await asyncio.gather(*(worker.task for worker in _made), return_exceptions=True)
+    _made.clear()
+
+
 class Worker:
     """Holds a turn until it is told to end."""
 
@@ -32,6 +47,7 @@ class Worker:
         self.end = asyncio.Event()
         self.working = False
         self.task = asyncio.ensure_future(self._work())
+        _made.append(self)
 
     async def _work(self) -> None:
         async with self.admission.turn(self.asked, self.size):
