@@ -59,4 +59,9 @@ DECODERS_ENDED = Counter(
     "never started), abandoned (nobody waited any more).",
     ["reason"],
 )
+# From the start, at 0: else what happens first is no increase.
+for _reason in ("wait", "line", "share", "proxy", "serve", "rate", "concurrency", "images"):
+    EXHAUSTED.labels(reason=_reason)
+for _reason in ("timeout", "memory", "crash", "lost", "abandoned"):
+    DECODERS_ENDED.labels(reason=_reason)
 TOWER_BATCH_TILES = Histogram("heroserve_tower_batch_tiles", "Tiles in one pass of the vision tower.", buckets=_TILES)

@@ -18,6 +18,9 @@ EXHAUSTED = Counter(
     "line, share, proxy, serve, rate, concurrency, encoder.",
     ["reason"],
 )
+# From the start, at 0: else what happens first is no increase.
+for _reason in ("wait", "line", "share", "proxy", "serve", "rate", "concurrency", "encoder"):
+    EXHAUSTED.labels(reason=_reason)
 TIME_TO_FIRST_TOKEN = Histogram(
     "heroserve_time_to_first_token_seconds", "From taking a request up to its first token.", buckets=_SECONDS
 )
