@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import yaml
+
 from deploy.grafana.dashboard import Dashboard
 from deploy.grafana.panel import FAILED, NEUTRAL, Panel, Query
 from deploy.grafana.promql import INSTALLATION, SHOWN
 
+_RULES = yaml.safe_load((Path(__file__).parents[1] / "prometheus/rules/objectives.yaml").read_text())
+# By the name of an objective, the share of requests that it is about.
+_SHARES = {
+    rule["labels"]["slo"]: float(rule["expr"].removeprefix("vector(").removesuffix(")"))
+    for rule in next(group["rules"] for group in _RULES["groups"] if group["name"] == "heroserve-objectives")
+}
 _MONTH_S = 30 * 24 * 3600
 _OF = "{{slo}}, {{application}}"
 
@@ -15,16 +25,16 @@ def _sum(record: str, slo: str = "") -> str:
     return f"sum_over_time({record}:rate5m{{{matchers}}}[{SHOWN}])"
 
 
-def _kept(title: str, description: str, slo: str, objective: float) -> Panel:
+def _kept(title: str, description: str, slo: str) -> Panel:
     """The share of requests that were good; the worse of the two views where there are two."""
     bad, total = _sum("heroserve:slo_bad", slo), _sum("heroserve:slo_total", slo)
     return Panel(
         title,
-        description,
+        f"{description} Red below the objective, {_SHARES[slo] * 100:g}%.",
         (Query(f"min by (application) (1 - {bad} / ({total} > 0))", "{{application}}"),),
         unit="percentunit",
         kind="stat",
-        steps=((None, FAILED), (objective, "green")),
+        steps=((None, FAILED), (_SHARES[slo], "green")),
         decimals=2,
         width=6,
     )
@@ -34,8 +44,8 @@ def _burn(window: str, words: str, limit: float, consequence: str) -> Panel:
     rate = f"heroserve:slo_burn_rate:{window}{{{INSTALLATION}}}"
     return Panel(
         f"Budget burn, {words}",
-        f"How many times faster than allowed: 1 uses the budget up in just 30 days. Above {limit:g}, and in the last "
-        f"minutes still, {consequence}. Bad requests / requests / (1 - objective), over {words}.",
+        f"How many times faster than allowed: 1 uses the budget up in just 30 days. Above {limit:g}, and "
+        f"lately still, {consequence}. Bad requests / requests / (1 - objective), over {words}.",
         (Query(f"max by (slo, application) ({rate})", _OF),),
         steps=((None, NEUTRAL), (limit, FAILED)),
     )
@@ -50,22 +60,19 @@ DASHBOARD = Dashboard(
     (
         _kept(
             "Requests answered",
-            "Share over the time shown; what callers did wrong is not counted. Red below the objective, 99.5%.",
+            "Share over the time shown; what callers did wrong is not counted.",
             "availability",
-            0.995,
         ),
         _kept(
             "First tokens in time",
-            "Share of answers over the time shown that began within 10 s. Red below the objective, 99%.",
+            "Share of answers over the time shown that began within 10 s.",
             "first_token",
-            0.99,
         ),
         _kept(
             "Answers in time",
             "Share over the time shown that ended in time: 60 s for an answer (llm), 5 s for an image's tokens "
-            "(encoder). Red below the objective, 99%.",
+            "(encoder).",
             "answer_time",
-            0.99,
         ),
         Panel(
             "Budget used",
