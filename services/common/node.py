@@ -5,24 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from heroserve import MAX_MESSAGE_BYTES
-from services.common import health, logs, metric_folder, ray_metrics
+from services.common import health, logs, metric_folder, notify, ray_metrics, ray_start
 from services.common.ports import check_host, check_port
 from services.common.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from ray.serve import Application
 
-OBJECT_STORE_BYTES = 256 << 20
 # What a port serves, by the application's name.
 SERVICERS = {"encoder": "services.common.ingress.add_encoder", "llm": "services.common.ingress.add_chat"}
 
@@ -50,6 +47,7 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
             check_port("HEROSERVE_RAY_METRICS_PORT", settings.ray_metrics_port)
         logs.configure(settings.log_level, settings.log_format, settings.log_file)
         # Before Ray is started: what is wrong with the settings is told at once.
+        notify.stage("looking at the model's files")
         _serve(settings, build())
     except SettingError as error:
         # What Ray passed on of other processes comes before it, in a pipe too.
@@ -60,6 +58,7 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
 def _serve(settings: Settings, application: Application) -> None:
     import ray
     from ray import serve
+    from ray.exceptions import RayError
     from ray.serve.schema import LoggingConfig
 
     from services.common import metrics
@@ -71,29 +70,29 @@ def _serve(settings: Settings, application: Application) -> None:
     # The same for what it says in this process.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     address = os.environ.get("RAY_ADDRESS")
-    with _sessions_of_their_own():
-        ray.init(
-            address=address or "local",
-            namespace="heroserve",
-            include_dashboard=None if address else False,
-            object_store_memory=None if address else OBJECT_STORE_BYTES,
-            logging_level=logging.WARNING,
-        )
+    notify.stage("joining Ray" if address else "starting Ray")
+    ray_start.start(address)
     if not address:
         # Ray's own is on loopback, and a port that no scrape configuration could name.
         ray_metrics.serve(settings.ray_metrics_port, ray.nodes()[0]["MetricsExportPort"])  # type: ignore[no-untyped-call]
     ready, stop = threading.Event(), threading.Event()
 
     def end(number: int, _: object) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            # Whoever asks twice does not wait for requests. Ray's processes end with this one.
+            os._exit(128 + number)
         stop.set()
         if not ready.is_set():
             sys.exit(128 + number)
 
     # Not earlier: Ray puts in handlers of its own.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Of a terminal that is closed, but where nohup has it ignored.
+        if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:
+            signal.signal(number, end)
     try:
-        serve.start(
+        notify.stage("starting Ray Serve")
+        ray_start.start_serve(
             proxy_location="EveryNode",
             http_options={"host": settings.host, "port": settings.http_port},
             grpc_options={
@@ -106,12 +105,14 @@ def _serve(settings: Settings, application: Application) -> None:
         )
         if settings.device == "cuda" and ray.cluster_resources().get("GPU", 0) < 1:  # type: ignore[no-untyped-call]
             raise SettingError("HEROSERVE_DEVICE='cuda': this Ray has no GPU")
+        notify.stage("loading the model")
         try:
             serve.run(application, name=settings.name, route_prefix=f"/{settings.name}", logging_config=quiet)
-        except RuntimeError as error:
+        except (RuntimeError, TimeoutError, RayError) as error:
             raise _reason(settings.name, error) from error
         ready.set()
         health.mark(settings)
+        notify.ready()
         logger.info(
             "%s is ready: gRPC on port %d, health at http://%s:%d/readyz, metrics at http://%s:%d/metrics",
             settings.name,
@@ -121,6 +122,7 @@ def _serve(settings: Settings, application: Application) -> None:
         )
         stop.wait()
         health.unmark(settings)
+        notify.stopping()
         logger.info("%s is stopping: requests under way may finish", settings.name)
         drain(settings)
     finally:
@@ -132,7 +134,7 @@ def _serve(settings: Settings, application: Application) -> None:
     logger.info("%s has stopped", settings.name)
 
 
-def _reason(name: str, error: RuntimeError) -> Exception:
+def _reason(name: str, error: Exception) -> Exception:
     """Why Serve gave the application up: what a replica said last, in one line."""
     from ray import serve
 
@@ -143,28 +145,6 @@ def _reason(name: str, error: RuntimeError) -> Exception:
             # As the last line of a traceback has it.
             return SettingError(problem.removeprefix(f"{SettingError.__module__}.{SettingError.__name__}: "))
     return SettingError(f"{name} did not start; what its replicas logged is above ({error})")
-
-
-@contextmanager
-def _sessions_of_their_own() -> Iterator[None]:
-    """Who sends a signal to our whole process group means us: Ray's processes are stopped when requests have ended.
-
-    Ray has no setting for it. They end with this process all the same, however it ends; elsewhere than on Linux Ray
-    needs them in its group for that.
-    """
-    if sys.platform != "linux":
-        yield
-        return
-    start = subprocess.Popen.__init__
-
-    def apart(self: Any, *args: Any, **options: Any) -> None:
-        start(self, *args, **{"start_new_session": True, **options})
-
-    subprocess.Popen.__init__ = apart  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        subprocess.Popen.__init__ = start  # type: ignore[method-assign]
 
 
 def drain(settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.common import node
+from services.common import ray_start
 from tests.support.manifests import ROOT, SERVICES, SETTINGS, composition, size
 
 # `Encoder` reserves half a core beside the tower.
@@ -31,7 +31,7 @@ def test_what_ray_reserves_fits() -> None:
     for name, service in composition().items():
         if name.removesuffix("-gpu") in SERVICES:
             settings = SETTINGS[name.removesuffix("-gpu")]()
-            assert node.OBJECT_STORE_BYTES < size(service["shm_size"]) < size(service["mem_limit"]) / 4
+            assert ray_start.OBJECT_STORE_BYTES < size(service["shm_size"]) < size(service["mem_limit"]) / 4
             assert settings.min_replicas * settings.replica_cpus + _INGRESS_CPUS < float(service["cpus"])
 
 

@@ -132,7 +132,14 @@ def test_what_decodes_and_cuts_does_so_without_torch():
 @pytest.mark.parametrize("folder", ["unit", "deploy"])
 def test_what_runs_side_by_side_starts_no_ray(folder: str) -> None:
     """Two at once would time each other out; in tests/integration all share one."""
-    starts = ("ray.init(", "serve.run(", "serve.start(", "scripts.stack")
+    starts = (
+        "ray.init(",
+        "serve.run(",
+        "serve.start(",
+        "scripts.stack import Stack",
+        "scripts.stack.running",
+        "tests.support.up",
+    )
     found = [
         f"{path.relative_to(ROOT)}: {word}"
         for path in sorted((ROOT / "tests" / folder).rglob("*.py"))

@@ -1,0 +1,84 @@
+"""Redis and both services on this machine, each a process of its own.
+
+python -m scripts.stack demo     one question about one picture, then everything stops
+python -m scripts.stack up       stays up until Ctrl-C
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from scripts.stack.ending import Ending
+from scripts.stack.hold import Hold
+from scripts.stack.page import page
+from scripts.stack.paths import PICTURE, QUESTION, ROOT
+from scripts.stack.ports import Ports
+from scripts.stack.running import running
+from scripts.stack.screen import Screen
+from scripts.stack.shell import Shell
+from scripts.stack.stack import StackError
+from services.common.settings import SettingError
+
+
+def show(command: list[str], shell: Shell, screen: Screen) -> None:
+    """Run one of our commands as a user would, and show it."""
+    screen.say(f"\n$ {shlex.join(command)}")
+    program = str(Path(sys.executable).parent / command[0])
+    subprocess.run([program, *command[1:]], cwd=ROOT, env=shell.variables, check=True)
+
+
+def demo(ending: Ending, screen: Screen, shell: Shell) -> None:
+    with running(Ports.free(), ending, screen) as stack:
+        llm, encoder = f"localhost:{stack.ports.llm}", f"localhost:{stack.ports.encoder}"
+        ask = ["heroserve", "ask", PICTURE]
+        options = ["--retention", "0.2", "--max-tokens", "32", "--target", llm]
+        show([*ask, QUESTION, *options], shell, screen)
+        screen.say("\nThe picture is ranked and cached now: another question finds it there.")
+        show([*ask, "what characters are on the black cross and the green square?", *options], shell, screen)
+        show(["heroserve", "encode", PICTURE, QUESTION, "--encoder-target", encoder], shell, screen)
+        screen.say()
+
+
+def up(ending: Ending, screen: Screen, shell: Shell) -> None:
+    hold = Hold()
+    ports = Ports.choose(hold)
+    for what, usual, port in ports.moved():
+        if what != "redis" or not shell.cache_url:
+            screen.say(f"port {usual} is taken: this stack's {what} is on {port}")
+    with running(ports, ending, screen) as stack:
+        screen.say(f"\n{page(stack, shell)}")
+        try:
+            while True:
+                stack.check()
+                time.sleep(0.3)
+        except SystemExit:
+            screen.say()
+            # That is how it is meant to end.
+            if ending.number != signal.SIGINT:
+                raise
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("command", choices=["demo", "up"])
+    command = parser.parse_args().command
+    ending = Ending()
+    ending.install()
+    try:
+        shell = Shell.read(os.environ)
+        {"demo": demo, "up": up}[command](ending, Screen(), shell)
+    except (SettingError, StackError, OSError) as error:
+        sys.exit(f"{command} failed: {error}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{command} failed: the command above ended with status {error.returncode}")
+
+
+if __name__ == "__main__":
+    main()

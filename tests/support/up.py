@@ -1,0 +1,57 @@
+"""`python -m scripts.stack up`, as `make up` runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from scripts.stack import ROOT
+
+
+@dataclass(frozen=True)
+class Up:
+    """Attributes: process: the command; shown: what it has printed until it was ready."""
+
+    process: subprocess.Popen[str]
+    shown: str
+
+    @property
+    def first_command(self) -> str:
+        (line,) = (line for line in self.shown.splitlines() if line.startswith("try "))
+        return line.removeprefix("try").strip()
+
+    @property
+    def target(self) -> str:
+        return self.first_command.rpartition("--target ")[2]
+
+
+@contextmanager
+def up() -> Iterator[Up]:
+    """Started and ready; with no variables of ours."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEROSERVE_")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "scripts.stack", "up"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if line.startswith("Ctrl-C"):
+                    break
+            shown = "".join(lines)
+            assert process.poll() is None, shown
+            yield Up(process, shown)
+        finally:
+            process.terminate()
+            process.wait(90)

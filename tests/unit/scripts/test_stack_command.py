@@ -1,0 +1,67 @@
+"""What `make up` says before and beside the services; with them it is in tests/e2e."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.stack import ROOT, Ports, Stack
+from scripts.stack.page import page
+from scripts.stack.shell import Shell
+
+
+def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEROSERVE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.stack", *arguments],
+        cwd=ROOT,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("what", ["up", "demo"])
+def test_variables_that_can_not_be_used_stop_it_before_anything_starts(what: str):
+    found = command(what, HEROSERVE_GRPC_PORT="9000", HEROSERVE_RETENTON="1")
+    assert found.returncode == 1
+    assert found.stdout == ""
+    lines = found.stderr.splitlines()
+    assert lines[0].startswith(f"{what} failed: HEROSERVE_RETENTON is no setting; did you mean HEROSERVE_RETENTION?")
+    assert lines[1].startswith("HEROSERVE_GRPC_PORT=9000: ")
+    assert len(lines) == 2
+
+
+def shown(tmp_path: Path, **variables: str) -> list[str]:
+    return page(Stack(Ports(llm=5001, encoder_http=5002, redis=5003), tmp_path), Shell.read(variables)).splitlines()
+
+
+def test_the_first_command_asks_this_stack(tmp_path: Path):
+    lines = shown(tmp_path)
+    assert lines[0].startswith("llm ")
+    assert "gRPC localhost:5001" in lines[0]
+    assert "http://localhost:5002/" in lines[1]
+    assert lines[2].split() == ["cache", "redis://127.0.0.1:5003/0"]
+    (ask,) = (line for line in lines if line.startswith("try "))
+    assert ask.endswith("'what character is on the black star?' --retention 0.2 --target localhost:5001")
+
+
+def test_what_the_shell_has_set_is_in_what_is_shown(tmp_path: Path):
+    lines = shown(
+        tmp_path,
+        HEROSERVE_MODEL="another",
+        HEROSERVE_API_KEYS="s3cr3t",
+        HEROSERVE_CACHE_URL="redis://:s3cr3t@host/0",
+        HEROSERVE_HTTP_HOST="127.0.0.2",
+    )
+    text = "\n".join(lines)
+    assert "s3cr3t" not in text
+    assert "redis://***@host/0 (HEROSERVE_CACHE_URL)" in text
+    assert "http://127.0.0.2:5002/" in text
+    assert "HEROSERVE_API_KEY=KEY " in text
+    assert "black star" not in text
