@@ -23,6 +23,7 @@ from transformers import (
     LlavaNextForConditionalGeneration,
 )
 
+from models.hub_names import name_as_hub
 from models.image_processor import save_image_processor
 from models.tokenizer import CHAT_TEMPLATE, build_tokenizer
 
@@ -92,6 +93,7 @@ def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
         pad_token_id=tokenizer.pad_token_id,
     )
     model.save_pretrained(folder)
+    name_as_hub(folder)
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
     save_image_processor(folder, tile, pinpoints)

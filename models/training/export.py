@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from models.hub_names import name_as_hub
 from models.image_processor import save_image_processor
 from models.tokenizer import CHAT_TEMPLATE
 from models.world.labels import PATCH
@@ -62,6 +63,7 @@ def export(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     model.eval().save_pretrained(folder)
+    name_as_hub(folder)
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
     clip.eval().save_pretrained(folder / "clip")

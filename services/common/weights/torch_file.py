@@ -61,7 +61,8 @@ def _damage(error: Exception) -> str:
     named = re.search(r"GLOBAL (\S+)", reason)
     if named:
         return f"holds more than tensors ({named[1]}), which could be code: it is not read; use a safetensors file"
-    if isinstance(error, (pickle.UnpicklingError, LookupError, TypeError)):
+    # What begins a file of another kind may be a pickle, though none that torch begins with.
+    if isinstance(error, (pickle.UnpicklingError, LookupError, TypeError)) or "magic number" in reason:
         return "is no file of torch's"
     return f"is damaged or incomplete ({reason.partition(chr(10))[0] or 'it ends too early'}); download it again"
 

@@ -66,7 +66,7 @@ def tuned(name: str) -> Callable[[Tensors], object]:
     {
         "a projector": tuned("multi_modal_projector.linear_1.weight"),
         "a bias": tuned("multi_modal_projector.linear_2.bias"),
-        "a tower": tuned("vision_tower.encoder.layers.0.self_attn.q_proj.weight"),
+        "a tower": tuned("vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight"),
         "a large one": tuned(BIG),
         "the end of a large one": lambda tensors: tensors[BIG][-1, -1].add_(1),
         "a name": lambda tensors: tensors.update({"more": torch.zeros(1)}),

@@ -126,6 +126,8 @@ def test_a_file_of_torch_that_holds_code_is_not_read(source: Checkpoint, tmp_pat
         (lambda data: b"<html>Sign in</html>", False, "is a web page"),
         (lambda data: b"Entry not found", False, "is no file of torch's"),
         (lambda data: bytes(1000), False, "is "),
+        # A header's length in a file of safetensors, which happens to be a pickle of True.
+        (lambda data: b"\x88." + bytes(6) + b'{"a": {}}', False, "is no file of torch's"),
     ],
 )
 def test_a_damaged_file_of_torch(source: Checkpoint, tmp_path: Path, content: Any, legacy: bool, told: str) -> None:

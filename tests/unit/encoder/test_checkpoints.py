@@ -18,6 +18,8 @@ from services.encoder.tower import VisionTower
 from tests.reference import Reference
 from tests.support.encoder_parts import edit_json, edit_weights, shaken
 
+# The names that the hub's checkpoints have, and the tests' one.
+HUB = "vision_tower.vision_model."
 DTYPES = ("float32", "float16", "bfloat16")
 TILES = np.random.default_rng(0).integers(0, 256, (2, 3, 112, 112), dtype=np.uint8)
 
@@ -71,17 +73,15 @@ def test_a_shard_of_the_tower_is_missing(sharded: Path) -> None:
         load(sharded)
 
 
-@pytest.mark.parametrize(
-    "prefix", ["vision_tower.vision_model.", "model.vision_tower.", "model.vision_tower.vision_model."]
-)
+@pytest.mark.parametrize("prefix", ["vision_tower.", "model.vision_tower.", "model.vision_tower.vision_model."])
 def test_names_of_every_version(folder: Path, tower: VisionTower, prefix: str) -> None:
-    edit_weights(folder, lambda tensors: {name.replace("vision_tower.", prefix): t for name, t in tensors.items()})
+    edit_weights(folder, lambda tensors: {name.replace(HUB, prefix): t for name, t in tensors.items()})
     assert same(load(folder), tower)
 
 
 def test_a_buffer_of_old_checkpoints_is_no_weight(folder: Path, tower: VisionTower) -> None:
     def add(tensors: dict[str, torch.Tensor]) -> None:
-        tensors["vision_tower.embeddings.position_ids"] = torch.arange(65)[None]
+        tensors["vision_tower.vision_model.embeddings.position_ids"] = torch.arange(65)[None]
 
     edit_weights(folder, add)
     assert same(load(folder), tower)
@@ -117,13 +117,13 @@ UNUSABLE = {
     ),
     "another depth": (
         edited(lambda config: config["vision_config"].update(num_hidden_layers=5)),
-        "vision_tower.encoder.layers.4.layer_norm1.bias [64] is missing",
+        "vision_tower.vision_model.encoder.layers.4.layer_norm1.bias [64] is missing",
     ),
     "another width": (
         edited(lambda config: config["vision_config"].update(hidden_size=32)),
         "class_embedding of model.safetensors is [64], expected [32]",
     ),
-    "a tensor is missing": (drop("vision_tower.post_layernorm.weight"), "post_layernorm.weight"),
+    "a tensor is missing": (drop("vision_tower.vision_model.post_layernorm.weight"), "post_layernorm.weight"),
     "no tower": (
         lambda folder: edit_weights(folder, lambda t: {n: v for n, v in t.items() if "vision" not in n}),
         "none of the tensors",
@@ -252,7 +252,7 @@ class TestIdentity:
         edit_json(folder / "config.json", lambda config: config.update(vision_feature_layer=3))
         assert load(folder).encoder_id == tower.encoder_id
 
-    @pytest.mark.parametrize("part", ["vision_tower.embeddings", "vision_tower.encoder.layers.3.mlp.fc2.bias"])
+    @pytest.mark.parametrize("part", [f"{HUB}embeddings", f"{HUB}encoder.layers.3.mlp.fc2.bias"])
     def test_weights(self, folder: Path, part: str) -> None:
         def edit(tensors: dict[str, torch.Tensor]) -> None:
             name = next(name for name in sorted(tensors) if name.startswith(part))

@@ -119,7 +119,7 @@ METHODS = {
 @pytest.mark.parametrize(
     ("build", "layer", "where"),
     [
-        (build_encoder, "vision_tower.encoder.layers.2.mlp.fc1", "."),
+        (build_encoder, "vision_tower.vision_model.encoder.layers.2.mlp.fc1", "."),
         (build_llm, "language_model.model.layers.1.mlp.up_proj", "."),
         (build_encoder, "text_model.encoder.layers.1.mlp.fc1", "clip"),
         (build_encoder, "vision_model.encoder.layers.1.mlp.fc1", "clip"),

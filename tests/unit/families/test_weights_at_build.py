@@ -19,7 +19,8 @@ from services.llm.app import build as build_llm
 from tests.support.damage import POINTER, SAFETENSORS, as_torch_file, in_shards, spoil
 
 BUILDS = {"encoder": build_encoder, "llm": build_llm}
-TOWER = "vision_tower.encoder.layers.2.mlp.fc1.weight"
+HUB = "vision_tower.vision_model."
+TOWER = f"{HUB}encoder.layers.2.mlp.fc1.weight"
 LAYER = "language_model.model.layers.1.mlp.up_proj.weight"
 Tensors = dict[str, torch.Tensor]
 
@@ -137,8 +138,8 @@ def test_a_config_without_its_language_model(folder: Path) -> None:
 OF_THE_TOWER = {
     "another width": ({"hidden_size": 128}, "is [", "expected ["),
     "another inner width": ({"intermediate_size": 128}, "fc1.bias of model.safetensors is [256]", "expected [128]"),
-    "a layer more": ({"num_hidden_layers": 5}, "vision_tower.encoder.layers.4.", "is missing, and 15 more like it"),
-    "a layer less": ({"num_hidden_layers": 3}, "vision_tower.encoder.layers.3.", "is in no place of the model's"),
+    "a layer more": ({"num_hidden_layers": 5}, f"{HUB}encoder.layers.4.", "is missing, and 15 more like it"),
+    "a layer less": ({"num_hidden_layers": 3}, f"{HUB}encoder.layers.3.", "is in no place of the model's"),
     "other patches": ({"patch_size": 28}, "embedding.weight of model.safetensors is [", "expected ["),
 }
 
@@ -167,7 +168,7 @@ def test_a_config_of_another_relevance_model(folder: Path, part: str | None, ent
 
 
 NEEDED = {
-    "encoder": ["vision_tower.post_layernorm.weight", "vision_tower.embeddings.class_embedding", TOWER],
+    "encoder": [f"{HUB}post_layernorm.weight", f"{HUB}embeddings.class_embedding", TOWER],
     "llm": [
         LAYER,
         "language_model.lm_head.weight",
@@ -212,7 +213,7 @@ def test_a_weight_too_many(folder: Path, service: str, name: str) -> None:
 
 def test_buffers_of_older_checkpoints_are_no_weights(folder: Path) -> None:
     def add(tensors: Tensors) -> None:
-        tensors["vision_tower.embeddings.position_ids"] = torch.arange(65)[None]
+        tensors[f"{HUB}embeddings.position_ids"] = torch.arange(65)[None]
         tensors["language_model.model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
 
     change(folder, add)
