@@ -44,6 +44,7 @@ class GenerateOptions(BudgetOptions, total=False):
         top_p: nucleus size in (0, 1].
         seed: makes a drawn answer repeatable.
         stop: strings that end the answer and are no part of it.
+        replan: choose the visual tokens of all images by the last question, not each by its own message's.
     """
 
     max_tokens: int | None
@@ -51,6 +52,7 @@ class GenerateOptions(BudgetOptions, total=False):
     top_p: float | None
     seed: int | None
     stop: str | Sequence[str]
+    replan: bool | None
 
 
 def user(text: str, *images: ImageSource) -> Message:
@@ -77,6 +79,7 @@ def generate_request(
     top_p: float | None = None,
     seed: int | None = None,
     stop: str | Sequence[str] = (),
+    replan: bool | None = None,
     **budget: Unpack[BudgetOptions],
 ) -> GenerateRequest:
     """A conversation to go on with, oldest message first; options as in `GenerateOptions`.
@@ -93,7 +96,8 @@ def generate_request(
         for turn in turns:
             if not isinstance(turn, Message):  # of whose keys protobuf would say that it has none, whatever they hold
                 raise TypeError(f"expected those of heroserve.user(...) and its like, got {type(turn).__name__}")
-        return GenerateRequest(messages=turns, budget=limit, sampling=sampling)
+        request = GenerateRequest(messages=turns, budget=limit, sampling=sampling)
+    return _fill(request, replan=replan)
 
 
 def ask_request(image: ImageSource | None, question: str, **options: Unpack[GenerateOptions]) -> GenerateRequest:

@@ -170,8 +170,8 @@ class ChatPipeline:
 
     async def _encode(self, job: ChatJob) -> list[EncodedImage]:
         tasks = [
-            asyncio.ensure_future(self._encoder.fetch(place, image, job.question, job.budget))
-            for place, image in job.images
+            asyncio.ensure_future(self._encoder.fetch(place, image, question, job.budget))
+            for (place, image), question in zip(job.images, job.questions, strict=True)
         ]
         try:
             return await asyncio.gather(*tasks)

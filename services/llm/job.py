@@ -47,6 +47,11 @@ class Turn:
     def texts(self) -> list[str]:
         return [part for part in self.parts if isinstance(part, str)]
 
+    @property
+    def question(self) -> str:
+        """All its texts; "" where they say nothing."""
+        return " ".join(text.strip() for text in self.texts).strip()
+
 
 @dataclass(frozen=True)
 class ChatJob:
@@ -56,16 +61,18 @@ class ChatJob:
         turns: oldest first; the last is the user's.
         budget: of each image; None is the encoder's default.
         sampling: of the answer.
+        replan: plan every image by the last question, not by that of its own turn.
     """
 
     turns: tuple[Turn, ...]
     budget: Budget | None = None
     sampling: Sampling = Sampling()
+    replan: bool = False
 
     @property
     def question(self) -> str:
-        """The text of the last turn, which tells what is relevant in the images."""
-        return " ".join(text.strip() for text in self.turns[-1].texts).strip()
+        """The text of the last turn."""
+        return self.turns[-1].question
 
     @property
     def images(self) -> list[tuple[Role, ImagePart]]:
@@ -76,6 +83,19 @@ class ChatJob:
             for j, part in enumerate(turn.parts)
             if isinstance(part, ImagePart)
         ]
+
+    @property
+    def questions(self) -> list[str]:
+        """For each of ``images``, what tells what is relevant in it.
+
+        The text of its own turn, which no later turn changes: what was sent of an image stays what it was. Where that
+        says nothing, the next turn of the user's that does, for with that the image was first asked about.
+        """
+        return [self.question if self.replan else self._question_of(place.turn or 0) for place, _ in self.images]
+
+    def _question_of(self, turn: int) -> str:
+        asked = (later.question for later in self.turns[turn:] if later.role == "user")
+        return next(filter(None, asked), self.question)
 
 
 def check(job: ChatJob, max_images: int) -> None:

@@ -29,6 +29,7 @@ from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline
 from services.encoder.ranking.rank_images import rank_images
+from services.encoder.relevance.questions import QuestionEmbedder
 from services.encoder.request import parse_request as parse_encode_request
 from services.encoder.response import grid_message
 from services.encoder.settings import EncoderSettings
@@ -245,7 +246,7 @@ class InProcessEncoder:
     """The encoder service without Ray and gRPC, with the face of the LLM service's client."""
 
     def __init__(self, model: str, **options: Any) -> None:
-        settings = EncoderSettings(model=model, relevance_model="none", **options)
+        settings = EncoderSettings(model=model, **{"relevance_model": "none"} | options)
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         tower = encoder_parts.open_tower(settings)
 
@@ -263,7 +264,7 @@ class InProcessEncoder:
             cache=RankOnceCache(MemoryStore(1 << 28, 3600), tower.encoder_id),
             cache_depth=1.0,
             tower=rank,
-            embedder=None,
+            embedder=None if (clip := encoder_parts.relevance_model(settings)) is None else QuestionEmbedder(clip),
         )
         self.calls: list[tuple[Role, ImagePart, str, BudgetValue | None]] = []
 

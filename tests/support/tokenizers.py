@@ -15,6 +15,8 @@ def sentencepiece_like() -> PreTrainedTokenizerFast:
     special = ["<unk>", "<s>", "</s>"]
     learner = Tokenizer(models.BPE(unk_token="<unk>"))
     learner.normalizer = normalizers.Replace(" ", "▁")
+    # None of their tokens goes on behind a space.
+    learner.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
     trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False)
     learner.train_from_iterator(_CORPUS, trainer)
     learnt = json.loads(learner.to_str())["model"]

@@ -27,6 +27,8 @@ OPTIONS: dict[str, str] = {
     "messages[].parts[].image.data": IMAGE,
     "messages[].parts[].image.digest": IMAGE,
     "question": QUESTION,
+    # One image and one question: there is nothing to choose.
+    "replan": QUESTION,
     "sampling": "--max-tokens",
     "sampling.max_tokens": "--max-tokens",
     "sampling.temperature": "--temperature",

@@ -50,6 +50,7 @@ def parse_request(request: GenerateRequest) -> ChatJob:
         turns=tuple(_parse_message(f"messages[{i}]", message) for i, message in enumerate(request.messages)),
         budget=parse_budget(request.budget),
         sampling=_parse_sampling(request.sampling),
+        replan=request.replan,
     )
 
 

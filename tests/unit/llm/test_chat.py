@@ -236,7 +236,7 @@ async def test_two_images_are_encoded_at_the_same_time(chat, encoder):
     await answer(chat(max_images=2), job(QUESTION, png(picture(91, 37)), png(picture(50, 40)), max_tokens=1))
 
 
-async def test_the_encoder_gets_the_last_question_and_the_budget(chat, encoder):
+async def test_the_encoder_gets_the_question_and_the_budget(chat, encoder):
     question = job("  what is it?\n", png(picture(91, 37)), retention=0.5, max_tokens=1)
     await answer(chat(), question)
     ((place, image, text, budget),) = encoder.calls

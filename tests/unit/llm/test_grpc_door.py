@@ -152,10 +152,14 @@ def test_everything_asked_for_arrives():
     assert job.images == [(Role("image", 1, 1), ImagePart(data=IMAGE.image.data))]
 
 
-def test_the_question_is_the_last_turns():
-    job = checked(ask(user(IMAGE, Part(text="first")), assistant(Part(text="a")), user(Part(text="second"))), 1)
-    assert job.question == "second"
-    assert [place for place, _ in job.images] == [Role("image", 0, 0)]
+@pytest.mark.parametrize("replan", [False, True])
+def test_the_question_of_an_image_is_its_turns_unless_another_is_asked_for(replan):
+    turns = [user(IMAGE, Part(text="first")), assistant(Part(text="a")), user(IMAGE, Part(text="second"))]
+    request = ask(*turns)
+    request.replan = replan
+    job = checked(request, 2)
+    assert job.questions == ["second" if replan else "first", "second"]
+    assert [place for place, _ in job.images] == [Role("image", 0, 0), Role("image", 2, 0)]
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -192,6 +196,8 @@ def test_any_request_is_taken_or_refused_by_name(request, max_images):
         assert known, error.message  # noqa: PT017
     else:
         assert job.question == job.question.strip() != ""
+        assert len(job.questions) == len(job.images)
+        assert all(question == question.strip() != "" for question in job.questions)
         assert len(job.images) <= max_images
         assert job.turns[-1].role == "user"
         assert 0 <= job.sampling.temperature <= 2

@@ -47,6 +47,13 @@ def test_sampling_tells_unset_from_zero():
         ask_request(None, "q", seed=-1)
 
 
+def test_planning_by_the_last_question_is_asked_for():
+    turns = [heroserve.user("What?", PHOTO), heroserve.assistant("A bus."), heroserve.user("Which?")]
+    assert [heroserve.generate_request(turns, replan=each).replan for each in (None, False, True)] == [0, 0, 1]
+    with pytest.raises(heroserve.ArgumentError, match="replan"):
+        heroserve.generate_request(turns, replan="yes")
+
+
 def test_one_stop_string_is_not_taken_apart():
     assert ask_request(None, "q", stop="###").sampling.stop == ["###"]
     assert ask_request(None, "q", stop=("a", "b")).sampling.stop == ["a", "b"]
