@@ -65,6 +65,9 @@ def test_ask_warns_of_untrained_weights(run, peer, image, description):
     done = run("ask", image, "What?")
     assert done.stdout == "A red [bold]bus\n"
     assert "untrained" in done.stderr.splitlines()[0]
+    assert done.stderr.count("untrained") == 1
+    peer.script.extend([lambda request, context: description, grpc.StatusCode.INVALID_ARGUMENT])
+    assert run("ask", image, "What?").stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("deltas", [[], ["\n "]], ids=["nothing", "blanks"])

@@ -22,6 +22,7 @@ from heroserve.v1.chat_pb2 import ChatDescription
 
 # Asking what a service runs is a courtesy before an answer: it must not use up the answer's time.
 _COURTESY_S = 5.0
+_UNTRAINED = "the model is untrained (random weights): the answer means nothing"
 
 
 def ask(
@@ -55,14 +56,15 @@ def ask(
         )
         waiting.stage(f"connecting to {target}")
         runs = _describe(client, min(timeout, _COURTESY_S))
-        if runs is not None and not _trained(runs):
-            waiting.done()
-            warn("the model is untrained (random weights): the answer means nothing", as_json)
+        means_nothing = runs is not None and not _trained(runs)
         waiting.stage("looking at the picture")
         with stream:
             try:
                 for delta in stream:
                     waiting.done()
+                    if means_nothing:  # once there is an answer: a refusal is one line
+                        warn(_UNTRAINED, as_json)
+                        means_nothing = False
                     if not as_json:
                         typer.echo(harmless(delta), nl=False)
             finally:
