@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import grpc
 import pytest
 
 import heroserve
+from benchmarks.load.drive import Outcome, PlainCallers, open_loop
+from benchmarks.load.questions import Known, known_questions
 from scripts.redis_server import RedisServer, free_port
 from scripts.stack import Ports, Stack
 from tests.support.pictures import encoded, picture
@@ -141,6 +145,34 @@ def test_the_two_views_agree(prometheus: Prometheus, unanswered: set[str]):
     assert until(lambda: bool(prometheus.query(same)), _PATIENCE_S)
 
 
+async def _overloaded(stack: Stack, known: list[Known], rate: float) -> Outcome:
+    async with grpc.aio.insecure_channel(f"localhost:{stack.ports.llm}") as channel:
+        return await open_loop(PlainCallers(channel), known, rate, seconds=5, deadline_s=0.5, seed=0)
+
+
+def test_an_overload_is_seen(stack: Stack, prometheus: Prometheus, unanswered: set[str]):
+    """Callers fail, most for their deadlines or because too many wait, and the alert on errors is about to fire."""
+    alerts = [rule for rule in rules() if "Error" in rule.get("alert", "") and rule["labels"]["severity"] == "critical"]
+    names = {rule["alert"] for rule in alerts}
+    raised = f'ALERTS{{alertname=~"{"|".join(names)}", severity="critical", application="llm"}}'
+    assert names
+    assert not prometheus.query(raised)
+    with heroserve.Client(f"localhost:{stack.ports.llm}") as client:
+        known = known_questions(client, 1)
+    rate, failed = 50.0, 0
+    for _ in range(12):
+        outcome = asyncio.run(_overloaded(stack, known, rate))
+        failed += outcome.failures.total()
+        if outcome.failures.total() > 0.6 * outcome.offered and failed > 300:
+            break
+        # As much as it takes on this machine.
+        rate *= 1.5
+    assert failed > 300
+    assert until(
+        lambda: {sample["metric"]["alertname"] for sample in prometheus.query(raised)} == names, _PATIENCE_S, 2
+    ), failed
+
+
 def test_redis_that_goes_is_seen(stack: Stack, prometheus: Prometheus, unanswered: set[str]):
     """Last but one: Redis is stopped for good."""
     stack.redis.stop()
@@ -155,13 +187,23 @@ def test_a_service_that_goes_is_seen(stack: Stack, prometheus: Prometheus, unans
     down = next(rule["expr"] for rule in rules() if rule.get("alert") == "HeroserveServiceDown")
     assert until(lambda: [s["metric"]["application"] for s in prometheus.query(down)] == ["encoder"], _PATIENCE_S)
     client = heroserve.Client(f"localhost:{stack.ports.llm}", retry=heroserve.RetryPolicy(attempts=1))
+    # The overload left errors behind, and ended long ago.
+    failed = 'code=~"UNAVAILABLE|DEADLINE_EXCEEDED"}'
+    counters = (
+        f"sum(heroserve_chat_requests_total{{{failed})",
+        f'sum(ray_serve_num_grpc_requests_total{{method=~".*/Generate", status_{failed})',
+    )
+
+    def counts() -> list[float]:
+        return [float(prometheus.query(f"{expr} or vector(0)")[0]["value"][1]) for expr in counters]
+
+    before = counts()
 
     def seen() -> bool:
         # It waits for an encoder for nearly as long as its caller does.
         with pytest.raises((heroserve.Unavailable, heroserve.DeadlineExceeded)):
             client.ask(encoded(picture(300, 200, seed=99)), "Which one?", timeout_s=5)
-        views = prometheus.query('heroserve:error_ratio:rate5m{application="llm"} > 0')
-        return {sample["metric"]["view"] for sample in views} == {"proxy", "replica"}
+        return all(more > less for more, less in zip(counts(), before, strict=True))
 
     with client:
         assert until(seen, _PATIENCE_S)
