@@ -51,7 +51,7 @@ class Sight:
 
     def entry(self, config: HeroConfig) -> Entry:
         """What the encoder service would cache of this picture under a config."""
-        key = (config.low_layers, config.high_layers, config.softmax_again)
+        key = (config.low_layers, config.high_layers, config.softmax_again, config.order, config.quality_floor)
         if key not in self._entries:
             (ranked,) = rank_images(self.output, [self.mask], config)
             self._entries[key], _ = build_entry(self.grid, ranked, 1.0)

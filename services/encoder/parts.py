@@ -153,7 +153,7 @@ def open_tower(settings: EncoderSettings, sources: Sources | None = None) -> Vis
             "relevance": embedder_id,
             "tiler": half.tiler.identity,
             "pixels": pixels.tolist(),
-            "ranking": [hero.low_layers, hero.high_layers, hero.softmax_again],
+            "ranking": [hero.low_layers, hero.high_layers, hero.softmax_again, hero.order, hero.quality_floor],
             "dtype": [str(dtype), rows],
         }
     )
@@ -177,7 +177,7 @@ def hero_config(settings: EncoderSettings, layers: int, sources: Sources | None 
     """
     if settings.hero == "reference":
         return HeroConfig.reference().for_depth(layers)
-    config = HeroConfig().for_depth(layers)
+    config = (HeroConfig.paper() if settings.hero == "paper" else HeroConfig()).for_depth(layers)
     relevance = sources.relevance if sources else relevance_model(settings)
     if relevance is None:
         return config

@@ -11,7 +11,7 @@ from services.common.settings import Settings, own
 from services.common.variable import choice, integer, real, secret, setting, text, whole_line
 
 Rows = Literal["native", "int8"]
-Hero = Literal["default", "reference"]
+Hero = Literal["default", "paper", "reference"]
 CacheScope = Literal["key", "shared"]
 
 
@@ -52,7 +52,7 @@ class EncoderSettings(Settings):
         shown="its default branch",
     )
     hero: Hero = setting(
-        "HEROSERVE_HERO", choice(Hero), "default", "our rules, or those of the authors' code, habits included"
+        "HEROSERVE_HERO", choice(Hero), "default", "HERO with our order of patches, HERO as in the paper, or as in the authors' code, habits included"
     )
     cache_url: str = setting(
         "HEROSERVE_CACHE_URL",

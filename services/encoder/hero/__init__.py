@@ -8,6 +8,7 @@ from .allocate import allocate
 from .budget import TokenBudget, token_budget
 from .config import HeroConfig
 from .importance import importance_terms, saliency_cosines, tile_importance, weigh_terms
+from .order import order_tiles
 from .rank import rank
 from .scores import patch_scores
 
@@ -16,6 +17,7 @@ __all__ = [
     "TokenBudget",
     "allocate",
     "importance_terms",
+    "order_tiles",
     "patch_scores",
     "rank",
     "saliency_cosines",

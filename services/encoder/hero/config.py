@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+# In which order a tile's patches are kept: by score alone, as the paper does it, or by score and novelty (``order.py``).
+Order = Literal["score", "diverse"]
 
 # Where the published CLIP-L/14 tower (24 layers) is read: layers 5..8 look at objects, 22 is global.
 _DEPTH = 24
@@ -25,6 +29,9 @@ class HeroConfig:
     density_weight: float = 0.2
     saliency_temperature: float = 0.1
     relevance_temperature: float = 0.01
+    # Ours, not the paper's.
+    order: Order = "diverse"
+    quality_floor: float = 0.2
     # What the authors' code does and the default corrects, see docs/architecture.md.
     softmax_again: bool = False
     count_padding: bool = False
@@ -35,6 +42,8 @@ class HeroConfig:
             raise ValueError("low_layers and high_layers need at least one index each, none below 0")
         if not 0 <= self.alpha <= 1 or not 0 <= self.density_weight <= 1:
             raise ValueError("alpha and density_weight must lie in [0, 1]")
+        if self.order not in get_args(Order) or not self.quality_floor > 0:
+            raise ValueError(f"order must be one of {get_args(Order)}, and quality_floor above 0")
         if not (self.saliency_temperature > 0 and self.relevance_temperature > 0):
             raise ValueError("temperatures must be above 0")
 
@@ -44,9 +53,14 @@ class HeroConfig:
         return tuple(sorted({*self.low_layers, *self.high_layers}))
 
     @classmethod
+    def paper(cls) -> HeroConfig:
+        """HERO as the paper has it, without the order that is ours and without the authors' code's habits."""
+        return cls(order="score")
+
+    @classmethod
     def reference(cls) -> HeroConfig:
         """The authors' code with all its habits: for comparison, not for service."""
-        return cls(alpha=0.5, softmax_again=True, count_padding=True, spend_remainder=False)
+        return cls(alpha=0.5, softmax_again=True, count_padding=True, spend_remainder=False, order="score")
 
     def for_depth(self, layers: int) -> HeroConfig:
         """This config for a tower of ``layers`` blocks: the default layers at the same relative depth.

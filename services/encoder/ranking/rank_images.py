@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from services.common.errors import FailedPrecondition
 from services.common.finite import not_finite
 from services.common.rows import RowDtype, pack, row_dtype
-from services.encoder.hero import HeroConfig, patch_scores, rank, saliency_cosines
+from services.encoder.hero import HeroConfig, order_tiles, patch_scores, saliency_cosines
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.tower import TowerOutput
 
@@ -37,47 +38,51 @@ def rank_images(
 def rank_each(
     output: TowerOutput, masks: Sequence[Mask], config: HeroConfig, dtype: RowDtype | None = None
 ) -> list[RankedImage | FailedPrecondition]:
-    """Split a batch's output into its images and sort each tile's rows by score.
+    """Put each tile's rows of a batch in order, all tiles at once, and split them into their images.
 
     An image whose values are not finite is answered by an error, and the others of its batch go on.
 
     Args:
         output: the tower's, over the tiles of all images one after the other.
         masks: for each image bool [1 + K, N], False for padding.
-        config: which layers score which tile.
+        config: which layers score which tile, and the order.
         dtype: of the rows; by default the tower's.
     """
+    starts = accumulate(map(len, masks), initial=0)
+    spans = [slice(start, start + len(mask)) for start, mask in zip(starts, masks, strict=False)]
+    valid = torch.tensor(np.concatenate(masks), device=output.features.device)
+    scores = torch.cat([patch_scores(output.cls_attention[:, tiles], config) for tiles in spans])
+    order = order_tiles(scores, output.features, valid, config)
     images: list[RankedImage | FailedPrecondition] = []
-    start = 0
-    for mask in masks:
-        tiles = slice(start, start + len(mask))
-        start = tiles.stop
+    for tiles in spans:
         try:
-            images.append(_rank_image(output, tiles, torch.tensor(mask, device=output.features.device), config, dtype))
+            images.append(_rank_image(output, tiles, scores[tiles], valid[tiles], order[tiles], dtype))
         except FailedPrecondition as error:
             images.append(error)
     return images
 
 
 def _rank_image(
-    output: TowerOutput, tiles: slice, valid: torch.Tensor, config: HeroConfig, dtype: RowDtype | None
+    output: TowerOutput,
+    tiles: slice,
+    scores: torch.Tensor,
+    valid: torch.Tensor,
+    order: Sequence[torch.Tensor],
+    dtype: RowDtype | None,
 ) -> RankedImage:
-    scores = patch_scores(output.cls_attention[:, tiles], config)
-    order = [rank(score, mask) for score, mask in zip(scores, valid, strict=True)]
     features = output.features[tiles]
-    rows = torch.cat([features[tile, positions] for tile, positions in enumerate(order)])
     saliency = saliency_cosines(output.cls[tiles])
     relevance = output.embedding[tiles][1:]
     # Here, of all that is about to be cached: what is not finite would be so for a day, and answers nonsense.
-    if not all(bool(values.isfinite().all()) for values in (rows, scores[valid], saliency)):
+    if not all(bool(values.isfinite().all()) for values in (features[valid], scores[valid], saliency)):
         raise not_finite("vision tower", "image", features.dtype)
     if not bool(relevance.isfinite().all()):
         raise not_finite("relevance model", "image", features.dtype, "HEROSERVE_RELEVANCE_MODEL")
-    rows = rows.cpu()
+    rows = torch.cat([features[tile, positions] for tile, positions in enumerate(order)]).cpu()
     dtype = dtype or row_dtype(rows.dtype)
     return RankedImage(
         valid=valid.sum(dim=1).cpu().numpy(),
-        positions=torch.cat(order).cpu().numpy().astype(np.uint16),
+        positions=torch.cat(list(order)).cpu().numpy().astype(np.uint16),
         rows=pack(rows, dtype),
         dtype=dtype,
         feature_width=rows.shape[1],

@@ -29,7 +29,7 @@ from services.encoder.hero import (
     allocate,
     importance_terms,
     patch_scores,
-    rank,
+    order_tiles,
     saliency_cosines,
     tile_importance,
     token_budget,
@@ -118,7 +118,7 @@ def by_hand(
     grid = tiler.grid(*size)
     masks = torch.from_numpy(grid.valid())
     output = tower.run(tiler.cut(picture(*size), grid))
-    order = [rank(scores, mask) for scores, mask in zip(patch_scores(output.cls_attention, hero), masks, strict=True)]
+    order = order_tiles(patch_scores(output.cls_attention, hero), output.features, masks, hero)
     valid = masks.sum(dim=1)
     cosines = None if question is None else output.embedding[1:] @ torch.from_numpy(question)
     importance = tile_importance(saliency_cosines(output.cls), cosines, valid[1:], N, hero)
