@@ -96,8 +96,8 @@ def methods(config: HeroConfig) -> list[Method]:
     """All lines, HERO with ``config`` first.
 
     What is served orders patches by score and novelty; what follows differs from it in the part that is named, and
-    ``reference`` has the authors' order too. A part is removed by what is left without it: relevance by alpha = 1, saliency by alpha = 0, two-stage attention by
-    reading the low or the high layers in every tile.
+    ``reference`` has the authors' order too. A part is removed by what is left without it: relevance by alpha = 1,
+    saliency by alpha = 0, two-stage attention by reading the low or the high layers in every tile.
     """
     low, high = config.low_layers, config.high_layers
     # Its own alpha and temperature too; the layers are those of this tower.

@@ -52,7 +52,10 @@ class EncoderSettings(Settings):
         shown="its default branch",
     )
     hero: Hero = setting(
-        "HEROSERVE_HERO", choice(Hero), "default", "HERO with our order of patches, HERO as in the paper, or as in the authors' code, habits included"
+        "HEROSERVE_HERO",
+        choice(Hero),
+        "default",
+        "HERO with our order of patches, HERO as in the paper, or as in the authors' code, habits included",
     )
     cache_url: str = setting(
         "HEROSERVE_CACHE_URL",

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-# In which order a tile's patches are kept: by score alone, as the paper does it, or by score and novelty (``order.py``).
+# In which order a tile's patches are kept: by score alone, as in the paper, or by score and novelty (``order.py``).
 Order = Literal["score", "diverse"]
 
 # Where the published CLIP-L/14 tower (24 layers) is read: layers 5..8 look at objects, 22 is global.

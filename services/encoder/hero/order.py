@@ -37,12 +37,8 @@ def order_tiles(
         return by_score
     quality = patch_quality(scores, valid, config)
     at_once = max(1, _KERNEL_VALUES // valid.shape[1] ** 2)
-    places = torch.cat(
-        [
-            greedy_places(*tiles)
-            for tiles in zip(*(each.split(at_once) for each in (quality, features, valid)), strict=True)
-        ]
-    )
+    parts = [slice(start, start + at_once) for start in range(0, len(valid), at_once)]
+    places = torch.cat([greedy_places(quality[part], features[part], valid[part]) for part in parts])
     # Stable: those that were not chosen share a place behind, and stay in the order of their scores.
     return [order[place[order].argsort(stable=True)] for order, place in zip(by_score, places, strict=True)]
 

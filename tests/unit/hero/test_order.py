@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from services.encoder.hero import HeroConfig, order_tiles, rank
+from services.encoder.hero import order as order_module
 from services.encoder.hero.order import greedy_places, patch_quality
 
 DIVERSE = HeroConfig(order="diverse")
@@ -140,3 +141,11 @@ def test_places_are_steps() -> None:
 def test_bad_choices_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="order must be one of"):
         replace(DIVERSE, **change)  # type: ignore[arg-type]
+
+
+def test_many_tiles_are_ordered_in_parts_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, features, valid = tiles(5, count=4)
+    whole = order_tiles(scores, features, valid, DIVERSE)
+    monkeypatch.setattr(order_module, "_KERNEL_VALUES", 3 * valid.shape[1] ** 2)
+    for one, other in zip(whole, order_tiles(scores, features, valid, DIVERSE), strict=True):
+        assert torch.equal(one, other)
