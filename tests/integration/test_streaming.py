@@ -71,6 +71,8 @@ def test_a_conversation_goes_on(client: heroserve.Client):
     short = client.generate(heroserve.generate_request(turns[:1], max_tokens=4)).read()
     assert long.usage.prompt_text_tokens > short.usage.prompt_text_tokens
     assert long.usage.prompt_visual_tokens == short.usage.prompt_visual_tokens > 0
+    # Of the same rows: the image is still planned by what was asked of it first.
+    assert long.usage.prompt_newline_tokens == short.usage.prompt_newline_tokens > 0
 
 
 def test_text_alone_needs_no_encoder(client: heroserve.Client):
