@@ -45,6 +45,7 @@ class GenerateOptions(BudgetOptions, total=False):
         seed: makes a drawn answer repeatable.
         stop: strings that end the answer and are no part of it.
         replan: choose the visual tokens of all images by the last question, not each by its own message's.
+        share_budget: the budget is of all images together, shared by size and by relevance to their questions.
     """
 
     max_tokens: int | None
@@ -53,6 +54,7 @@ class GenerateOptions(BudgetOptions, total=False):
     seed: int | None
     stop: str | Sequence[str]
     replan: bool | None
+    share_budget: bool | None
 
 
 def user(text: str, *images: ImageSource) -> Message:
@@ -80,6 +82,7 @@ def generate_request(
     seed: int | None = None,
     stop: str | Sequence[str] = (),
     replan: bool | None = None,
+    share_budget: bool | None = None,
     **budget: Unpack[BudgetOptions],
 ) -> GenerateRequest:
     """A conversation to go on with, oldest message first; options as in `GenerateOptions`.
@@ -97,7 +100,7 @@ def generate_request(
             if not isinstance(turn, Message):  # of whose keys protobuf would say that it has none, whatever they hold
                 raise TypeError(f"expected those of heroserve.user(...) and its like, got {type(turn).__name__}")
         request = GenerateRequest(messages=turns, budget=limit, sampling=sampling)
-    return _fill(request, replan=replan)
+    return _fill(request, replan=replan, share_budget=share_budget)
 
 
 def ask_request(image: ImageSource | None, question: str, **options: Unpack[GenerateOptions]) -> GenerateRequest:
@@ -107,12 +110,18 @@ def ask_request(image: ImageSource | None, question: str, **options: Unpack[Gene
 
 
 def encode_request(
-    image: ImageSource, question: str, *, explain: bool = False, **budget: Unpack[BudgetOptions]
+    image: ImageSource,
+    question: str,
+    *,
+    explain: bool = False,
+    plan_only: bool = False,
+    **budget: Unpack[BudgetOptions],
 ) -> EncodeRequest:
     """The visual tokens of an image for a question. Raises ImageError, and ArgumentError as above."""
     limit = _budget(budget)
     with _naming("explain"):
         request = EncodeRequest(budget=limit, explain=explain)
+    _fill(request, plan_only=plan_only or None)
     request.question = _text(question, "question")
     request.image.CopyFrom(load_image(image))
     return request

@@ -17,6 +17,7 @@ class EncodeJob:
         question: not blank.
         budget: of visual tokens to keep.
         explain: tell the terms of each tile's importance.
+        plan_only: send no rows, and count none.
         scope: of callers who share what is cached of it; empty for all.
     """
 
@@ -26,6 +27,7 @@ class EncodeJob:
     budget: Budget
     explain: bool
     scope: str = ""
+    plan_only: bool = False
 
     @property
     def name(self) -> str:

@@ -32,7 +32,8 @@ from services.families.grid import Grid
 Tiles = np.ndarray[Any, np.dtype[np.uint8]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Embedding = np.ndarray[Any, np.dtype[np.float32]]
-Found = tuple[Entry, TokenPlan, Bytes2D, VisualTokens.Cache]
+# Rows are None where only a plan was asked for.
+Found = tuple[Entry, TokenPlan, Bytes2D | None, VisualTokens.Cache]
 Flights = SingleFlight[tuple[Entry, Bytes2D, bool]]
 # Tiles and padding masks of one image to its ranked rows, and the seconds that "tower" and "rank" took. A call that is
 # cancelled is dropped where it waits; a pass that has begun ends, so that the rows that were paid for are cached.
@@ -111,7 +112,8 @@ class EncodePipeline:
             tokens={"total": int(entry.valid.sum()), "kept": sum(plan.counts)},
             cache=VisualTokens.Cache.Name(cache).lower(),
         )
-        _count(entry, plan)
+        if not job.plan_only:
+            _count(entry, plan)
         tokens = await asyncio.to_thread(
             visual_tokens, job.digest, self._encoder_id, entry, plan, rows, cache, explain=job.explain
         )
@@ -127,6 +129,8 @@ class EncodePipeline:
         if entry is None:
             return None
         plan = self._plan(entry, question, job, stages)
+        if job.plan_only:
+            return entry, plan, None, VisualTokens.HIT
         with stages.time("cache_read", span="cache"):
             rows = await self._cache.rows(job.name, entry, plan.counts)
         return None if rows is None else (entry, plan, rows, VisualTokens.HIT)
@@ -143,7 +147,7 @@ class EncodePipeline:
         )
         plan = self._plan(entry, question, job, stages)
         cache = VisualTokens.MISS if written else VisualTokens.BYPASS
-        return entry, plan, every_row[entry.kept(plan.counts)], cache
+        return entry, plan, None if job.plan_only else every_row[entry.kept(plan.counts)], cache
 
     def _plan(self, entry: Entry, question: Embedding | None, job: EncodeJob, stages: Stages) -> TokenPlan:
         with stages.time("plan"):

@@ -21,6 +21,8 @@ class TokenPlan:
         counts: rows to keep of each tile, the thumbnail's first.
         importance: of the local tiles, float32 [K].
         saliency, relevance, density: its terms, float32 [K]; relevance is None where it is switched off.
+        fit: of the question and the local tile that fits it best, their cosine over relevance's temperature; 0 where
+            relevance is switched off.
     """
 
     counts: list[int]
@@ -28,6 +30,7 @@ class TokenPlan:
     saliency: torch.Tensor
     relevance: torch.Tensor | None
     density: torch.Tensor
+    fit: float = 0.0
 
 
 def plan_tokens(
@@ -52,7 +55,8 @@ def plan_tokens(
     terms = importance_terms(saliency_cos, relevance_cos, valid, patches, config)
     importance = weigh_terms(*terms, config)
     local = allocate(importance, valid, tokens.local, config)
-    return TokenPlan([min(tokens.thumbnail, patches), *local.tolist()], importance, *terms)
+    fit = 0.0 if relevance_cos is None else float(relevance_cos.max()) / config.relevance_temperature
+    return TokenPlan([min(tokens.thumbnail, patches), *local.tolist()], importance, *terms, fit)
 
 
 def _tokens(entry: Entry, budget: Budget, config: HeroConfig) -> TokenBudget:

@@ -35,6 +35,7 @@ def parse_request(request: EncodeRequest, limits: ImageLimits, default: Retentio
         budget=budget,
         explain=request.explain,
         scope=scope,
+        plan_only=request.plan_only,
     )
 
 

@@ -25,7 +25,7 @@ def visual_tokens(
     encoder_id: str,
     entry: Entry,
     plan: TokenPlan,
-    rows: Bytes2D,
+    rows: Bytes2D | None,
     cache: VisualTokens.Cache,
     *,
     explain: bool,
@@ -36,21 +36,29 @@ def visual_tokens(
         digest, encoder_id: of the image and of the encoder.
         entry: the image.
         plan: how many rows of each tile are kept.
-        rows: those rows, tile after tile in ranked order, uint8 [sum(plan.counts), row_bytes].
+        rows: those rows, tile after tile in ranked order, uint8 [sum(plan.counts), row_bytes]; None where only the plan
+            is asked for.
         cache: where they came from.
         explain: tell the terms of each local tile's importance.
     """
-    positions = entry.positions[entry.kept(plan.counts)]
-    tile_of_row = np.repeat(np.arange(len(plan.counts)), plan.counts)
+    counts = [0] * len(plan.counts) if rows is None else plan.counts
+    positions = entry.positions[entry.kept(counts)]
+    tile_of_row = np.repeat(np.arange(len(counts)), counts)
     # Ranked order is ours; the wire's is by position.
     order = np.lexsort((positions, tile_of_row))
-    kept, total = len(rows), int(entry.valid.sum())
+    kept, total = sum(plan.counts), int(entry.valid.sum())
     return VisualTokens(
         image_digest=digest,
         encoder_id=encoder_id,
         grid=grid_message(entry.grid),
-        tiles=_tiles(entry, plan, np.split(positions[order], np.cumsum(plan.counts)[:-1]), explain),
-        features=Features(dtype=to_wire(entry.dtype), rows=kept, cols=entry.feature_width, data=rows[order].tobytes()),
+        tiles=_tiles(entry, plan, np.split(positions[order], np.cumsum(counts)[:-1]), explain),
+        features=Features(
+            dtype=to_wire(entry.dtype),
+            rows=len(order),
+            cols=entry.feature_width,
+            data=b"" if rows is None else rows[order].tobytes(),
+        ),
+        relevance=plan.fit,
         savings=Savings(total=total, kept=kept, dropped=total - kept),
         cache=cache,
         timings=EncodeTimings(),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from services.common import context
+from services.common.budget import Budget
 from services.common.context import RequestContext
 from services.families.family import Splice
 from services.families.grid import Grid, Newlines
@@ -23,8 +24,10 @@ from services.llm.engines.engine import Engine
 from services.llm.job import ChatJob, check
 from services.llm.prompt import PromptBuilder
 from services.llm.refusal import Refusal, Role
+from services.llm.shares import share
 from services.llm.splicer import Splicer
 
+T = TypeVar("T")
 # ``LanguageHalf.splice``.
 SpliceImage = Callable[[Grid, Sequence[np.ndarray[Any, np.dtype[np.int64]]], Newlines], Splice]
 
@@ -169,16 +172,13 @@ class ChatPipeline:
         return _Ready(prompt, tokens, savings, max_tokens, counts)
 
     async def _encode(self, job: ChatJob) -> list[EncodedImage]:
-        tasks = [
-            asyncio.ensure_future(self._encoder.fetch(place, image, question, job.budget))
-            for (place, image), question in zip(job.images, job.questions, strict=True)
-        ]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            # When one fails, nobody waits for the others.
-            for task in tasks:
-                task.cancel()
+        asked = [(place, image, question) for (place, image), question in zip(job.images, job.questions, strict=True)]
+        budgets: list[Budget | None] = [job.budget] * len(asked)
+        if job.share_budget and len(asked) > 1:
+            plans = await _all(self._encoder.plan(*each, job.budget) for each in asked)
+            context.current().check_deadline()
+            budgets = list(share(job.budget, plans))
+        return await _all(self._encoder.fetch(*each, budget) for each, budget in zip(asked, budgets, strict=True))
 
     def _fit(self, job: ChatJob, prompt_tokens: int) -> int:
         """Tokens that may be generated behind a prompt of this length."""
@@ -209,3 +209,13 @@ class ChatPipeline:
         cost = self._engine.cost
         metrics.PREFILL_FLOPS_SAVED.inc(cost.flops(full) - cost.flops(len(prompt)))
         metrics.KV_CACHE_BYTES_SAVED.inc(saved * cost.kv_bytes)
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        # When one fails, nobody waits for the others.
+        for task in tasks:
+            task.cancel()

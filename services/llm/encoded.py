@@ -33,6 +33,21 @@ class EncodedImage:
     cache: str
 
 
+@dataclass(frozen=True)
+class PlannedImage:
+    """What the encoder would keep of an image.
+
+    Args:
+        total: visual tokens of the whole image.
+        kept: how many of them it would keep.
+        relevance: how well the question fits it, to be compared by a softmax.
+    """
+
+    total: int
+    kept: int
+    relevance: float
+
+
 class ImageEncoder(Protocol):
     """Where visual tokens come from."""
 
@@ -42,5 +57,13 @@ class ImageEncoder(Protocol):
         Raises:
             Refusal: the image or the budget can't be used; ``place`` is where the image stands.
             ServiceError: the encoder could not serve it.
+        """
+        ...
+
+    async def plan(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> PlannedImage:
+        """How many visual tokens ``fetch`` would give, and what they are worth beside another image's.
+
+        Raises:
+            Refusal, ServiceError: as ``fetch``.
         """
         ...

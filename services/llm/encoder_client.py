@@ -26,7 +26,7 @@ from services.common.rows import from_wire, unpack
 from services.common.scope import HEADER as SCOPE
 from services.common.wire import MAX_QUESTION_CHARS
 from services.families.grid import Grid
-from services.llm.encoded import EncodedImage
+from services.llm.encoded import EncodedImage, PlannedImage
 from services.llm.encoder_health import EncoderHealth
 from services.llm.halves import refuse_another
 from services.llm.job import ImagePart
@@ -81,23 +81,34 @@ class EncoderClient:
 
     async def fetch(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> EncodedImage:
         """See ``ImageEncoder``."""
-        try:
-            tokens = await self._client.encode(
-                Image(digest=image.digest) if image.data is None else Image(data=image.data),
-                # Its beginning is enough to tell what is relevant: CLIP reads 77 tokens.
-                question[:MAX_QUESTION_CHARS],
-                **_along(self._timeout_s),
-                **_options(budget),
-            )
-        except heroserve.HeroserveError as error:
-            raise self._translate(error, place) from error
-        self._check_checkpoint(tokens)
+        tokens = await self._ask(place, image, question, budget)
         if tokens.features.cols != self._feature_width:
             raise Internal(
                 f"the encoder at {self._target} serves another model: its features are "
                 f"{tokens.features.cols} wide, this one's projector takes {self._feature_width}"
             )
         return encoded_image(tokens)
+
+    async def plan(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> PlannedImage:
+        """See ``ImageEncoder``."""
+        return planned_image(await self._ask(place, image, question, budget, plan_only=True))
+
+    async def _ask(
+        self, place: Role, image: ImagePart, question: str, budget: Budget | None, *, plan_only: bool = False
+    ) -> VisualTokens:
+        try:
+            tokens = await self._client.encode(
+                Image(digest=image.digest) if image.data is None else Image(data=image.data),
+                # Its beginning is enough to tell what is relevant: CLIP reads 77 tokens.
+                question[:MAX_QUESTION_CHARS],
+                plan_only=plan_only,
+                **_along(self._timeout_s),
+                **_options(budget),
+            )
+        except heroserve.HeroserveError as error:
+            raise self._translate(error, place) from error
+        self._check_checkpoint(tokens)
+        return tokens
 
     def _check_checkpoint(self, tokens: VisualTokens) -> None:
         """Of every answer: either service may be replaced at any time, and the encoder's replicas one by one."""
@@ -166,6 +177,11 @@ def encoded_image(tokens: VisualTokens) -> EncodedImage:
         total=tokens.savings.total,
         cache=VisualTokens.Cache.Name(tokens.cache).lower(),
     )
+
+
+def planned_image(tokens: VisualTokens) -> PlannedImage:
+    """What the encoder would keep, off the wire; one that is too old to tell how relevant an image is says 0."""
+    return PlannedImage(tokens.savings.total, tokens.savings.kept, tokens.relevance)
 
 
 def _along(timeout_s: float) -> CallOptions:

@@ -59,15 +59,17 @@ class ChatJob:
 
     Args:
         turns: oldest first; the last is the user's.
-        budget: of each image; None is the encoder's default.
+        budget: of each image, or of all of them; None is the encoder's default.
         sampling: of the answer.
         replan: plan every image by the last question, not by that of its own turn.
+        share_budget: the budget is of all images together.
     """
 
     turns: tuple[Turn, ...]
     budget: Budget | None = None
     sampling: Sampling = Sampling()
     replan: bool = False
+    share_budget: bool = False
 
     @property
     def question(self) -> str:

@@ -40,8 +40,8 @@ from services.families.llava_next.tiles import AnyresTiler
 from services.families.registry import vision_half
 from services.llm import parts
 from services.llm.doors import grpc as door
-from services.llm.encoded import EncodedImage
-from services.llm.encoder_client import encoded_image
+from services.llm.encoded import EncodedImage, PlannedImage
+from services.llm.encoder_client import encoded_image, planned_image
 from services.llm.engines.registry import open_engine
 from services.llm.job import ChatJob, ImagePart, Sampling, check
 from services.llm.refusal import Refusal, Role
@@ -270,17 +270,25 @@ class InProcessEncoder:
 
     async def fetch(self, place: Role, image: ImagePart, question: str, budget: BudgetValue | None) -> EncodedImage:
         self.calls.append((place, image, question, budget))
+        return encoded_image(await self._answer(image, question, budget))
+
+    async def plan(self, place: Role, image: ImagePart, question: str, budget: BudgetValue | None) -> PlannedImage:
+        return planned_image(await self._answer(image, question, budget, plan_only=True))
+
+    async def _answer(
+        self, image: ImagePart, question: str, budget: BudgetValue | None, *, plan_only: bool = False
+    ) -> VisualTokens:
         asked = Budget()
         match budget:
             case Retention(share):
                 asked.retention = share
             case MaxVisualTokens(count):
                 asked.max_visual_tokens = count
-        request = EncodeRequest(image=Image(data=image.data), question=question, budget=asked)
+        request = EncodeRequest(image=Image(data=image.data), question=question, budget=asked, plan_only=plan_only)
         job = parse_encode_request(request, self._limits, Retention(0.2))
         # A request of its own, as behind its own gate.
         with context.serving(RequestContext()):
-            return encoded_image(await self._pipeline.visual_tokens(job))
+            return await self._pipeline.visual_tokens(job)
 
 
 async def collect(tokens: Any) -> list[Any]:

@@ -27,8 +27,10 @@ OPTIONS: dict[str, str] = {
     "messages[].parts[].image.data": IMAGE,
     "messages[].parts[].image.digest": IMAGE,
     "question": QUESTION,
-    # One image and one question: there is nothing to choose.
+    # One image and one question: there is nothing to choose or to share.
     "replan": QUESTION,
+    "share_budget": IMAGE,
+    "plan_only": IMAGE,
     "sampling": "--max-tokens",
     "sampling.max_tokens": "--max-tokens",
     "sampling.temperature": "--temperature",

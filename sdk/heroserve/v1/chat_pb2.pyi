@@ -9,16 +9,18 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("messages", "budget", "sampling", "replan")
+    __slots__ = ("messages", "budget", "sampling", "replan", "share_budget")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     REPLAN_FIELD_NUMBER: _ClassVar[int]
+    SHARE_BUDGET_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     budget: _tokens_pb2.Budget
     sampling: Sampling
     replan: bool
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., replan: bool = ...) -> None: ...
+    share_budget: bool
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., replan: bool = ..., share_budget: bool = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("role", "parts")

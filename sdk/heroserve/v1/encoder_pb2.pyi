@@ -8,19 +8,21 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EncodeRequest(_message.Message):
-    __slots__ = ("image", "question", "budget", "explain")
+    __slots__ = ("image", "question", "budget", "explain", "plan_only")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    PLAN_ONLY_FIELD_NUMBER: _ClassVar[int]
     image: _tokens_pb2.Image
     question: str
     budget: _tokens_pb2.Budget
     explain: bool
-    def __init__(self, image: _Optional[_Union[_tokens_pb2.Image, _Mapping]] = ..., question: _Optional[str] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., explain: bool = ...) -> None: ...
+    plan_only: bool
+    def __init__(self, image: _Optional[_Union[_tokens_pb2.Image, _Mapping]] = ..., question: _Optional[str] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., explain: bool = ..., plan_only: bool = ...) -> None: ...
 
 class VisualTokens(_message.Message):
-    __slots__ = ("image_digest", "encoder_id", "grid", "tiles", "features", "savings", "cache", "timings", "model", "checkpoint")
+    __slots__ = ("image_digest", "encoder_id", "grid", "tiles", "features", "savings", "cache", "timings", "model", "checkpoint", "relevance")
     class Cache(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         CACHE_UNSPECIFIED: _ClassVar[VisualTokens.Cache]
@@ -41,6 +43,7 @@ class VisualTokens(_message.Message):
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     image_digest: str
     encoder_id: str
     grid: Grid
@@ -51,7 +54,8 @@ class VisualTokens(_message.Message):
     timings: EncodeTimings
     model: str
     checkpoint: str
-    def __init__(self, image_digest: _Optional[str] = ..., encoder_id: _Optional[str] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., tiles: _Optional[_Iterable[_Union[Tile, _Mapping]]] = ..., features: _Optional[_Union[Features, _Mapping]] = ..., savings: _Optional[_Union[_tokens_pb2.Savings, _Mapping]] = ..., cache: _Optional[_Union[VisualTokens.Cache, str]] = ..., timings: _Optional[_Union[EncodeTimings, _Mapping]] = ..., model: _Optional[str] = ..., checkpoint: _Optional[str] = ...) -> None: ...
+    relevance: float
+    def __init__(self, image_digest: _Optional[str] = ..., encoder_id: _Optional[str] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., tiles: _Optional[_Iterable[_Union[Tile, _Mapping]]] = ..., features: _Optional[_Union[Features, _Mapping]] = ..., savings: _Optional[_Union[_tokens_pb2.Savings, _Mapping]] = ..., cache: _Optional[_Union[VisualTokens.Cache, str]] = ..., timings: _Optional[_Union[EncodeTimings, _Mapping]] = ..., model: _Optional[str] = ..., checkpoint: _Optional[str] = ..., relevance: _Optional[float] = ...) -> None: ...
 
 class Grid(_message.Message):
     __slots__ = ("rows", "cols", "patches_per_side", "image_width", "image_height", "window")

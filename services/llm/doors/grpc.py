@@ -51,6 +51,7 @@ def parse_request(request: GenerateRequest) -> ChatJob:
         budget=parse_budget(request.budget),
         sampling=_parse_sampling(request.sampling),
         replan=request.replan,
+        share_budget=request.share_budget,
     )
 
 

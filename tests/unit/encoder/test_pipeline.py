@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -476,3 +477,26 @@ async def test_too_late_no_image_is_begun_with(make: Make, within: InProcessTowe
     await pipeline.visual_tokens(job())
     with context.serving(RequestContext("late", deadline=time.monotonic() - 1)):
         assert (await pipeline.visual_tokens(job())).cache == VisualTokens.HIT
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+async def test_a_plan_alone_is_the_plan(
+    make: Make, tower: VisionTower, tiler: AnyresTiler, embedder: QuestionEmbedder, budget: Budget
+) -> None:
+    pipeline = make()
+    data = encoded(picture(*SIZES[0]))
+    names = [{"outcome": outcome, "scope": scope} for outcome in ("kept", "dropped") for scope in ("global", "local")]
+    before = [counted("heroserve_visual_tokens_total", **labels) for labels in names]
+    # Of an image that is new, and of one that is cached.
+    plans = [await pipeline.visual_tokens(replace(job(data, budget=budget), plan_only=True)) for _ in range(2)]
+    assert [counted("heroserve_visual_tokens_total", **labels) for labels in names] == before
+    assert [plan.cache for plan in plans] == [VisualTokens.MISS, VisualTokens.HIT]
+    whole = await pipeline.visual_tokens(job(data, budget=budget))
+    for plan in plans:
+        assert (plan.savings, plan.grid, plan.relevance) == (whole.savings, whole.grid, whole.relevance)
+        assert [tile.importance for tile in plan.tiles] == [tile.importance for tile in whole.tiles]
+        assert not any(tile.positions for tile in plan.tiles)
+        assert (plan.features.rows, plan.features.cols, plan.features.data) == (0, whole.features.cols, b"")
+    output = tower.run(tiler.cut(picture(*SIZES[0]), tiler.grid(*SIZES[0])))
+    cosines = output.embedding[1:] @ torch.from_numpy(embedder.embed(QUESTIONS[0]))
+    assert whole.relevance == pytest.approx(float(cosines.max()) / tower.hero.relevance_temperature, abs=1e-3)

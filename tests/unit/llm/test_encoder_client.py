@@ -107,6 +107,7 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
         self.hint = ""
         self.tries = 0
         self.cols = 2
+        self.relevance = 0.0
         self.model = "a model"
         self.checkpoint = OWN
         self.target = "127.0.0.1:0"
@@ -126,6 +127,7 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
             savings=Savings(total=8, kept=3, dropped=5),
             model=self.model,
             checkpoint=self.checkpoint,
+            relevance=self.relevance,
         )
 
     async def start(self) -> None:
@@ -168,6 +170,17 @@ async def test_what_is_asked_for_arrives(peer, budget, sent):
     (request,) = peer.requests
     assert (request.image, request.question, request.budget) == (Image(data=b"png"), "What?", sent)
     assert peer.metadata["authorization"] == "Bearer s3cret"
+
+
+async def test_what_would_be_kept(peer):
+    peer.relevance = 21.5
+    client = connect(peer.target)
+    planned = await client.plan(PLACE, IMAGE, "What?", MaxVisualTokens(9))
+    await client.close()
+    (request,) = peer.requests
+    assert request.plan_only
+    assert (request.image, request.question, request.budget.max_visual_tokens) == (Image(data=b"png"), "What?", 9)
+    assert (planned.total, planned.relevance) == (8, 21.5)
 
 
 async def test_a_digest_is_sent_as_one(peer):

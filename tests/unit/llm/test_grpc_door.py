@@ -162,6 +162,13 @@ def test_the_question_of_an_image_is_its_turns_unless_another_is_asked_for(repla
     assert [place for place, _ in job.images] == [Role("image", 0, 0), Role("image", 2, 0)]
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_whose_the_budget_is(shared):
+    request = ask(budget=Budget(max_visual_tokens=7))
+    request.share_budget = shared
+    assert checked(request, 1).share_budget is shared
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 images = st.one_of(st.builds(Image), st.builds(Image, data=st.binary(max_size=4)), st.builds(Image, digest=texts))
 parts = st.one_of(st.builds(Part), st.builds(Part, text=texts), st.builds(Part, image=images))

@@ -15,6 +15,7 @@ from services.llm import parts
 from services.llm.assemble import Prompt
 from services.llm.job import ChatJob, ImagePart, Sampling, Turn
 from services.llm.prompt import PromptBuilder
+from services.llm.refusal import Refusal
 from services.llm.settings import LlmSettings
 from tests.support.hugging_face import conversation_inputs
 from tests.support.llm_parts import InProcessEncoder, collect, picture, png
@@ -174,3 +175,33 @@ async def test_two_images_and_three_turns_are_hugging_faces(
     job = ChatJob(job.turns, job.budget, Sampling(max_tokens=12))
     *deltas, _ = await collect(chat.generate(job))
     assert "".join(delta.text for delta in deltas) == expected
+
+
+async def test_a_budget_for_all_images(prompt_of, encoder):
+    said = [(WIDE, QUESTIONS[0]), "7", (TALL, QUESTIONS[1])]
+    prompt = await prompt_of(talk(*said, share_budget=True))
+    given = [call[3].count for call in encoder.calls]
+    assert sum(given) == BUDGET.count
+    # Of tokens that are there, and of nothing else: a line break behind each.
+    apart = await prompt_of(talk(*said))
+    assert len(apart) > len(prompt)
+    before, again = prompt, await prompt_of(talk(*said, "no", QUESTIONS[2], share_budget=True))
+    assert begins_with(again, before)
+
+
+async def test_one_image_has_a_budget_for_itself(prompt_of, encoder, monkeypatch):
+    monkeypatch.setattr(encoder, "plan", None)
+    await prompt_of(talk((WIDE, QUESTIONS[0]), share_budget=True))
+    assert [call[3] for call in encoder.calls] == [BUDGET]
+
+
+async def test_one_token_for_two_images_is_refused(prompt_of, encoder):
+    with pytest.raises(Refusal, match="shared by 2 images it must be at least 2"):
+        await prompt_of(talk((WIDE, TALL, QUESTIONS[0]), budget=MaxVisualTokens(1), share_budget=True))
+    assert encoder.calls == []
+
+
+async def test_all_tokens_are_all_tokens_however_shared(prompt_of):
+    said = [(WIDE, TALL, QUESTIONS[0])]
+    shared, apart = [await prompt_of(talk(*said, budget=Retention(1.0), share_budget=each)) for each in (True, False)]
+    assert torch.equal(shared.embeddings, apart.embeddings)

@@ -54,6 +54,17 @@ def test_planning_by_the_last_question_is_asked_for():
         heroserve.generate_request(turns, replan="yes")
 
 
+def test_one_budget_for_all_images_and_a_plan_alone_are_asked_for():
+    turns = [heroserve.user("Same?", PHOTO, b"other")]
+    assert [heroserve.generate_request(turns, share_budget=each).share_budget for each in (None, False, True)] == [
+        0,
+        0,
+        1,
+    ]
+    assert ask_request(PHOTO, "?", share_budget=True, max_visual_tokens=9).budget.max_visual_tokens == 9
+    assert [encode_request(PHOTO, "?", plan_only=each).plan_only for each in (False, True)] == [False, True]
+
+
 def test_one_stop_string_is_not_taken_apart():
     assert ask_request(None, "q", stop="###").sampling.stop == ["###"]
     assert ask_request(None, "q", stop=("a", "b")).sampling.stop == ["a", "b"]
