@@ -42,6 +42,11 @@ def spell_refused(refusals: Mapping[str, int]) -> str:
     return " ".join(f"{label}={count}" for label, count in refusals.items())
 
 
+def read_refused(spelt: str) -> dict[str, int]:
+    """What ``spell_refused`` has written."""
+    return {label: int(count) for label, count in _REFUSALS.findall(spelt)}
+
+
 def pushback(seconds: float) -> str:
     """A hint when to try again, as gRPC spells it."""
     return "-1" if seconds < 0 else str(round(seconds * 1000))
@@ -82,7 +87,7 @@ class GrpcCall:
     @property
     def refused_before(self) -> dict[str, int]:
         """Requests that the proxy refused since it let the last one through, by ``ServiceError.label``."""
-        return {label: int(count) for label, count in _REFUSALS.findall(self._metadata.get(REFUSED, ""))}
+        return read_refused(self._metadata.get(REFUSED, ""))
 
     def header(self, name: str) -> str:
         """What the caller sent under this name, in lower case; empty if nothing."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from services.common.ingress.front import Front
+from services.common.ingress import callers
+from services.common.ingress.front import API, Front
+from services.common.ingress.http_door import HttpDoor
 from services.common.ingress.readiness import HERE
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,9 @@ def configure() -> list[Any]:
     from ray.serve._private import constants
     from starlette.middleware import Middleware
 
-    front = [Middleware(Front, readiness=HERE)]
+    # The last one is asked first.
+    door = Middleware(HttpDoor, callers=callers.here(), prefix=API, route="/llm")
+    front = [door, Middleware(Front, readiness=HERE)]
 
     options = getattr(constants, "DEFAULT_GRPC_SERVER_OPTIONS", None)
     if not isinstance(options, list):

@@ -57,7 +57,9 @@ class Settings:
     )
     # The ports' defaults are each service's own.
     grpc_port: int = setting("HEROSERVE_GRPC_PORT", port, 0, "gRPC")
-    http_port: int = setting("HEROSERVE_HTTP_PORT", port, 0, "health: `/readyz`")
+    http_port: int = setting(
+        "HEROSERVE_HTTP_PORT", port, 0, "health: `/readyz`; the LLM service's has OpenAI's API: `/v1/`"
+    )
     host: str = setting(
         "HEROSERVE_HTTP_HOST", text, "0.0.0.0", "address the HTTP port listens on; gRPC and metrics listen on all"
     )

@@ -10,13 +10,6 @@ FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
-class Delta:
-    """More of the answer's text; never empty."""
-
-    text: str
-
-
-@dataclass(frozen=True)
 class Usage:
     """Tokens that the language model read and wrote."""
 
@@ -24,6 +17,14 @@ class Usage:
     prompt_visual_tokens: int
     prompt_newline_tokens: int
     completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Delta:
+    """More of the answer's text; never empty. ``usage`` is what the answer has taken so far."""
+
+    text: str
+    usage: Usage
 
 
 @dataclass(frozen=True)

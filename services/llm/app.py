@@ -7,6 +7,8 @@ from contextlib import aclosing
 from importlib.metadata import version
 from typing import Any
 
+from fastapi import FastAPI
+from ray import serve
 from ray.serve import Application
 from ray.serve.grpc_util import RayServegRPCContext
 
@@ -21,15 +23,17 @@ from services.common.replica import Replica
 from services.llm import metrics, parts
 from services.llm.card import examples
 from services.llm.doors import grpc as door
+from services.llm.doors.openai import routes
 from services.llm.engines.registry import open_engine
 from services.llm.settings import LlmSettings
 
 
 class ChatDeployment(Replica[LlmSettings]):
-    """``heroserve.v1.VisionChat``."""
+    """``heroserve.v1.VisionChat``, and OpenAI's API beside it."""
 
     async def open(self, settings: LlmSettings, *others: Any) -> None:
         (source,) = others
+        self._settings = settings
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, metrics.EXHAUSTED, settings.request_timeout_s)
         checkpoint = identify(source)
         self._engine = open_engine(settings, source)
@@ -52,6 +56,19 @@ class ChatDeployment(Replica[LlmSettings]):
             version=version("heroserve"),
             checkpoint=checkpoint,
             examples=examples(source),
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """What Serve gives HTTP requests to, made when it is open."""
+        settings = self._settings
+        return routes.application(
+            gate=self._gate,
+            admission=self._admission,
+            chat=self._chat,
+            model=parts.model_name(settings),
+            context_length=self._engine.context_length,
+            detail=settings.openai_detail == "on",
+            timeout_s=settings.request_timeout_s,
         )
 
     async def Generate(
@@ -89,4 +106,5 @@ def build(args: dict[str, str] | None = None) -> Application:
     settings = parts.settled(settings, source)
     # What is wrong with it is told here, not by a replica that keeps restarting.
     parts.check(settings, source)
-    return deployment.deploy(ChatDeployment, "Chat", settings, accelerator=True).bind(settings, source)
+    replica = serve.ingress()(ChatDeployment)
+    return deployment.deploy(replica, "Chat", settings, accelerator=True).bind(settings, source)

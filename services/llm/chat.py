@@ -104,7 +104,11 @@ class ChatPipeline:
         text = Detokenizer(self._prompts.tokenizer, job.sampling.stop)
         finish: FinishReason = "length"
         first = before = 0.0
-        counts = ready.counts
+        counts, prompt = ready.counts, ready.prompt_tokens
+
+        def usage() -> Usage:
+            return Usage(prompt["text"], prompt["visual"], prompt["newline"], counts["completion"])
+
         tokens = self._engine.generate(ready.prompt, job.sampling, ready.max_tokens, request.id)
         async with aclosing(tokens):  # type: ignore[type-var]
             with stages.phases("prefill") as phases:
@@ -120,19 +124,18 @@ class ChatPipeline:
                     counts["completion"] += 1
                     delta = text.add(token)
                     if delta:
-                        yield Delta(delta)
-                    if text.stopped or token in self._engine.end_tokens:
+                        yield Delta(delta, usage())
+                    if text.stopped or (token in self._engine.end_tokens and not job.sampling.ignore_eos):
                         finish = "stop"
                         break
         rest = text.finish()
         if rest:
-            yield Delta(rest)
-        prompt = ready.prompt_tokens
+            yield Delta(rest, usage())
         request.note(finish_reason=finish)
         metrics.ANSWERS.labels(finish_reason=finish).inc()
         yield Bill(
             finish_reason=finish,
-            usage=Usage(prompt["text"], prompt["visual"], prompt["newline"], counts["completion"]),
+            usage=usage(),
             savings=ready.savings,
             timings=Timings(stages.seconds.get("encode", 0.0), first, stages.total),
         )

@@ -19,13 +19,15 @@ TurnRole = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. ``temperature`` 0 is greedy; ``max_tokens`` None is the service's default."""
+    """How tokens are drawn. ``temperature`` 0 is greedy; ``max_tokens`` None is the service's default; ``ignore_eos``
+    goes on behind a token that ends an answer, as load generators want it."""
 
     max_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -65,6 +66,12 @@ def settled(settings: LlmSettings, source: Checkpoint | None = None) -> LlmSetti
 
 def model(settings: LlmSettings) -> Checkpoint:
     return Checkpoint(settings.model, "HEROSERVE_MODEL", settings.revision)
+
+
+def model_name(settings: LlmSettings) -> str:
+    """What OpenAI's clients call the model: a folder's name is its last one, a hub's is whole."""
+    folder = Path(settings.model)
+    return folder.resolve().name if folder.is_dir() else settings.model
 
 
 def open_prompts(settings: LlmSettings, source: Checkpoint | None = None) -> PromptBuilder:

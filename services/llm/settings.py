@@ -13,6 +13,7 @@ from services.families.grid import Newlines
 
 EngineName = Literal["transformers"]
 PositionIds = Literal["compact", "original"]
+Detail = Literal["off", "on"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ class LlmSettings(Settings):
     max_images: int = setting("HEROSERVE_MAX_IMAGES", integer(1, 64), 1, "images a conversation may hold")
     default_max_tokens: int = setting(
         "HEROSERVE_DEFAULT_MAX_TOKENS", integer(1, 1 << 20), 256, "length of an answer when a request names none"
+    )
+    openai_detail: Detail = setting(
+        "HEROSERVE_OPENAI_DETAIL",
+        choice(Detail),
+        "off",
+        "whether `detail: low` of all images, over OpenAI's API, means a budget of 85 visual tokens each; some clients "
+        "send it unasked",
     )
     newlines: Newlines = setting(
         "HEROSERVE_NEWLINES",

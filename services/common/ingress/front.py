@@ -1,4 +1,5 @@
-"""What the HTTP port serves: ``/readyz``, Ray's ``/-/healthz``, and nothing else of Serve's."""
+"""What the HTTP port serves: ``/readyz`` and ``/health``, Ray's ``/-/healthz``, the LLM service's ``/v1/``, and nothing
+else of Serve's."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from heroserve.methods import GENERATE
 from services.common.health import ALIVE_PATH, READY_PATH
 from services.common.ingress.readiness import Readiness
 
@@ -13,13 +15,16 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _METHODS = ("GET", "HEAD")
+# What OpenAI's clients and those of other servers ask for.
+API = "/v1/"
+_HEALTH = (READY_PATH, "/health")
 
 
 class Front:
     """Before Serve's HTTP proxy.
 
     Args:
-        app: Serve's.
+        app: Serve's, behind an ``HttpDoor``.
         readiness: of this proxy.
         passed: paths that go on to it.
     """
@@ -33,11 +38,13 @@ class Front:
         if scope["type"] == "websocket":
             # Before it is accepted: a refusal.
             await send({"type": "websocket.close", "code": 1000})
-        elif scope["path"] not in (READY_PATH, *self._passed):
+        elif scope["path"].startswith(API) and GENERATE.service in self._readiness.services:
+            await self._app(scope, receive, send)
+        elif scope["path"] not in (*_HEALTH, *self._passed):
             await _answer(send, 404, f"not found; {READY_PATH} tells whether a question would be answered")
         elif scope["method"] not in _METHODS:
             await _answer(send, 405, "GET is served here", (b"allow", ", ".join(_METHODS).encode()))
-        elif scope["path"] == READY_PATH:
+        elif scope["path"] in _HEALTH:
             # As Kubernetes' own servers have it: ?exclude=encoder asks for all but that.
             without = parse_qs(scope["query_string"].decode("latin-1")).get("exclude", [])
             problem = self._readiness.problem(without=without)

@@ -39,7 +39,8 @@ class Engine(Protocol):
         ...
 
     def generate(self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = "") -> AsyncIterator[int]:
-        """Token ids as they come, at most ``max_tokens``; one that ends the answer is the last.
+        """Token ids as they come, at most ``max_tokens``; one that ends the answer is the last, but with
+        ``sampling.ignore_eos``.
 
         Closing the iterator stops the work. ``sampling.stop`` is not the engine's: who reads the text closes.
         ``request_id`` is what the request is called in logs.

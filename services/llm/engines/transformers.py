@@ -92,7 +92,7 @@ class TransformersEngine:
             logits = model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
             token = draw(logits)
             yield token
-            if token in self.end_tokens:
+            if token in self.end_tokens and not sampling.ignore_eos:
                 return
             inputs = {
                 "inputs_embeds": model.get_input_embeddings()(torch.tensor([[token]], device=device)),

@@ -1,0 +1,125 @@
+"""Reading what a JSON request holds: a value of the right kind, or a refusal that names its field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from services.common.errors import InvalidArgument, NotFound, ServiceError
+from services.common.http_call import HttpError
+from services.common.shown import one_line, shown
+from services.llm.refusal import Refusal, Role, RoleName
+
+# As OpenAI's API calls it; HERO's own are in the object that it does not know.
+_FIELDS: dict[RoleName, str] = {
+    "messages": "messages",
+    "message_role": "messages[{turn}].role",
+    "parts": "messages[{turn}].content",
+    "text": "messages[{turn}].content[{item}].text",
+    "image": "messages[{turn}].content[{item}].image_url",
+    "image_data": "messages[{turn}].content[{item}].image_url.url",
+    "image_digest": "messages[{turn}].content[{item}].image_url.url",
+    "budget": "heroserve",
+    "retention": "heroserve.retention",
+    "max_visual_tokens": "heroserve.max_visual_tokens",
+    "max_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "seed": "seed",
+    "stop": "stop",
+}
+
+
+def refused(refusal: Refusal, limit: str = "max_tokens") -> ServiceError:
+    """A refusal in OpenAI's words; ``limit`` is what its caller calls the length of an answer."""
+    field = limit if refusal.role.name == "max_tokens" else spell(refusal.role)
+    problem = refusal.problem
+    if refusal.remedy is not None:
+        problem = problem.replace("{remedy}", spell(refusal.remedy))
+    if refusal.missing:
+        return NotFound(f"{field}: {problem}")
+    return InvalidArgument(field, problem)
+
+
+def spell(role: Role) -> str:
+    """The field that a role stands for."""
+    field = _FIELDS[role.name].format(turn=role.turn, item=role.item)
+    return f"{field}[{role.item}]" if role.name == "stop" and role.item is not None else field
+
+
+def wrong(field: str, value: object, expected: str) -> InvalidArgument:
+    """A value of the wrong kind."""
+    return InvalidArgument(field, f"is {one_line(kind(value), 80)}; it must be {expected}")
+
+
+def kind(value: object) -> str:
+    """What JSON calls it, and itself where that is short."""
+    match value:
+        case None:
+            return "null"
+        case dict():
+            return "an object"
+        case list():
+            return "an array"
+        case str():
+            return f"the string {shown(value)}" if len(value) <= 40 else f"a string of {len(value)} characters"
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return shown(value)
+
+
+def text(field: str, value: object) -> str:
+    """A string that a tokenizer can read: JSON can hold halves of characters, which are none."""
+    if not isinstance(value, str):
+        raise wrong(field, value, "a string")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidArgument(
+                field, f"has half a character (a lone surrogate) in place {error.start + 1}"
+            ) from None
+    return value
+
+
+def number(field: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong(field, value, "a number")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def whole(field: str, value: object, low: int, high: int) -> int:
+    """A whole number in [low, high]; 5.0 is one, as some languages write it."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise wrong(field, value, f"a whole number from {low} to {high}")
+    return value
+
+
+def flag(field: str, value: object) -> bool:
+    """Null is no."""
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise wrong(field, value, "true or false")
+    return value
+
+
+def mapping(field: str, value: object) -> Mapping[str, Any]:
+    """Null is empty."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise wrong(field, value, "an object")
+    return value
+
+
+def no_such_model(name: str, served: str) -> HttpError:
+    problem = f"{one_line(kind(name), 120)} is not served here, {one_line(served)} is"
+    return HttpError(404, "model_not_found", "model", problem)
