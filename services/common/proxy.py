@@ -41,7 +41,7 @@ def configure() -> list[Any]:
     from starlette.middleware import Middleware
 
     # The last one is asked first.
-    door = Middleware(HttpDoor, callers=callers.here(), prefix=API, route="/llm")
+    door = Middleware(HttpDoor, callers=callers.HERE, prefix=API, route="/llm")
     front = [door, Middleware(Front, readiness=HERE)]
 
     options = getattr(constants, "DEFAULT_GRPC_SERVER_OPTIONS", None)

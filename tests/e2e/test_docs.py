@@ -85,6 +85,7 @@ def test_a_command(bundled: Stack, command: Command):
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.place)
 def test_a_program(bundled: Stack, block: Block):
     text = block.text.replace("localhost:9001", f"localhost:{bundled.ports.llm}")
+    text = text.replace("localhost:8001", f"localhost:{bundled.ports.llm_http}")
     lines = printed([sys.executable, "-c", text], bundled)
     after = BLOCKS[BLOCKS.index(block) + 1 :]
     if after and after[0].document == block.document and after[0].language == "text":

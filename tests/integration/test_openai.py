@@ -73,7 +73,7 @@ def test_errors_have_their_status_and_the_callers_id(services: Services, api: op
         api.chat.completions.create(model="", messages=ASKED, n=2, extra_headers={"x-request-id": "mine-1"})
     assert (refused.value.param, refused.value.request_id) == ("n", "mine-1")
     assert any(line.get("method") == "openai/chat.completions" for line in services.lines("mine-1"))
-    with pytest.raises(openai.NotFoundError, match="is served here|is not served here"):
+    with pytest.raises(openai.NotFoundError, match="is not served here"):
         api.chat.completions.create(model="gpt-4o", messages=ASKED)
     with pytest.raises(openai.NotFoundError, match="POST /v1/embeddings is not served here"):
         api.embeddings.create(model="x", input="y")
@@ -108,13 +108,20 @@ def test_health_and_nothing_else_of_serves(services: Services):
 @pytest.mark.parametrize("stream", [True, False])
 def test_who_hangs_up_frees_the_engine(services: Services, stream: bool):
     cancelled = services.sample("llm", "heroserve_chat_requests_total", code="CANCELLED")
-    body = {"messages": [{"role": "user", "content": "Go on"}], "max_tokens": 4000, "ignore_eos": True, "stream": stream}
+    body = {
+        "messages": [{"role": "user", "content": "Go on"}],
+        "max_tokens": 4000,
+        "ignore_eos": True,
+        "stream": stream,
+    }
     data = json.dumps(body).encode()
     at = urlsplit(services.http)
     # 4000 tokens take minutes here.
     before = services.sample("llm", "heroserve_generated_tokens_total")
     with socket.create_connection((at.hostname, at.port), timeout=30) as caller:
-        caller.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(data) + data)
+        caller.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(data) + data
+        )
         assert until(lambda: services.sample("llm", "heroserve_generated_tokens_total") > before + 3, 60, 0.1)
         if stream:
             assert b"200 OK" in caller.recv(1000)

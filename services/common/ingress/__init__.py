@@ -20,10 +20,12 @@ from typing import Any
 from heroserve import methods
 from heroserve.v1.chat_pb2_grpc import add_VisionChatServicer_to_server
 from heroserve.v1.encoder_pb2_grpc import add_VisionEncoderServicer_to_server
-from services.common import logs
+from services.common import api_keys, logs
+from services.common.api_keys import ApiKeys
 from services.common.ingress import callers
 from services.common.ingress.readiness import HERE
 from services.common.ingress.services import Services
+from services.common.quotas import Quotas
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +49,9 @@ def _add(
         logger.warning("this Ray Serve makes its handlers in another way: ids and deadlines stay with the replicas")
         stubs(servicer, server)
         return
-    who = callers.here()
-    services = Services.of(server, who.keys, who.quotas, HERE)
+    # The environment's, where a replica goes by its application's settings: ``deployment.settings`` holds them alike.
+    services = Services.of(server, ApiKeys(api_keys.from_env()), Quotas.from_env(), HERE)
+    callers.HERE.callers = services.callers
     for method in served:
         kind = "unary_stream" if method.streams else "unary_unary"
         services.add(method, server.service_handler_factory(method.path, kind))

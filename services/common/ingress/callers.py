@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from services.common import api_keys
 from services.common.api_keys import ApiKeys
 from services.common.errors import Unauthenticated
@@ -36,7 +34,10 @@ class Callers:
         return key
 
 
-@cache
-def here() -> Callers:
-    """Those of the proxy whose process this is, by its environment: ``deployment.settings`` holds replicas alike."""
-    return Callers(ApiKeys(api_keys.from_env()), Quotas.from_env())
+class Here:
+    """Those of the proxy whose process this is, for both of its ports: known when gRPC's has its first service."""
+
+    callers: Callers | None = None
+
+
+HERE = Here()

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from heroserve import MAX_MESSAGE_BYTES
-from services.common.errors import InvalidArgument, ResourceExhausted, ServiceError
+from services.common.errors import InvalidArgument, ResourceExhausted, ServiceError, Unavailable
 from services.common.grpc_call import DEADLINE, REFUSED, sane_id, spell_refused
 from services.common.http_call import REQUEST_ID, TIMEOUT, HttpError
-from services.common.ingress.callers import Callers
+from services.common.ingress.callers import Here
 from services.common.ingress.http_answer import HttpAnswer, refuse
 from services.common.ingress.in_flight import InFlightLimit
 from services.common.scope import HEADER as SCOPE
@@ -35,12 +35,12 @@ class HttpDoor:
 
     Args:
         app: Serve's.
-        callers: of this proxy.
+        callers: of this proxy, when there is a service for any.
         prefix: of the paths that callers write.
         route: of the application, which Serve finds it by.
     """
 
-    def __init__(self, app: ASGIApp, callers: Callers, prefix: str, route: str) -> None:
+    def __init__(self, app: ASGIApp, callers: Here, prefix: str, route: str) -> None:
         self._app = app
         self._callers = callers
         self._prefix = prefix
@@ -58,9 +58,11 @@ class HttpDoor:
         patience_s, answer = math.inf, None
         try:
             with contextlib.ExitStack() as held:
-                key = self._callers.admit(named.get("authorization", ""))
+                if (callers := self._callers.callers) is None:
+                    raise Unavailable("the service is starting; try again")
+                key = callers.admit(named.get("authorization", ""))
                 # Quotas first: a body of any size is read for nobody who has used up his own.
-                held.enter_context(self._callers.quotas.under_way(key))
+                held.enter_context(callers.quotas.under_way(key))
                 patience_s = _patience(named.get(TIMEOUT, ""))
                 _check_length(named.get("content-length", ""))
                 entering = key, named.get(SCOPE, "")

@@ -9,10 +9,11 @@ from typing import Any
 import grpc
 
 from heroserve.methods import Method
-from services.common.api_keys import REFUSED, ApiKeys
-from services.common.errors import ServiceError, Unauthenticated, Unimplemented
+from services.common.api_keys import ApiKeys
+from services.common.errors import ServiceError, Unimplemented
 from services.common.grpc_call import REQUEST_ID, sane_id
 from services.common.ingress.bytes_first import bytes_first
+from services.common.ingress.callers import Callers
 from services.common.ingress.door import Door, trailing
 from services.common.ingress.health import Health
 from services.common.ingress.readiness import Readiness
@@ -34,6 +35,7 @@ class Services(grpc.GenericRpcHandler):
         others: the server's handlers, the one that is made here among them, and those to come.
 
     Attributes:
+        callers: of the port, and of whichever else the proxy has.
         refusals: RPCs refused here since a replica was last told, by service and ``ServiceError.label``.
     """
 
@@ -41,8 +43,7 @@ class Services(grpc.GenericRpcHandler):
         self, keys: ApiKeys, quotas: Quotas, readiness: Readiness, others: Sequence[Sequence[Any]] = ()
     ) -> None:
         self.refusals: dict[str, Counter[str]] = {}
-        self._keys = keys
-        self._quotas = quotas
+        self.callers = Callers(keys, quotas)
         # Under the name that Serve reads to tell reflection what there is.
         self._method_handlers: dict[str, Door | grpc.RpcMethodHandler[Any, Any]] = {**Health(readiness).handlers()}
         self._open = {*self._method_handlers, *_OPEN}
@@ -71,7 +72,7 @@ class Services(grpc.GenericRpcHandler):
     def add(self, method: Method[Any, Any], handler: Callable[..., Any]) -> None:
         """Answer one more method, with a handler of Serve's."""
         refusals = self.refusals.setdefault(method.service, Counter())
-        self._method_handlers[method.path] = Door(method, handler, refusals, self._quotas)
+        self._method_handlers[method.path] = Door(method, handler, refusals, self.callers.quotas)
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         path = details.method or ""
@@ -82,10 +83,7 @@ class Services(grpc.GenericRpcHandler):
             if other is not self and (handler := other.service(details)) is not None:
                 return bytes_first(handler)
         try:
-            key = self._keys.key(str(metadata.get("authorization", "")))
-            if key is None:
-                raise Unauthenticated(REFUSED)
-            self._quotas.take(key)
+            key = self.callers.admit(str(metadata.get("authorization", "")))
             if path not in self._method_handlers:
                 raise Unimplemented(f"{path.strip('/')} is not served here, {' and '.join(self.refusals)} is")
         except ServiceError as error:

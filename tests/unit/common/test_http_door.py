@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from services.common.api_keys import ApiKeys
 from services.common.http_call import HttpCall
 from services.common.ingress import http_door
-from services.common.ingress.callers import Callers
+from services.common.ingress.callers import Callers, Here
 from services.common.ingress.front import Front
 from services.common.ingress.http_door import HttpDoor
 from services.common.ingress.readiness import Readiness
@@ -55,7 +55,9 @@ def serve() -> Serve:
 @pytest.fixture
 def client(serve: Serve) -> Callable[..., TestClient]:
     def make(*keys: str, quotas: Quotas | None = None) -> TestClient:
-        door = HttpDoor(serve, Callers(ApiKeys(keys), quotas or Quotas()), "/v1/", "/llm")
+        here = Here()
+        here.callers = Callers(ApiKeys(keys), quotas or Quotas())
+        door = HttpDoor(serve, here, "/v1/", "/llm")
         readiness = Readiness()
         readiness.services["heroserve.v1.VisionChat"] = None  # type: ignore[assignment]
         return TestClient(Front(door, readiness))

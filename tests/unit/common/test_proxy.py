@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
 from ray.serve._private import constants, grpc_util
-from ray.serve._private.http_util import validate_http_proxy_callback_return
+from ray.serve._private.http_util import _apply_middlewares, validate_http_proxy_callback_return
 
 from services.common import node, proxy
 from services.common.ingress.front import Front
+from services.common.ingress.http_door import HttpDoor
 
 
 @pytest.fixture
@@ -25,19 +27,26 @@ def options(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
 def test_serve_starts_its_server_with_them(options: list[tuple[str, object]]) -> None:
     before = list(options)
     for _ in range(2):
-        assert len(proxy.configure()) == 1
+        assert len(proxy.configure()) == 2
     assert options == [*before, *proxy.SERVER_OPTIONS]
     assert grpc_util.DEFAULT_GRPC_SERVER_OPTIONS is options
 
 
 def test_serve_puts_what_stands_before_it_before_it(options: list[tuple[str, object]]) -> None:
-    (middleware,) = validate_http_proxy_callback_return(proxy.configure())
-    assert middleware.cls is Front
+    middlewares = validate_http_proxy_callback_return(proxy.configure())
+
+    async def serves(*_: object) -> None:
+        """Serve's proxy."""
+
+    app: Any = _apply_middlewares(serves, middlewares)
+    # Paths first, then keys, then Serve.
+    assert isinstance(app, Front)
+    assert isinstance(app._app, HttpDoor)
 
 
 def test_another_serve_is_told_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.delattr(constants, "DEFAULT_GRPC_SERVER_OPTIONS")
-    assert len(proxy.configure()) == 1
+    assert len(proxy.configure()) == 2
     assert "idle connections stay open" in caplog.text
 
 

@@ -129,6 +129,7 @@ REFUSED = {
     "retention": (ask(heroserve={"retention": 0}), "heroserve.retention", "above 0"),
     "retention of text": (ask(heroserve={"retention": "0.2"}), "heroserve.retention", "a number"),
     "tokens": (ask(heroserve={"max_visual_tokens": 0}), "heroserve.max_visual_tokens", "from 1"),
+    "replan": (ask(heroserve={"replan": 1}), "heroserve.replan", "true or false"),
     "a knob": (ask(heroserve=0.2), "heroserve", "an object"),
     "a model of numbers": (ask(model=4), "model", "a string"),
 }
@@ -185,14 +186,14 @@ def test_everything_asked_for_arrives():
             ignore_eos=True,
             stream=True,
             stream_options={"include_usage": True, "continuous_usage_stats": True},
-            heroserve={"max_visual_tokens": 7, "retention": None},
+            heroserve={"max_visual_tokens": 7, "retention": None, "replan": True},
         )
     )
     assert asked.job.sampling == Sampling(5, 1.0, 0.25, (1 << 64) - 1, ("\n",), ignore_eos=True)
     assert asked.job.budget == MaxVisualTokens(7)
     assert [turn.role for turn in asked.job.turns] == ["system", "user", "assistant", "user"]
     assert asked.job.turns[1].parts == ("What?", ImagePart(data=DATA))
-    assert asked.job.question == "Which?"
+    assert (asked.job.question, asked.job.replan) == ("Which?", True)
     assert (asked.stream, asked.usage, asked.usage_throughout) == (True, True, True)
 
 
@@ -200,8 +201,16 @@ def test_what_clients_send_unasked_changes_nothing():
     image = {"type": "image_url", "image_url": {"url": URL, "detail": "low", "min_pixels": 4}, "uuid": None}
     noise = {
         **dict.fromkeys(("stop", "seed", "max_tokens", "temperature", "top_p", "tools", "logprobs", "heroserve")),
-        **{"n": 1, "logit_bias": {}, "presence_penalty": 0.0, "top_k": -1, "user": "u", "metadata": {"a": "b"}},
-        **{"response_format": {"type": "text"}, "stream_options": None, "chat_id": "c", "tool_choice": "none"},
+        "n": 1,
+        "logit_bias": {},
+        "presence_penalty": 0.0,
+        "top_k": -1,
+        "user": "u",
+        "metadata": {"a": "b"},
+        "response_format": {"type": "text"},
+        "stream_options": None,
+        "chat_id": "c",
+        "tool_choice": "none",
     }
     assert parsed(ask(user(image, TEXT), **noise)) == parsed(ask())
 

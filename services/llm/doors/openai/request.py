@@ -20,7 +20,8 @@ _ROLES: dict[object, TurnRole] = {
 }
 # OpenAI's own price of an image that is asked for with low detail.
 LOW_DETAIL = MaxVisualTokens(85)
-_KNOBS = ("retention", "max_visual_tokens")
+_BUDGETS = ("retention", "max_visual_tokens")
+_KNOBS = (*_BUDGETS, "replan")
 # As gRPC has them.
 _MOST_TOKENS, _MOST_SEED = (1 << 32) - 1, (1 << 64) - 1
 
@@ -63,7 +64,8 @@ def parse(body: Mapping[str, Any], detail: bool = False) -> Asked:
         raise fields.wrong("messages", messages, "an array of messages")
     details: list[str] = []
     turns = tuple(_turn(f"messages[{i}]", message, details) for i, message in enumerate(messages))
-    budget = _budget(body.get("heroserve"))
+    knobs = _knobs(body.get("heroserve"))
+    budget = _budget(knobs)
     if budget is None and detail and details and set(details) == {"low"}:
         budget = LOW_DETAIL
     model = body.get("model")
@@ -71,7 +73,7 @@ def parse(body: Mapping[str, Any], detail: bool = False) -> Asked:
     usage = fields.flag("stream_options.include_usage", options.get("include_usage"))
     throughout = fields.flag("stream_options.continuous_usage_stats", options.get("continuous_usage_stats"))
     return Asked(
-        job=ChatJob(turns, budget, _sampling(body)),
+        job=ChatJob(turns, budget, _sampling(body), replan=fields.flag("heroserve.replan", knobs.get("replan"))),
         model="" if model is None else fields.text("model", model),
         limit=_limit(body),
         stream=fields.flag("stream", body.get("stream")),
@@ -114,11 +116,17 @@ def _part(field: str, part: object, details: list[str]) -> str | ImagePart:
     raise fields.wrong(f"{field}.type", kind, "text or image_url")
 
 
-def _budget(knobs: object) -> Budget | None:
+def _knobs(knobs: object) -> dict[str, Any]:
+    """HERO's, by name; null is as good as not there."""
     given = {name: value for name, value in fields.mapping("heroserve", knobs).items() if value is not None}
     for name in given:
         if name not in _KNOBS:
-            raise InvalidArgument(f"heroserve.{name[:60]}", f"is no option; {' and '.join(_KNOBS)} are")
+            raise InvalidArgument(f"heroserve.{name[:60]}", f"is no option; {', '.join(_KNOBS)} are")
+    return given
+
+
+def _budget(knobs: Mapping[str, Any]) -> Budget | None:
+    given = {name: knobs[name] for name in _BUDGETS if name in knobs}
     if len(given) > 1:
         raise InvalidArgument("heroserve", f"has both {' and '.join(given)}; name one")
     try:
