@@ -34,7 +34,6 @@ class HttpAnswer:
     def __init__(self, send: Send, request_id: str) -> None:
         self._to_caller = send
         self._request_id = request_id
-        self._failed: ServiceError | None = None
         self._serve_says: int | None = None
         self._heard = b""
         self._streams = False
@@ -42,14 +41,8 @@ class HttpAnswer:
         self.status = 0
         self.turned_away = False
 
-    def fail(self, error: ServiceError) -> None:
-        """Tell this, whatever comes, if nothing has gone out yet."""
-        self._failed = error
-
     async def send(self, message: Message) -> None:
         """For Serve to call."""
-        if self._failed is not None and not self.status:
-            return
         if message["type"] == "http.response.start":
             named = dict(message["headers"])
             if not named.get(b"content-type", b"").startswith(_OURS):
@@ -67,19 +60,12 @@ class HttpAnswer:
         await self._to_caller(message)
 
     async def end(self) -> None:
-        """When Serve has sent all: tells what it would have told in its own words.
-
-        Raises:
-            ServiceError: what the caller is to be told.
-        """
+        """When Serve has sent all: tells what it would have told in its own words."""
         if self.status:
             if self._streams and not self._ended:
                 _, body = told(_LOST)
                 await self._to_caller({"type": "http.response.body", "body": b"data: " + body + b"\n\n"})
             return
-        if self._failed is not None:
-            self.status = told(self._failed)[0]
-            raise self._failed
         error = self._in_our_words()
         self.status = told(error)[0]
         await refuse(self._to_caller, error, self._request_id)

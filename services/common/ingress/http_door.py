@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from heroserve import MAX_MESSAGE_BYTES
 from services.common.errors import InvalidArgument, ResourceExhausted, ServiceError, Unavailable
 from services.common.grpc_call import DEADLINE, REFUSED, sane_id, spell_refused
-from services.common.http_call import REQUEST_ID, TIMEOUT, HttpError
+from services.common.http_call import REQUEST_ID, TIMEOUT
+from services.common.ingress import http_body
 from services.common.ingress.callers import Here
 from services.common.ingress.http_answer import HttpAnswer, refuse
 from services.common.ingress.in_flight import InFlightLimit
 from services.common.scope import HEADER as SCOPE
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 # What only the proxy may say.
 _OURS = {name.encode() for name in (REQUEST_ID, DEADLINE, REFUSED, TIMEOUT)}
 # What Serve itself takes from whoever sends it: no caller may keep a replica at work that he has left.
 _SERVES = (b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"serve_")
-# Base64 of what a message holds, and the rest of the request.
-MAX_BODY_BYTES = MAX_MESSAGE_BYTES // 3 * 4 + (1 << 20)
 
 
 class HttpDoor:
@@ -55,7 +53,7 @@ class HttpDoor:
         named = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         request_id = sane_id(named.get(REQUEST_ID))
         path: tuple[str, str] | None = None
-        patience_s, answer = math.inf, None
+        patience_s, answer, arrived = math.inf, None, time.time()
         try:
             with contextlib.ExitStack() as held:
                 if (callers := self._callers.callers) is None:
@@ -64,13 +62,17 @@ class HttpDoor:
                 # Quotas first: a body of any size is read for nobody who has used up his own.
                 held.enter_context(callers.quotas.under_way(key))
                 patience_s = _patience(named.get(TIMEOUT, ""))
-                _check_length(named.get("content-length", ""))
+                http_body.check_length(named.get("content-length", ""))
+                # Whole, as gRPC's messages come: a caller that sends a byte a second holds no place in a replica.
+                body = await http_body.read(receive, patience_s)
+                if body is None:
+                    return
                 entering = key, named.get(SCOPE, "")
                 if not self._in_flight.enter(entering, patience_s):
                     raise ResourceExhausted("too many requests are waiting; try again later", reason="proxy")
                 path = entering
                 answer = HttpAnswer(send, request_id)
-                await self._forward(scope, receive, answer, request_id, patience_s)
+                await self._forward(scope, http_body.again(body, receive), answer, request_id, arrived + patience_s)
                 await answer.end()
         except ServiceError as error:
             self._refusals[error.label] += 1
@@ -81,13 +83,13 @@ class HttpDoor:
                 self._in_flight.leave(path, patience_s, refused=full)
 
     async def _forward(
-        self, scope: Scope, receive: Receive, answer: HttpAnswer, request_id: str, patience_s: float
+        self, scope: Scope, receive: Receive, answer: HttpAnswer, request_id: str, deadline: float
     ) -> None:
         told = self._refusals.copy()
         self._refusals.clear()
         ours = {REQUEST_ID: request_id, REFUSED: spell_refused(told)}
-        if patience_s < math.inf:
-            ours[DEADLINE] = f"{time.time() + patience_s:.6f}"
+        if deadline < math.inf:
+            ours[DEADLINE] = f"{deadline:.6f}"
         sent = [pair for pair in scope["headers"] if pair[0] not in _OURS and not pair[0].startswith(_SERVES)]
         forwarded: dict[str, Any] = {
             **scope,
@@ -95,19 +97,7 @@ class HttpDoor:
             "raw_path": self._route.encode() + scope.get("raw_path", scope["path"].encode()),
             "headers": sent + [(name.encode(), value.encode()) for name, value in ours.items() if value],
         }
-        read = 0
-
-        async def bounded() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read <= MAX_BODY_BYTES:
-                return message
-            # It said no length. The replica hears that its caller has gone; he hears why.
-            answer.fail(_too_large(read))
-            return {"type": "http.disconnect"}
-
-        await self._app(forwarded, bounded, answer.send)
+        await self._app(forwarded, receive, answer.send)
         if answer.turned_away:
             # No replica has heard of it.
             self._refusals.update(told)
@@ -124,14 +114,3 @@ def _patience(said: str) -> float:
     if not 0 < seconds < math.inf:
         raise InvalidArgument(TIMEOUT, f"is {said[:40]!r}; it must be a number of seconds above 0")
     return seconds
-
-
-def _check_length(said: str) -> None:
-    if said.isascii() and said.isdigit() and len(said) < 20 and int(said) > MAX_BODY_BYTES:
-        raise _too_large(int(said))
-
-
-def _too_large(size: int) -> HttpError:
-    return HttpError(
-        413, "request_too_large", "", f"the request's body has {size} bytes or more; the limit is {MAX_BODY_BYTES}"
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 
 from services.common.api_keys import ApiKeys
 from services.common.http_call import HttpCall
-from services.common.ingress import http_door
+from services.common.ingress import http_body
 from services.common.ingress.callers import Callers, Here
 from services.common.ingress.front import Front
 from services.common.ingress.http_door import HttpDoor
@@ -113,7 +114,7 @@ def test_quotas_of_a_key(client: Callable[..., TestClient], serve: Serve) -> Non
 def test_a_body_that_is_too_large(
     client: Callable[..., TestClient], serve: Serve, monkeypatch: pytest.MonkeyPatch, chunked: bool
 ) -> None:
-    monkeypatch.setattr(http_door, "MAX_BODY_BYTES", 100)
+    monkeypatch.setattr(http_body, "MAX_BODY_BYTES", 100)
     assert client().post("/v1/x", content=b"x" * 100).status_code == 200
 
     def pieces() -> Iterator[bytes]:
@@ -123,7 +124,32 @@ def test_a_body_that_is_too_large(
     answer = client().post("/v1/x", content=pieces() if chunked else b"x" * 101)
     assert (answer.status_code, error(answer)["code"]) == (413, "request_too_large")
     assert "the limit is 100" in error(answer)["message"]
-    assert len(serve.calls) == (2 if chunked else 1)
+    assert len(serve.calls) == 1
+
+
+def test_a_body_that_does_not_come_holds_no_replica(
+    client: Callable[..., TestClient], serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_body, "BODY_S", 0.1)
+    never = {"type": "http.request", "body": b"x", "more_body": True}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if not sent:
+            sent.append(never)
+            return never
+        return await asyncio.Event().wait()
+
+    told: list[Any] = []
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/x", "headers": [], "query_string": b""}
+    asyncio.run(client().app(scope, receive, send))  # type: ignore[arg-type]
+    assert told[0]["status"] == 408
+    assert b"only 1 bytes of it" in told[1]["body"]
+    assert not serve.calls
 
 
 @pytest.mark.parametrize("said", ["soon", "-1", "0", "nan", "inf"])

@@ -107,10 +107,10 @@ def usage(taken: Usage, bill: Bill | None = None) -> CompletionUsage:
         found["heroserve"] = {
             "visual_tokens": {"total": savings.total, "kept": savings.kept, "dropped": savings.dropped},
             "newline_tokens": taken.prompt_newline_tokens,
-            "seconds": {
-                "encode": timings.encode,
-                "time_to_first_token": timings.time_to_first_token,
-                "total": timings.total,
+            "timings": {
+                "encode_s": timings.encode,
+                "time_to_first_token_s": timings.time_to_first_token,
+                "total_s": timings.total,
             },
         }
     return CompletionUsage.model_validate(found)

@@ -10,7 +10,8 @@ from services.common.budget import Budget, BudgetError, MaxVisualTokens, Retenti
 from services.common.errors import InvalidArgument
 from services.llm.doors.openai import fields, neutral
 from services.llm.doors.openai.images import parse_image
-from services.llm.job import ChatJob, ImagePart, Sampling, Turn, TurnRole
+from services.llm.doors.openai.sampling import MOST_TOKENS, limit, sampling
+from services.llm.job import ChatJob, ImagePart, Turn, TurnRole
 
 _ROLES: dict[object, TurnRole] = {
     "system": "system",
@@ -22,8 +23,6 @@ _ROLES: dict[object, TurnRole] = {
 LOW_DETAIL = MaxVisualTokens(85)
 _BUDGETS = ("retention", "max_visual_tokens")
 _KNOBS = (*_BUDGETS, "replan")
-# As gRPC has them.
-_MOST_TOKENS, _MOST_SEED = (1 << 32) - 1, (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,9 @@ def parse(body: Mapping[str, Any], detail: bool = False) -> Asked:
     usage = fields.flag("stream_options.include_usage", options.get("include_usage"))
     throughout = fields.flag("stream_options.continuous_usage_stats", options.get("continuous_usage_stats"))
     return Asked(
-        job=ChatJob(turns, budget, _sampling(body), replan=fields.flag("heroserve.replan", knobs.get("replan"))),
+        job=ChatJob(turns, budget, sampling(body), replan=fields.flag("heroserve.replan", knobs.get("replan"))),
         model="" if model is None else fields.text("model", model),
-        limit=_limit(body),
+        limit=limit(body),
         stream=fields.flag("stream", body.get("stream")),
         usage=usage,
         usage_throughout=usage and throughout,
@@ -133,38 +132,7 @@ def _budget(knobs: Mapping[str, Any]) -> Budget | None:
         for name, value in given.items():
             if name == "retention":
                 return Retention(fields.number(f"heroserve.{name}", value))
-            return MaxVisualTokens(fields.whole(f"heroserve.{name}", value, 1, _MOST_TOKENS))
+            return MaxVisualTokens(fields.whole(f"heroserve.{name}", value, 1, MOST_TOKENS))
     except BudgetError as error:
         raise InvalidArgument(f"heroserve.{error.kind}", error.problem) from error
     return None
-
-
-def _sampling(body: Mapping[str, Any]) -> Sampling:
-    name = _limit(body)
-    most, seed = body.get(name), body.get("seed")
-    temperature, top_p = body.get("temperature"), body.get("top_p")
-    return Sampling(
-        max_tokens=None if most is None else fields.whole(name, most, 1, _MOST_TOKENS),
-        # The service's default, and not OpenAI's 1: an answer to a question about a picture is looked up, not made up.
-        temperature=0.0 if temperature is None else fields.number("temperature", temperature),
-        top_p=1.0 if top_p is None else fields.number("top_p", top_p),
-        # Signed ones are taken as the bits that they are.
-        seed=None if seed is None else fields.whole("seed", seed, -(1 << 63), _MOST_SEED) & _MOST_SEED,
-        stop=_stops(body.get("stop")),
-        ignore_eos=fields.flag("ignore_eos", body.get("ignore_eos")),
-    )
-
-
-def _limit(body: Mapping[str, Any]) -> str:
-    """The newer name counts where both are sent, as some clients do."""
-    return "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
-
-
-def _stops(stop: object) -> tuple[str, ...]:
-    if stop is None:
-        return ()
-    if isinstance(stop, str):
-        return (fields.text("stop", stop),)
-    if not isinstance(stop, list):
-        raise fields.wrong("stop", stop, "a string or an array of strings")
-    return tuple(fields.text(f"stop[{i}]", each) for i, each in enumerate(stop))
