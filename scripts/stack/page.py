@@ -26,6 +26,7 @@ def page(stack: Stack, shell: Shell) -> str:
     ]
     cache = f"{shell.shown_cache} (HEROSERVE_CACHE_URL)" if shell.cache_url else stack.redis.url
     lines = ["   ".join([f"{name:8}", *rest]) for name, *rest in rows]
+    lines += [f"OpenAI     http://{shell.host}:{ports.of('llm')['HTTP']}/v1"]
     lines += [f"cache      {cache}", f"logs       {stack.folder}", "", *_first(ports.llm, shell), ""]
     return "\n".join([*lines, "Ctrl-C stops everything."])
 

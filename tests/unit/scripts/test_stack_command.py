@@ -46,7 +46,8 @@ def test_the_first_command_asks_this_stack(tmp_path: Path):
     assert lines[0].startswith("llm ")
     assert "gRPC localhost:5001" in lines[0]
     assert "http://localhost:5002/" in lines[1]
-    assert lines[2].split() == ["cache", "redis://127.0.0.1:5003/0"]
+    assert lines[2].split() == ["OpenAI", "http://localhost:8001/v1"]
+    assert lines[3].split() == ["cache", "redis://127.0.0.1:5003/0"]
     (ask,) = (line for line in lines if line.startswith("try "))
     assert ask.endswith("'what character is on the black star?' --retention 0.2 --target localhost:5001")
 

@@ -74,6 +74,9 @@ class Exchange(Response):
             work.cancel()
             # Until its turn and its place in the engine are given back.
             await asyncio.wait({work})
+        if gone.done() and not gone.cancelled():
+            # Ray's way to say that it has lost its caller may be an error; it is told by what becomes of the work.
+            gone.exception()
         if late:
             await self._fail(DeadlineExceeded("the deadline has passed"), send)
         if not work.cancelled():
