@@ -59,6 +59,7 @@ CASES = {
     "HEROSERVE_POSITION_IDS": ("position_ids", "original", "original", ["gap"], "one of compact, original"),
     "HEROSERVE_MAX_IMAGES": ("max_images", "64", 64, ["0", "65"], "from 1 to 64"),
     "HEROSERVE_DEFAULT_MAX_TOKENS": ("default_max_tokens", "1048576", 1048576, ["0", "1048577"], "from 1 to 1048576"),
+    "HEROSERVE_OPENAI_DETAIL": ("openai_detail", "on", "on", ["low", "ON"], "one of off, on"),
 }
 
 

@@ -186,14 +186,14 @@ def test_everything_asked_for_arrives():
             ignore_eos=True,
             stream=True,
             stream_options={"include_usage": True, "continuous_usage_stats": True},
-            heroserve={"max_visual_tokens": 7, "retention": None, "replan": True},
+            heroserve={"max_visual_tokens": 7, "retention": None, "replan": True, "share_budget": True},
         )
     )
     assert asked.job.sampling == Sampling(5, 1.0, 0.25, (1 << 64) - 1, ("\n",), ignore_eos=True)
     assert asked.job.budget == MaxVisualTokens(7)
     assert [turn.role for turn in asked.job.turns] == ["system", "user", "assistant", "user"]
     assert asked.job.turns[1].parts == ("What?", ImagePart(data=DATA))
-    assert (asked.job.question, asked.job.replan) == ("Which?", True)
+    assert (asked.job.question, asked.job.replan, asked.job.share_budget) == ("Which?", True, True)
     assert (asked.stream, asked.usage, asked.usage_throughout) == (True, True, True)
 
 

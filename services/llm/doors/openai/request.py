@@ -22,7 +22,8 @@ _ROLES: dict[object, TurnRole] = {
 # OpenAI's own price of an image that is asked for with low detail.
 LOW_DETAIL = MaxVisualTokens(85)
 _BUDGETS = ("retention", "max_visual_tokens")
-_KNOBS = (*_BUDGETS, "replan")
+_FLAGS = ("replan", "share_budget")
+_KNOBS = (*_BUDGETS, *_FLAGS)
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,13 @@ def parse(body: Mapping[str, Any], detail: bool = False) -> Asked:
     budget = _budget(knobs)
     if budget is None and detail and details and set(details) == {"low"}:
         budget = LOW_DETAIL
+    flags = {name: fields.flag(f"heroserve.{name}", knobs.get(name)) for name in _FLAGS}
     model = body.get("model")
     options = fields.mapping("stream_options", body.get("stream_options"))
     usage = fields.flag("stream_options.include_usage", options.get("include_usage"))
     throughout = fields.flag("stream_options.continuous_usage_stats", options.get("continuous_usage_stats"))
     return Asked(
-        job=ChatJob(turns, budget, sampling(body), replan=fields.flag("heroserve.replan", knobs.get("replan"))),
+        job=ChatJob(turns, budget, sampling(body), **flags),
         model="" if model is None else fields.text("model", model),
         limit=limit(body),
         stream=fields.flag("stream", body.get("stream")),
