@@ -72,7 +72,9 @@ def application(
 
     async def lost(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
-        what = f"{request.method} {request.url.path}"
+        # As the caller wrote it, without the application's own.
+        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        what = f"{request.method} {path}"
 
         def refuse() -> dict[str, object]:
             problem = f"{what[:120]} is not served here; POST /v1/chat/completions and GET /v1/models are"
