@@ -102,7 +102,9 @@ def test_health_and_nothing_else_of_serves(services: Services):
     for path in ("/llm/v1/models", "/llm/", "/v1"):
         with pytest.raises(urllib.error.HTTPError) as lost:
             urllib.request.urlopen(f"{services.http}{path}", timeout=10)
-        assert lost.value.code == 404
+        # It holds the connection.
+        with lost.value as answer:
+            assert answer.code == 404
 
 
 @pytest.mark.parametrize("stream", [True, False])
