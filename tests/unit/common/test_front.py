@@ -46,6 +46,8 @@ def test_ready(client: TestClient, readiness: Told) -> None:
     answer = client.get("/readyz")
     assert (answer.status_code, answer.text) == (503, "heroserve.v1.VisionChat: encoder: away\n")
     assert client.head("/readyz").status_code == 503
+    # As other servers of OpenAI's API call it.
+    assert client.get("/health").status_code == 503
     assert client.get("/readyz?exclude=encoder").status_code == 200
     assert client.get("/readyz?exclude=redis&exclude=%ff").status_code == 503
 
@@ -56,7 +58,20 @@ def test_rays_own_health_goes_on_to_it(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/-/routes", "/-/", "/llm", "/llm/x", "/encoder", "/readyz/", "/-/healthz/x", "//readyz", "/%00", "/é"],
+    [
+        "/",
+        "/-/routes",
+        "/-/",
+        "/llm",
+        "/llm/x",
+        "/encoder",
+        "/v1/models",
+        "/readyz/",
+        "/-/healthz/x",
+        "//readyz",
+        "/%00",
+        "/é",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "BREW"])
 def test_nothing_else_does(client: TestClient, path: str, method: str) -> None:
