@@ -36,13 +36,14 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 def configure() -> list[Any]:
-    """Give the gRPC server that is about to start our options; returns what stands before the HTTP proxy."""
+    """Give the servers that are about to start our options; returns what stands before the HTTP proxy."""
     from ray.serve._private import constants
     from starlette.middleware import Middleware
 
     # The last one is asked first.
     door = Middleware(HttpDoor, callers=callers.HERE, prefix=API, route="/llm")
     front = [door, Middleware(Front, readiness=HERE)]
+    _bound_http()
 
     options = getattr(constants, "DEFAULT_GRPC_SERVER_OPTIONS", None)
     if not isinstance(options, list):
@@ -51,3 +52,19 @@ def configure() -> list[Any]:
     names = {name for name, _ in SERVER_OPTIONS}
     options[:] = [option for option in options if option[0] not in names] + list(SERVER_OPTIONS)
     return front
+
+
+def _bound_http() -> None:
+    """Have uvicorn, which Serve gives no choice, take our connections where it would take its own."""
+    try:
+        from uvicorn import config
+
+        from services.common.ingress.http_connection import HttpConnection
+    except ImportError as error:
+        logger.warning("this Ray Serve has another HTTP server: connections to it are not bounded (%s)", error)
+        return
+    protocols = getattr(config, "HTTP_PROTOCOLS", None)
+    if not isinstance(protocols, dict) or "auto" not in protocols:
+        logger.warning("this uvicorn chooses its connections in another way: those to the HTTP port are not bounded")
+        return
+    protocols["auto"] = f"{HttpConnection.__module__}:{HttpConnection.__name__}"
