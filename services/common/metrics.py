@@ -12,12 +12,12 @@ import os
 import threading
 import time
 from pathlib import Path
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, MetricsHandler, values
 
 from services.common import metric_files, metric_folder, metric_space
 from services.common.metric_folder import VARIABLE
+from services.common.page_server import PageHandler, PageServer
 
 __all__ = ["VARIABLE", "Counter", "Gauge", "Histogram", "prepare", "remove", "serve"]
 
@@ -68,11 +68,15 @@ def _hold_port(port: int, folder: str) -> None:
         time.sleep(_RETRY_S)
 
 
-def _serve(port: int, folder: str) -> WSGIServer | None:
-    registry = CollectorRegistry()
-    registry.register(metric_files.FolderCollector(folder))
+def _serve(port: int, folder: str) -> PageServer | None:
+    pages = CollectorRegistry()
+    pages.register(metric_files.FolderCollector(folder))
+
+    class Handler(PageHandler, MetricsHandler):
+        registry = pages
+
     try:
-        server, _ = start_http_server(port, addr="0.0.0.0", registry=registry)
+        server = PageServer(port, Handler, "metrics-page")
     except OSError as error:
         logger.debug("metrics port %d is held by another process: %s", port, error)
         return None

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
-logger = logging.getLogger(__name__)
+from services.common.page_server import PageHandler, PageServer
 
 _TIMEOUT_S = 10.0
 
 
-def serve(port: int, source: int) -> ThreadingHTTPServer:
+def serve(port: int, source: int) -> PageServer:
     """Answer ``/metrics`` on ``port`` of every address with what Ray's agent on this machine tells on ``source``.
 
     Raises:
@@ -24,15 +21,10 @@ def serve(port: int, source: int) -> ThreadingHTTPServer:
     class Handler(_Handler):
         page = f"http://127.0.0.1:{source}/metrics"
 
-    server = ThreadingHTTPServer(("0.0.0.0", port), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="ray-metrics", daemon=True).start()
-    return server
+    return PageServer(port, Handler, "ray-metrics")
 
 
-class _Handler(BaseHTTPRequestHandler):
-    # Who connects and says nothing is hung up on.
-    timeout = _TIMEOUT_S
+class _Handler(PageHandler):
     page: ClassVar[str]
 
     def do_GET(self) -> None:
@@ -50,6 +42,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - so it is called
-        logger.debug(format, *args)
