@@ -28,6 +28,7 @@ from services.common.metrics import Counter
 from services.common.sampling import Sampler
 from services.common.scope import HEADER as SCOPE
 from services.common.scope import scope_of
+from services.common.shown import shown_name
 from services.common.tracing import Trace
 
 logger = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ def _check(call: Call[Any], key: str | None) -> None:
     if key is None:
         raise Unauthenticated(REFUSED)
     if call.asked != call.method:
-        raise Unimplemented(f"{call.asked} is not served here")
+        raise Unimplemented(f"{shown_name(call.asked)} is not served here")
 
 
 def _tell_left_out(code: str, left_out: int) -> None:

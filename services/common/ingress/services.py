@@ -18,6 +18,7 @@ from services.common.ingress.door import Door, trailing
 from services.common.ingress.health import Health
 from services.common.ingress.readiness import Readiness
 from services.common.quotas import Quotas
+from services.common.shown import shown, shown_name
 
 # What libraries add to the server after us, for everybody: reflection.
 _LATER = "grpc."
@@ -85,13 +86,20 @@ class Services(grpc.GenericRpcHandler):
         try:
             key = self.callers.admit(str(metadata.get("authorization", "")))
             if path not in self._method_handlers:
-                raise Unimplemented(f"{path.strip('/')} is not served here, {' and '.join(self.refusals)} is")
+                raise Unimplemented(self._not_served(path))
         except ServiceError as error:
             service = path.strip("/").partition("/")[0]
             if service in self.refusals:
                 self.refusals[service][error.label] += 1
             return grpc.stream_stream_rpc_method_handler(_refusal(error, sane_id(metadata.get(REQUEST_ID))))
         return self._found(path, key)
+
+    def _not_served(self, path: str) -> str:
+        named = path.strip("/")
+        if named and named not in self.refusals:
+            return f"{shown_name(named)} is not served here, {' and '.join(self.refusals)} is"
+        ours = [name.strip("/") for name, handler in self._method_handlers.items() if isinstance(handler, Door)]
+        return f"{shown(path)} names no method; served here are {', '.join(ours)}"
 
     def _found(self, path: str, key: str) -> grpc.RpcMethodHandler[Any, Any] | None:
         found = self._method_handlers.get(path)
