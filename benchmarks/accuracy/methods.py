@@ -95,16 +95,15 @@ RIVALS = ("hired", "last_layer", "uniform", "random")
 def methods(config: HeroConfig) -> list[Method]:
     """All lines, HERO with ``config`` first.
 
-    What is served orders patches by score and novelty; what follows differs from it in the part that is named, and
-    ``reference`` has the authors' order too. A part is removed by what is left without it: relevance by alpha = 1,
-    saliency by alpha = 0, two-stage attention by reading the low or the high layers in every tile.
+    A part is removed by what is left without it: relevance by alpha = 1, saliency by alpha = 0, two-stage attention by
+    reading the low or the high layers in every tile.
     """
     low, high = config.low_layers, config.high_layers
     # Its own alpha and temperature too; the layers are those of this tower.
     reference = replace(HeroConfig.reference(), low_layers=low, high_layers=config.high_layers)
     return [
-        Method(HERO, "HERO, diverse order", Hero(config)),
-        Method("paper", "HERO, the paper's order", Hero(replace(config, order="score"))),
+        Method(HERO, "HERO", Hero(config)),
+        Method("diverse", "HERO, order by score and novelty", Hero(replace(config, order="diverse"))),
         Method("no_relevance", "HERO, no relevance", Hero(config, relevance=False)),
         Method("no_saliency", "HERO, no saliency", Hero(replace(config, alpha=0.0))),
         Method("no_density", "HERO, no density", Hero(replace(config, density_weight=0.0))),

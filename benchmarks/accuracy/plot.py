@@ -21,7 +21,6 @@ Style = dict[str, Any]
 # Okabe and Ito's colours, told apart by any eyes; markers tell the same in grey.
 _STYLES: dict[str, Style] = {
     HERO: {"color": "#000000", "marker": "o", "linewidth": 3.0, "markersize": 6.5, "zorder": 10},
-    "paper": {"color": "#E69F00", "marker": "P"},
     "hired": {"color": "#D55E00", "marker": "s"},
     "last_layer": {"color": "#0072B2", "marker": "^"},
     "uniform": {"color": "#009E73", "marker": "D"},
@@ -33,8 +32,8 @@ _PARTS: dict[str, Style] = {
     "no_saliency": {"color": "#0072B2", "marker": "^"},
     "low_only": {"color": "#009E73", "marker": "D"},
     "high_only": {"color": "#CC79A7", "marker": "v"},
-    "paper": _STYLES["paper"],
-    "reference": {"color": "#56B4E9", "marker": "X"},
+    "diverse": {"color": "#56B4E9", "marker": "X"},
+    "reference": {"color": "#E69F00", "marker": "P"},
 }
 _STAR: Style = {"color": "#777777", "marker": "*", "markersize": 9}
 _FLOOR: Style = {"color": "#777777", "linestyle": (0, (1, 2)), "linewidth": 1.3, "zorder": 3}

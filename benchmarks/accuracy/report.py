@@ -43,15 +43,14 @@ def render(summary: Values, picture: str) -> str:
         f"model `{setup['model']}`. Every method answers the same questions, in the same run, greedily; an answer is "
         f"right if every token of it is. Brackets are {level} intervals of a bootstrap over scenes "
         f"({setup['bootstrap']['draws']} draws), in points.",
-        f"HERO here: {_config(setup['hero'])}. The order by score and novelty is ours and not the paper's; lines below "
-        "differ from the first in the part that they name.",
+        f"HERO here: {_config(setup['hero'])}.",
         f"![Accuracy against retention]({picture})",
         "## Overall",
         _accuracy(summary, OVERALL),
         f"Mean visual tokens of the language model's prompt. Newlines come on top: {_newlines(summary)}.",
         _tokens(summary),
         "## HERO's lead",
-        f"The first line's accuracy minus the other's, paired, in points. Bold: the {level} interval leaves out 0.",
+        f"HERO's accuracy minus the other's, paired, in points. Bold: the {level} interval leaves out 0.",
         _leads(summary),
         *_verdicts(summary),
         "## By kind of question",

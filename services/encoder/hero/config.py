@@ -29,8 +29,8 @@ class HeroConfig:
     density_weight: float = 0.2
     saliency_temperature: float = 0.1
     relevance_temperature: float = 0.01
-    # Ours, not the paper's.
-    order: Order = "diverse"
+    # Ours, not the paper's, and so is an order other than "score".
+    order: Order = "score"
     quality_floor: float = 0.2
     # What the authors' code does and the default corrects, see docs/architecture.md.
     softmax_again: bool = False
@@ -53,14 +53,14 @@ class HeroConfig:
         return tuple(sorted({*self.low_layers, *self.high_layers}))
 
     @classmethod
-    def paper(cls) -> HeroConfig:
-        """HERO as the paper has it, without the order that is ours and without the authors' code's habits."""
-        return cls(order="score")
+    def diverse(cls) -> HeroConfig:
+        """HERO with the order by score and novelty, which is ours and not the paper's; see docs/method.md."""
+        return cls(order="diverse")
 
     @classmethod
     def reference(cls) -> HeroConfig:
         """The authors' code with all its habits: for comparison, not for service."""
-        return cls(alpha=0.5, softmax_again=True, count_padding=True, spend_remainder=False, order="score")
+        return cls(alpha=0.5, softmax_again=True, count_padding=True, spend_remainder=False)
 
     def for_depth(self, layers: int) -> HeroConfig:
         """This config for a tower of ``layers`` blocks: the default layers at the same relative depth.
