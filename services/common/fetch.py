@@ -32,6 +32,7 @@ def main(kind: type[T], check: Callable[[T], object]) -> None:
     logs.settle()
     try:
         settings = deployment.settings(kind, None)
+        logs.check(settings.log_file)
         logs.configure(settings.log_level, settings.log_format, settings.log_file)
         check(settings)
     except SettingError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import logging.handlers
@@ -13,9 +14,11 @@ from typing import Any
 from services.common import context
 from services.common.errors import Internal, ServiceError
 from services.common.sampling import FewLines
-from services.common.settings import LogFormat
+from services.common.settings import LogFormat, SettingError
+from services.common.shown import assigned
 
 VARIABLE = "HEROSERVE_LOG_FORMAT"
+FILE = "HEROSERVE_LOG_FILE"
 # What Serve and gRPC raise where a caller has gone away: before its answer, in the middle of it, behind its last piece.
 _GONE = {"RequestCancelledError", "ExecuteBatchError", "StopAsyncIteration"}
 _FEW = {name: FewLines(name, 10) for name in ("ray.serve", "asyncio", "grpc._cython.cygrpc")}
@@ -41,8 +44,28 @@ def configure(level: str, form: LogFormat = "auto", file: str = "") -> None:
     for handler in root.handlers:
         handler.setFormatter(JsonFormatter() if resolve(form) == "json" else TextFormatter())
     if problem:
-        root.warning("HEROSERVE_LOG_FILE=%r can't be opened (%s): lines go to stderr", file, problem)
+        root.warning("%s can't be opened (%s): lines go to stderr", assigned(FILE, file), problem)
     quiet_refusals()
+
+
+def check(file: str) -> None:
+    """Where lines are to go, asked before anything starts.
+
+    Raises:
+        SettingError: nothing can be appended to it.
+    """
+    # What a process has open is the images' default; where a runtime denies it stderr will do.
+    if not file or file.startswith("/proc/"):
+        return
+    try:
+        # A pipe that nobody reads would have us wait for its other end.
+        os.close(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666))
+    except OSError as error:
+        reason = "nobody reads this pipe" if error.errno == errno.ENXIO else error.strerror
+        raise SettingError(
+            f"{assigned(FILE, file)}: no line can be appended to it ({reason}); name a file that may be written, in a "
+            "folder that is there"
+        ) from error
 
 
 def _open(file: str) -> tuple[logging.Handler, str | None]:

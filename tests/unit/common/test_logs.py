@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import socket
 import sys
 from datetime import datetime, timezone
 
@@ -17,6 +18,7 @@ from ray.serve.exceptions import RequestCancelledError
 
 from services.common import context, errors, logs
 from services.common.context import Origin, RequestContext
+from services.common.settings import SettingError
 
 
 @pytest.fixture
@@ -151,6 +153,31 @@ def test_what_ray_notes_on_a_record_is_not_told(lines, form):
     read = lines(form)
     logging.getLogger("services.x").info("hello", extra={"_ray_noted": 1795641107330482646})
     assert "ray" not in "".join(read())
+
+
+@pytest.mark.parametrize("kind", ["folder", "missing/log", "file/log", "pipe", "socket", "n" * 300])
+def test_a_file_that_no_line_can_go_to_is_told_before_the_start(tmp_path, kind):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        with pytest.raises(SettingError, match=r"^HEROSERVE_LOG_FILE='.*': no line can be appended to it \(.*\); "):
+            logs.check(str(tmp_path / kind))
+
+
+def test_a_file_that_lines_can_go_to(tmp_path):
+    (tmp_path / "log").write_text("before\n")
+    for file in (
+        "",
+        str(tmp_path / "log"),
+        str(tmp_path / "new"),
+        "/dev/null",
+        f"/proc/{os.getpid()}/fd/2",
+        "/proc/0/x",
+    ):
+        logs.check(file)
+    assert (tmp_path / "log").read_text() == "before\n"
 
 
 def test_a_file_that_can_not_be_opened_loses_no_line(loggers, capfd, tmp_path):
