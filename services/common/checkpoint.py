@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from services.common.hub import UNREACHABLE
 from services.common.model_config import ODD, model_config
 from services.common.settings import SettingError
-from services.common.shown import first_line, one_line, shown_name
+from services.common.shown import assigned, first_line, one_line, shown_name
 from services.common.small_files import POINTER, flaw, is_pointer
 from services.common.snapshot import Snapshot, settle
 
@@ -225,7 +225,7 @@ class Checkpoint:
 
     def unusable(self, problem: str) -> SettingError:
         """What to raise of it, in a line; whatever of ``problem`` stands in its files is made to fit."""
-        return SettingError(f"{self.variable}={self.name!r}: {one_line(problem)}")
+        return SettingError(f"{assigned(self.variable, self.name)}: {one_line(problem)}")
 
 
 def _reason(error: Exception) -> str:

@@ -12,11 +12,14 @@ from pathlib import Path
 
 from services.common import metric_files
 from services.common.settings import SettingError
+from services.common.shown import one_line, shown_name
 
 # Where prometheus_client, when it is imported, takes it from.
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 MARK = "heroserve-metrics"
 READY = "ready"
+# Characters of one that a line repeats.
+_PATH = 300
 
 _MARKED = "Made by heroserve for the counts of one service's processes; removed when it stops.\n"
 
@@ -39,10 +42,11 @@ def own(folder: Path) -> None:
             # The mark is always the first file, so what was there without it is somebody else's.
             others = sorted(set(os.listdir(folder)) - {MARK})
             if others and not _is_marked(folder):
-                raise _refusal(folder, f"has files that heroserve did not make ({others[0]})", "name another folder")
+                reason = f"has files that heroserve did not make ({shown_name(others[0])})"
+                raise _refusal(folder, reason, "name another folder")
             (folder / MARK).write_text(_MARKED)
     except OSError as error:
-        raise SettingError(f"HEROSERVE_METRICS_DIR: {folder} can't be used ({error.strerror})") from error
+        raise SettingError(f"{_named(folder)} can't be used ({error.strerror})") from error
 
 
 def clear(folder: Path) -> None:
@@ -75,7 +79,7 @@ def _is_marked(folder: Path) -> bool:
 def _check(path: Path, *, private: bool) -> None:
     state = path.lstat()
     if stat.S_ISLNK(state.st_mode):
-        raise _refusal(path, f"is a link to {os.readlink(path)}", "name the folder itself")
+        raise _refusal(path, f"is a link to {one_line(os.readlink(path), _PATH)}", "name the folder itself")
     if not stat.S_ISDIR(state.st_mode):
         raise _refusal(path, "is no folder", "name one")
     if state.st_uid != os.geteuid() and (private or state.st_uid != 0):
@@ -85,4 +89,8 @@ def _check(path: Path, *, private: bool) -> None:
 
 
 def _refusal(path: Path, reason: str, remedy: str) -> SettingError:
-    return SettingError(f"HEROSERVE_METRICS_DIR: {path} {reason}; {remedy}")
+    return SettingError(f"{_named(path)} {reason}; {remedy}")
+
+
+def _named(path: Path) -> str:
+    return f"HEROSERVE_METRICS_DIR: {one_line(str(path), _PATH)}"

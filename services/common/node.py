@@ -16,6 +16,7 @@ from heroserve import MAX_MESSAGE_BYTES
 from services.common import health, logs, metric_folder, notify, ray_metrics, ray_start
 from services.common.ports import check_host, check_port
 from services.common.settings import SettingError, Settings
+from services.common.shown import assigned, first_line
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -39,6 +40,7 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
     logs.settle()
     try:
         settings = read()
+        logs.check(settings.log_file)
         if "RAY_ADDRESS" not in os.environ:
             check_host(settings.host)
             check_port("HEROSERVE_HTTP_PORT", settings.http_port, settings.host)
@@ -207,4 +209,4 @@ def set_environment() -> None:
         try:
             _ = given and read(given)
         except ValueError as error:
-            sys.exit(f"heroserve: {variable}={given!r}: {error}")
+            sys.exit(f"heroserve: {assigned(variable, given)}: {first_line(error)}")

@@ -6,6 +6,7 @@ import errno
 import socket
 
 from services.common.settings import SettingError
+from services.common.shown import assigned
 
 _EVERYWHERE = "0.0.0.0"
 
@@ -14,7 +15,7 @@ def check_host(host: str) -> None:
     """Raises:
     SettingError: it is no address of this machine.
     """
-    _try(host, 0, f"HEROSERVE_HTTP_HOST={host!r}: it can't be listened on")
+    _try(host, 0, f"{assigned('HEROSERVE_HTTP_HOST', host)}: it can't be listened on")
 
 
 def check_port(variable: str, port: int, host: str = _EVERYWHERE) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from services.common.settings import SettingError
-from services.common.shown import first_line
+from services.common.shown import assigned, first_line
 from services.common.sweeper import Sweeper
 
 OBJECT_STORE_BYTES = 256 << 20
@@ -34,7 +34,9 @@ def start(address: str | None) -> None:
         try:
             ray.init(address=address, namespace="heroserve", logging_level=logging.WARNING)
         except Exception as error:
-            raise SettingError(f"RAY_ADDRESS={address!r}: this Ray can't be joined ({first_line(error)})") from error
+            raise SettingError(
+                f"{assigned('RAY_ADDRESS', address)}: this Ray can't be joined ({first_line(error)})"
+            ) from error
         return
     sweeper = Sweeper() if sys.platform == "linux" else None
     for left in reversed(range(_TRIES)):

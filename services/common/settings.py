@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from services.common import api_keys, quotas
+from services.common.shown import assigned
 from services.common.variable import choice, integer, port, real, setting, text
 
 BUNDLED_MODEL = str(Path(__file__).resolve().parents[2] / "models" / "heroserve-tiny")
@@ -196,8 +197,8 @@ class Settings:
                 values[item.name] = item.metadata["parse"](raw)
             except ValueError as error:
                 # A field without a repr is a secret.
-                shown = f"={raw!r}" if item.repr else ""
-                raise SettingError(f"{variable}{shown}: {error}") from (error if item.repr else None)
+                told = assigned(variable, raw) if item.repr else variable
+                raise SettingError(f"{told}: {error}") from (error if item.repr else None)
         return cls(**values)
 
 

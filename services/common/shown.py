@@ -6,15 +6,24 @@ import reprlib
 
 _NAME = 120
 _LINE = 1000
+# Of a setting: longer than paths are, nearly always.
+_VALUE = 300
 # Some libraries list all that they know.
 _SAID = 300
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _NAME
+_GIVEN = reprlib.Repr()
+_GIVEN.maxstring = _GIVEN.maxother = _GIVEN.maxlong = _VALUE
 
 
 def shown(value: object) -> str:
     """Whatever it may be: as Python writes it, cut in its middle where that is long."""
     return _SHORT.repr(value)
+
+
+def assigned(variable: str, value: object) -> str:
+    """How every line begins that refuses a setting; cut in the middle where somebody gave it a whole file."""
+    return f"{one_line(variable, _NAME)}={_GIVEN.repr(value)}"
 
 
 def shown_name(name: str) -> str:

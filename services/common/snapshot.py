@@ -21,7 +21,7 @@ from services.common import hub
 from services.common.download import download
 from services.common.hub_id import leads_nowhere, no_hub_id
 from services.common.settings import SettingError
-from services.common.shown import first_line, shown
+from services.common.shown import assigned, first_line, shown
 
 # What configs, tokenizers and templates are read from: small, and never code.
 SMALL = {".json", ".jinja", ".model", ".txt", ".tiktoken"}
@@ -107,33 +107,36 @@ def settle(name: str, variable: str, revision: str = "") -> Snapshot:
     try:
         is_folder = Path(name).is_dir()
     except OSError as error:
-        raise SettingError(f"{variable}={name!r}: no checkpoint found ({first_line(error)})") from error
+        raise SettingError(f"{assigned(variable, name)}: no checkpoint found ({first_line(error)})") from error
     if is_folder:
         if revision:
             raise SettingError(
-                f"{asked}: {variable}={name!r} is a folder, which has no revisions; leave it blank, or name a hub id"
+                f"{asked}: {assigned(variable, name)} is a folder, which has no revisions; leave it blank, or name a "
+                "hub id"
             )
         return Snapshot(name)
     missing = no_hub_id(name, revision_variable(variable))
     if missing:
-        raise SettingError(f"{variable}={name!r}: no checkpoint found ({missing})")
+        raise SettingError(f"{assigned(variable, name)}: no checkpoint found ({missing})")
     # No name in git, but a way to another place in a URL and in the cache.
     odd = not {"", ".", ".."}.isdisjoint(revision.split("/")) or len(os.fsencode(revision)) > _LONGEST
     if revision and odd:
-        raise SettingError(f"{asked}: {variable}={name!r} has no such branch, tag or commit")
+        raise SettingError(f"{asked}: {assigned(variable, name)} has no such branch, tag or commit")
     if constants.is_offline_mode():
         problem: Exception | None = None
     else:
         try:
             return _asked(name, revision)
         except RevisionNotFoundError as error:
-            raise SettingError(f"{asked}: {variable}={name!r} has no such branch, tag or commit") from error
+            raise SettingError(f"{asked}: {assigned(variable, name)} has no such branch, tag or commit") from error
         except hub.UNREACHABLE as error:
             problem = error
     try:
         cached = _from_cache(name, revision)
     except OSError as error:
-        raise SettingError(f"{variable}={name!r}: the hub's cache can't be read ({first_line(error)})") from error
+        raise SettingError(
+            f"{assigned(variable, name)}: the hub's cache can't be read ({first_line(error)})"
+        ) from error
     if cached is None:
         raise SettingError(_not_at_hand(name, variable, revision, problem)) from problem
     if problem is not None:
@@ -180,9 +183,8 @@ def _not_at_hand(name: str, variable: str, revision: str, problem: Exception | N
     if commits:
         why = f"it has {', '.join(commits)}, and {why}"
     if revision:
-        return (
-            f"{revision_variable(variable)}={revision!r}: the cache has no such revision of {variable}={name!r} ({why})"
-        )
+        told = assigned(revision_variable(variable), revision)
+        return f"{told}: the cache has no such revision of {variable}={name!r} ({why})"
     if commits:
         return (
             f"{variable}={name!r}: which commit of it to take is not known ({why}); set {revision_variable(variable)}"

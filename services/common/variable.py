@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from services.common.shown import one_line
+
 Parser = Callable[[str], Any]
 
 _PREFIX = "HEROSERVE_"
@@ -110,4 +112,4 @@ def unknown(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
         word = name.removeprefix(_PREFIX)
         if word != name and word not in known:
             nearest = difflib.get_close_matches(word, sorted(known), 1)
-            yield f"{name} is no setting" + (f"; did you mean {_PREFIX}{nearest[0]}?" if nearest else "")
+            yield f"{one_line(name, 120)} is no setting" + (f"; did you mean {_PREFIX}{nearest[0]}?" if nearest else "")

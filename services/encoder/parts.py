@@ -16,6 +16,7 @@ from services.common.device import pick_device, pick_dtype
 from services.common.identity import identify
 from services.common.rows import row_dtype
 from services.common.settings import SettingError
+from services.common.shown import assigned
 from services.common.weights.load import META
 from services.encoder.cache.address import AddressError, parse_address
 from services.encoder.cache.memory import MemoryStore
@@ -117,8 +118,8 @@ def relevance_model(settings: EncoderSettings) -> Checkpoint | None:
         return Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL", settings.relevance_revision)
     if settings.relevance_revision:
         raise SettingError(
-            f"HEROSERVE_RELEVANCE_REVISION={settings.relevance_revision!r}: HEROSERVE_RELEVANCE_MODEL is 'none', "
-            "which has no revisions; leave it blank"
+            f"{assigned('HEROSERVE_RELEVANCE_REVISION', settings.relevance_revision)}: "
+            "HEROSERVE_RELEVANCE_MODEL is 'none', which has no revisions; leave it blank"
         )
     return None
 

@@ -103,8 +103,9 @@ def build(args: dict[str, str] | None = None) -> Application:
     """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
     settings = deployment.settings(LlmSettings, args)
     source = parts.model(settings)
-    settings = parts.settled(settings, source)
-    # What is wrong with it is told here, not by a replica that keeps restarting.
+    # What is wrong with it is told here, not by a replica that keeps restarting; and before a file's text takes the
+    # place of its name, which is what to tell.
     parts.check(settings, source)
+    settings = parts.settled(settings, source)
     replica = serve.ingress()(ChatDeployment)
     return deployment.deploy(replica, "Chat", settings, accelerator=True).bind(settings, source)

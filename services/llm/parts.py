@@ -41,7 +41,7 @@ def check(settings: LlmSettings, source: Checkpoint | None = None) -> None:
     check_language_model(half.config, source)
     tokenizer = source.tokenizer()
     template = chat_template(source, tokenizer, settings.chat_template)
-    rehearse(source, tokenizer, template, half.image_token_id, chosen=bool(settings.chat_template))
+    rehearse(source, tokenizer, template, half.image_token_id, chosen=settings.chat_template)
     prompts = open_prompts(settings, source)
     if settings.max_images > 1 and not prompts.places_images:
         raise SettingError(

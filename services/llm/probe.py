@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jinja2 import TemplateError
+
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
 from services.common.shown import first_line
 from services.llm.conversations import FIRST, QUESTION, SECOND, of_role, of_two_images
 from services.llm.job import ImagePart, Turn, TurnRole
 from services.llm.render import FAILURES, FORMS, Form, Renderer
-from services.llm.template import VARIABLE
+from services.llm.template import VARIABLE, told
 
 # How a list of parts looks where a template writes it as if it were a text.
 _LEAKED = re.compile(rf"""["']text["']: ?["']({QUESTION}|{FIRST}|{SECOND})""")
@@ -46,6 +48,7 @@ class _Bench:
     template: str
     image_token_id: int
     embeddings: int
+    secret: bool
 
     def renderer(self, forms: Mapping[TurnRole, Form]) -> Renderer:
         image_token = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
@@ -77,7 +80,7 @@ class _Bench:
 
 
 def fit(
-    source: Checkpoint, tokenizer: Any, template: str, image_token_id: int, embeddings: int, *, chosen: bool
+    source: Checkpoint, tokenizer: Any, template: str, image_token_id: int, embeddings: int, *, chosen: str = ""
 ) -> Fit:
     """Find the forms in which a template takes what is said, and what it does not take.
 
@@ -87,20 +90,20 @@ def fit(
         template: in Jinja.
         image_token_id: an image's placeholder.
         embeddings: how many tokens have one.
-        chosen: the template is the setting's, not the checkpoint's.
+        chosen: the setting that the template is of; empty where it is the checkpoint's own.
 
     Raises:
         SettingError: it can't ask a question about an image.
     """
-    bench = _Bench(tokenizer, template, image_token_id, embeddings)
+    bench = _Bench(tokenizer, template, image_token_id, embeddings, secret=bool(chosen))
     forms: dict[TurnRole, Form] = {"system": "parts", "user": "parts", "assistant": "parts"}
     try:
         forms["user"] = _form(bench, forms, "user")
     except _Unfit as problem:
-        told = f"the chat template can't ask about an image: it {problem}"
-        raise (
-            SettingError(f"{VARIABLE}: {told}") if chosen else source.unusable(f"{told}; {VARIABLE} takes another")
-        ) from problem
+        unfit = f"the chat template can't ask about an image: it {problem}"
+        if chosen:
+            raise SettingError(f"{told(chosen)}: {unfit}") from problem
+        raise source.unusable(f"{unfit}; {VARIABLE} takes another") from problem
     refused: dict[TurnRole, str] = {}
     for role in ("system", "assistant"):
         try:
@@ -127,7 +130,7 @@ def _form(bench: _Bench, forms: Mapping[TurnRole, Form], role: TurnRole) -> Form
         except _Unfit as problem:
             problems.append(str(problem))
         except FAILURES as error:
-            problems.append(f"fails: {line(error)}")
+            problems.append(f"fails: {_failure(error) if bench.secret else line(error)}")
         else:
             return form
     raise _Unfit(problems[0])
@@ -143,6 +146,14 @@ def _places_images(bench: _Bench, renderer: Renderer, refused: Mapping[TurnRole,
         except (_Unfit, *FAILURES):
             continue
     return False
+
+
+def _failure(error: Exception) -> str:
+    """Of a template that may be any file: none of what Jinja repeats of it; ``raise_exception`` has its own words."""
+    if not isinstance(error, TemplateError) or type(error) is TemplateError:
+        return line(error)
+    number = getattr(error, "lineno", None)
+    return type(error).__name__ + ("" if number is None else f" in line {number}")
 
 
 def line(error: Exception) -> str:

@@ -32,7 +32,7 @@ class PromptBuilder:
         self.image_token_id = image_token_id
         _check_vocabulary(source, self.tokenizer, image_token_id, embeddings)
         self.template = chat_template(source, self.tokenizer, template)
-        self._fit: Fit = fit(source, self.tokenizer, self.template, image_token_id, embeddings, chosen=bool(template))
+        self._fit: Fit = fit(source, self.tokenizer, self.template, image_token_id, embeddings, chosen=template)
         self._renderer: Renderer = self._fit.renderer
         self._added = self.tokenizer.added_tokens_decoder
 

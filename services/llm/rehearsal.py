@@ -12,7 +12,7 @@ from typing import Any
 from services.common import child
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
-from services.llm.template import VARIABLE
+from services.llm.template import VARIABLE, told
 
 _MAIN = "services.llm.rehearsal_main"
 # Of processor time for all that is tried; published templates take a tenth of a second.
@@ -28,7 +28,7 @@ class _Unbounded(Exception):
     """A template takes too much; the message says of what."""
 
 
-def rehearse(source: Checkpoint, tokenizer: Any, template: str, image_token_id: int, *, chosen: bool) -> None:
+def rehearse(source: Checkpoint, tokenizer: Any, template: str, image_token_id: int, *, chosen: str) -> None:
     """Render conversations that nobody had; to be done before this process renders any.
 
     Args:
@@ -36,7 +36,7 @@ def rehearse(source: Checkpoint, tokenizer: Any, template: str, image_token_id: 
         tokenizer: its.
         template: in Jinja.
         image_token_id: an image's placeholder.
-        chosen: the template is the setting's, not the checkpoint's.
+        chosen: the setting that the template is of; empty where it is the checkpoint's own.
 
     Raises:
         SettingError: that takes too much time or memory.
@@ -50,7 +50,7 @@ def rehearse(source: Checkpoint, tokenizer: Any, template: str, image_token_id: 
         _try(json.dumps(asked, default=str))
     except _Unbounded as problem:
         if chosen:
-            raise SettingError(f"{VARIABLE}: the chat template {problem}") from problem
+            raise SettingError(f"{told(chosen)}: the chat template {problem}") from problem
         raise source.unusable(f"the chat template {problem}; {VARIABLE} takes another") from problem
 
 

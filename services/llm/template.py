@@ -10,7 +10,7 @@ from transformers import ProcessorMixin
 from services.common.checkpoint import Checkpoint
 from services.common.model_config import ODD
 from services.common.settings import SettingError
-from services.common.shown import first_line
+from services.common.shown import assigned, first_line
 from services.common.small_files import template_problem
 
 VARIABLE = "HEROSERVE_CHAT_TEMPLATE"
@@ -36,6 +36,11 @@ def chat_template(source: Checkpoint, tokenizer: Any, chosen: str = "") -> str:
     return _from_file(chosen, name)
 
 
+def told(chosen: str) -> str:
+    """The setting as errors name it: of a file the path, never what is in it, which may be a secret."""
+    return VARIABLE if "{" in chosen else assigned(VARIABLE, chosen)
+
+
 def _from_file(chosen: str, name: str) -> str:
     try:
         # A home that nobody has is a RuntimeError.
@@ -43,9 +48,14 @@ def _from_file(chosen: str, name: str) -> str:
         problem = template_problem(path)
         text = "" if problem else path.read_text(encoding="utf-8")
     except (OSError, RuntimeError, ValueError) as error:
-        raise SettingError(f"{VARIABLE}={chosen!r}: no template, and no file with one ({error})") from error
-    if problem or not text.strip():
-        raise SettingError(f"{VARIABLE}={chosen!r}: it {problem or 'is empty'}")
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingError(f"{told(chosen)}: no template, and no file with one ({reason})") from error
+    if not text.strip():
+        problem = problem or "is empty"
+    elif "{" not in text:
+        problem = "is no chat template: that is Jinja, with {{ ... }} or {% ... %}, of which it has none"
+    if problem:
+        raise SettingError(f"{told(chosen)}: it {problem}")
     return text
 
 

@@ -91,6 +91,15 @@ def test_a_refusal_names_variable_value_and_what_is_expected(variable, raw):
     assert CASES[variable][4] in str(refused.value)
 
 
+@pytest.mark.parametrize("variable", [variable for variable, case in CASES.items() if case[3]])
+def test_a_long_value_is_refused_in_a_short_line(variable):
+    with pytest.raises(SettingError) as refused:
+        LlmSettings.from_env({variable: "9\x00" * 2500 + "\n"})
+    assert str(refused.value).startswith(f"{variable}='9")
+    assert len(str(refused.value)) < 600
+    assert str(refused.value).isprintable()
+
+
 @pytest.mark.parametrize("blank", ["", " ", "\t\n"])
 @pytest.mark.parametrize("variable", CASES)
 def test_blank_is_unset(variable, blank):

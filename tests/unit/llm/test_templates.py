@@ -224,6 +224,22 @@ def test_a_template_of_the_settings_that_is_none(folder, chosen, problem):
 
 
 @pytest.mark.parametrize(
+    "secret",
+    [
+        *("hunter2", "[login]\npassword = hunter2\n", '{"password": "hunter2"}', "password: {{ hunter2.value }}"),
+        *("{% hunter2 %}", "{{ 'a' | hunter2 }}", "a: {{ hunter2 hunter2 }}", '{% include "hunter2" %}'),
+    ],
+)
+def test_a_file_that_is_no_template_is_named_and_not_repeated(folder, tmp_path, secret):
+    file = tmp_path / "token"
+    file.write_text(secret)
+    with pytest.raises(SettingError, match=rf"^HEROSERVE_CHAT_TEMPLATE='{file}': .*(Jinja|can't ask)") as refused:
+        build_application({"HEROSERVE_MODEL": str(folder), "HEROSERVE_CHAT_TEMPLATE": str(file)})
+    assert "hunter2" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("template", "problem"),
     [
         ("{{ wrong() }}", "fails: 'wrong' is undefined"),
