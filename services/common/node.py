@@ -50,7 +50,12 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
         logs.configure(settings.log_level, settings.log_format, settings.log_file)
         # Before Ray is started: what is wrong with the settings is told at once.
         notify.stage("looking at the model's files")
-        _serve(settings, build())
+        application = build()
+        if "RAY_ADDRESS" not in os.environ:
+            from services.common import room
+
+            room.check(application, settings.replica_cpus, settings.min_replicas)
+        _serve(settings, application)
     except SettingError as error:
         # What Ray passed on of other processes comes before it, in a pipe too.
         sys.stdout.flush()
