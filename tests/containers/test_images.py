@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.compose import inspect, run
@@ -29,6 +31,18 @@ def test_small_and_without_cuda(image: str):
     assert "torch" in packages
     assert [name for name in packages if name.startswith(("nvidia", "triton", "cuda"))] == []
     assert inside(image, "python -c 'import torch; print(torch.version.cuda)'").strip() == "None"
+
+
+def test_most_of_both_is_the_same_layers():
+    """All but a few megabytes, of 1.5 GB: our code and what one service's extra brings."""
+    version = dotenv()["HEROSERVE_VERSION"]
+    names = [f"heroserve-{service}:{version}" for service in SERVICES]
+    layers = [inspect(name)["RootFS"]["Layers"] for name in names]
+    for name, own in zip(names, layers, strict=True):
+        others = len([layer for layer in own if not all(layer in each for each in layers)])
+        sizes = [step["size"] for step in json.loads(run("podman", "history", "--format", "json", name))]
+        # The newest comes first, and not every instruction makes a layer.
+        assert sum([size for size in sizes if size][:others]) < 60e6
 
 
 def test_each_has_its_own_extra_only():

@@ -103,21 +103,39 @@ def test_prometheus_finds_composes_services() -> None:
 def test_a_dockerfile_says_which_ports_there_are(service: str) -> None:
     settings = SETTINGS[service]()
     ports = (settings.grpc_port, settings.http_port, settings.metrics_port, settings.ray_metrics_port)
-    (exposed,) = re.findall(r"^EXPOSE (.+)$", dockerfile(service), re.MULTILINE)
+    (exposed,) = re.findall(r"^EXPOSE (.+)$", stages()[service], re.MULTILINE)
     assert exposed.split() == [str(port) for port in ports]
 
 
-def test_the_dockerfiles_differ_by_their_service_only() -> None:
-    """Docker knows no way to share their text; what is mended in one is to be mended in the other."""
-    alike = {
-        re.sub(rf"\b({service}|{service.upper()})\b|^EXPOSE .+", "", dockerfile(service), flags=re.M)
-        for service in SERVICES
-    }
-    assert len(alike) == 1
+def test_images_differ_by_their_service_only() -> None:
+    """What is mended in one stage is to be mended in the other."""
+    for suffix in ("", "-own"):
+        alike = {
+            re.sub(rf"\b{service}\b|^(EXPOSE|#) .+\n", "", stages()[f"{service}{suffix}"], flags=re.M).strip()
+            for service in SERVICES
+        }
+        assert len(alike) == 1
 
 
-def dockerfile(service: str) -> str:
-    return (ROOT / f"services/{service}/Dockerfile").read_text()
+def test_what_both_images_need_is_one_layer() -> None:
+    """Neither stage that it comes from knows a service; the targets are built upon them, and compose builds those."""
+    found = stages()
+    for name in ("shared", "runtime"):
+        commands = re.sub(r"^#.*\n", "", found[name], flags=re.M)
+        assert not re.search(r"\b(encoder|llm)\b", commands), name
+    assert "torch" in found["shared"]
+    assert "COPY --from=shared /opt/venv" in found["runtime"]
+    for service in SERVICES:
+        assert found[service].startswith(f"FROM runtime AS {service}\n")
+        assert "RUN" not in found[service]
+        for name in (service, f"{service}-gpu"):
+            assert composition()[name]["build"]["target"] == service
+
+
+def stages() -> dict[str, str]:
+    """Text of each stage of the Dockerfile, by its name."""
+    text = (ROOT / "Dockerfile").read_text()
+    return {re.split(r"\s", stage)[3]: stage for stage in re.split(r"^(?=FROM )", text, flags=re.M)[1:]}
 
 
 def _aliases(service: Object) -> list[str]:

@@ -109,7 +109,7 @@ def test_everything_is_in_the_source_distribution(folder: Path):
     with tarfile.open(archive) as held:
         names = {name.partition("/")[2] for name in held.getnames()}
     there = {str(path.relative_to(ROOT)) for path in tracked()}
-    assert {"Makefile", "protos/heroserve/v1/chat.proto", "tests/conftest.py", "services/llm/Dockerfile"} <= there
+    assert {"Makefile", "protos/heroserve/v1/chat.proto", "tests/conftest.py", "Dockerfile"} <= there
     assert there - names == set()
 
 

@@ -52,7 +52,9 @@ def build() -> None:
     if wheels:
         # torch's CPU build lies there, and its index may be out of reach.
         options += [f"-v {wheels}:{wheels}:ro", f"--build-arg PIP_FIND_LINKS={wheels}", "--build-arg TORCH_INDEX="]
-    compose(f"--podman-build-args={' '.join(options)}", "build", *SERVICES, timeout=1800)
+    for service in SERVICES:
+        # One after the other: podman begins what both need twice where they are built side by side.
+        compose(f"--podman-build-args={' '.join(options)} --layers", "build", service, timeout=1800)
 
 
 def fetch() -> None:
