@@ -101,6 +101,9 @@ def read_file(file: BinaryFile, name: str = "the file") -> bytes:
         raise ImageError(f"image: cannot read {name}: {error}") from error
     if not data and name == "the file":
         raise ImageError("image.data: the file is empty from where it stands; seek(0) if it has been read or written")
+    if len(data) > MAX_MESSAGE_BYTES:  # how many there are nobody has counted
+        limit = f"a whole request holds at most {MAX_MESSAGE_BYTES}"
+        raise ImageError(f"image.data: {name} has more than {MAX_MESSAGE_BYTES} bytes; {limit}")
     check_size(len(data), name)
     return bytes(data)
 

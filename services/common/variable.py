@@ -55,12 +55,17 @@ def secret(least: int) -> Parser:
     return parse
 
 
+def _plain(value: str) -> bool:
+    """Python reads 1_0 and other scripts' digits as numbers too, which nobody means here."""
+    return value.isascii() and "_" not in value
+
+
 def integer(low: int, high: int) -> Parser:
     """A whole number in [low, high]."""
 
     def parse(value: str) -> int:
         try:
-            number = int(value)
+            number = int(value) if _plain(value) else low - 1
         except ValueError:
             number = low - 1
         if not low <= number <= high:
@@ -75,7 +80,7 @@ def real(low: float, high: float, *, above: bool = False) -> Parser:
 
     def parse(value: str) -> float:
         try:
-            number = float(value)
+            number = float(value) if _plain(value) else math.nan
         except ValueError:
             number = math.nan
         if math.isnan(number) or not low <= number <= high or (above and number == low):

@@ -32,6 +32,7 @@ class Heroserve(TyperGroup):
         extra["standalone_mode"] = False
         try:
             open_streams()
+            _forget_no_width()
             if not arguments:
                 super().main(["--help"], prog_name, **extra)
                 return BAD_INPUT
@@ -58,6 +59,14 @@ class Heroserve(TyperGroup):
             _let_go_of_stdout()
             complain(write_error(error), as_json)
             return FAILED
+
+
+def _forget_no_width() -> None:
+    """Of a shell that does not know how wide its terminal is: nothing would fit into 0 columns."""
+    for variable in ("COLUMNS", "TERMINAL_WIDTH"):
+        width = os.environ.get(variable, "")
+        if not (width.isascii() and width.isdigit() and int(width[:9])):
+            os.environ.pop(variable, None)
 
 
 def _usage(error: Any) -> Told:

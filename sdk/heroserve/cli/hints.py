@@ -20,6 +20,7 @@ _PICTURES = {
     r"it is a film$": "take a frame first: ffmpeg -i FILE -frames:v 1 frame.png",
     r"it is text$": "name the picture itself",
     r"is not an image in one of": "open it in a viewer, and save it as PNG or JPEG",
+    r"(?i)file: URLs are not fetched": "give the path: what follows file://",
     r"URLs are not fetched": "download it first: curl -sL URL | heroserve ask - QUESTION",
     r"it is a directory$": "name a file in it",
     r"No such file or directory$": "IMAGE is a file's name, or - for stdin",
@@ -56,7 +57,7 @@ def hint(error: HeroserveError, target: str, target_option: str, has_key: bool) 
 
 def _of_unavailable(error: HeroserveError, target: str, target_option: str) -> str:
     if nobody_there(error):
-        if somebody_else(target):
+        if somebody_else(target, error.details):
             return _OTHER_SIDE
         variable = "HEROSERVE_" + target_option.removeprefix("--").replace("-", "_").upper()
         return (
@@ -74,8 +75,10 @@ def nobody_there(error: HeroserveError) -> bool:
     return error.code is grpc.StatusCode.UNAVAILABLE and setback_of(error.code, error.details) == "absent"
 
 
-def somebody_else(target: str) -> bool:
+def somebody_else(target: str, details: str = "") -> bool:
     """Whether something listens there all the same: on one of a name's addresses, and of the others gRPC said more."""
+    if "HTTP/2" in details:  # it has said something, and that was none
+        return True
     host, _, port = target.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=1):

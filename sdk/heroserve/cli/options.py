@@ -22,7 +22,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         try:
-            value = int(text)
+            value = int(text) if _plain(text) else None
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
@@ -39,7 +39,7 @@ def real(low: float, high: float, *, above: bool = False) -> Callable[[str], flo
 
     def parse(text: str) -> float:
         try:
-            value = float(text)
+            value = float(text) if _plain(text) else math.nan
         except ValueError:
             value = math.nan
         if not (low < value <= high if above else low <= value <= high):  # nor is NaN
@@ -47,6 +47,12 @@ def real(low: float, high: float, *, above: bool = False) -> Callable[[str], flo
         return value
 
     return parse
+
+
+def _plain(text: str) -> bool:
+    """Python reads 1_0 and other scripts' digits as numbers too, which nobody means here."""
+    written = str(text)  # a default is a number already
+    return written.isascii() and "_" not in written
 
 
 def _address(value: str) -> str:
@@ -105,7 +111,7 @@ Timeout = Annotated[
     typer.Option(
         metavar="SECONDS",
         parser=real(0, math.inf, above=True),
-        help="For the whole call, retries included.",
+        help="For the whole call, retries included; IMAGE is read before.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and errors as JSON to stderr.")]

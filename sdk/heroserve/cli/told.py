@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.parse
 from dataclasses import dataclass
 
 import grpc
@@ -15,6 +16,11 @@ from heroserve.errors import HeroserveError, ImageError, InvalidArgument
 FAILED = 1
 BAD_INPUT = 2
 _LONGEST = 500
+_PLACE = 80
+# How gRPC writes an address that it has tried.
+_TRIED = re.compile(r"\bipv[46]:(?=[\d%\[])([^\s;,]+)")
+# What it says of a peer that speaks something else.
+_NO_HTTP2 = re.compile(r"HTTP/2|http1|handshake", re.IGNORECASE)
 # What a service says of messages, which here are one question.
 _OF_ONE = {"have ": "has ", "make ": "makes ", "do not ": "does not ", "ask ": "asks "}
 _OUTCOMES = {
@@ -113,18 +119,22 @@ def told(error: HeroserveError, asked: Asked) -> Told:
         plural = next((words for words in _OF_ONE if problem.startswith(words)), "")
         problem = _OF_ONE.get(plural, "") + problem.removeprefix(plural)
     problem = translated(problem)
+    place = one_line(asked.target, _PLACE)
+    if not isinstance(error, InvalidArgument):
+        problem = _in_short(problem, asked.target)
     if option == IMAGE and not isinstance(error, ImageError) and asked.picture:
         problem = f"{asked.picture}: {problem}"
-    elif nobody_there(error) and somebody_else(asked.target):
-        problem = f"what listens at {asked.target} is no gRPC service, or is only starting: {_reason(problem)}"
+    elif nobody_there(error) and somebody_else(asked.target, problem):
+        starting = "" if _NO_HTTP2.search(problem) else ", or is only starting"
+        problem = f"what listens at {place} is no gRPC service{starting}: {_reason(problem)}"
     elif nobody_there(error):
-        problem = f"nobody answers at {asked.target}: {_reason(problem)}"
+        problem = f"nobody answers at {place}: {_reason(problem)}"
     elif error.code is grpc.StatusCode.UNAUTHENTICATED and field:
-        problem = f"{asked.target} {'does not accept this API key' if asked.has_key else 'wants an API key'}"
+        problem = f"{place} {'does not accept this API key' if asked.has_key else 'wants an API key'}"
     elif option:
         problem = f"{option}: {problem}"
     elif not isinstance(error, InvalidArgument):
-        problem = f"{asked.target} {_OUTCOMES.get(error.code, 'failed')}: {problem}"
+        problem = f"{place} {_OUTCOMES.get(error.code, 'failed')}: {problem}"
     return Told(
         problem,
         status=BAD_INPUT if isinstance(error, InvalidArgument) else FAILED,
@@ -143,6 +153,15 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
     text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
     half = longest // 2
     return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+
+
+def _in_short(details: str, target: str) -> str:
+    """With addresses as people write them, and of a long name only its ends."""
+    details = _TRIED.sub(lambda found: urllib.parse.unquote(found[1]), details)
+    for name in (target, target.rpartition(":")[0]):
+        if len(name) > _PLACE:
+            details = details.replace(name, one_line(name, _PLACE))
+    return details
 
 
 def _reason(details: str) -> str:

@@ -91,6 +91,13 @@ def test_a_refusal_names_variable_value_and_what_is_expected(variable, raw):
     assert CASES[variable][4] in str(refused.value)
 
 
+@pytest.mark.parametrize("variable", ["HEROSERVE_GRPC_PORT", "HEROSERVE_MAX_IMAGES", "HEROSERVE_MAX_WAIT_S"])
+@pytest.mark.parametrize("raw", ["1_0", "\u0661\u0660", "\uff11\uff10", "1_0.5"])
+def test_a_number_is_written_in_digits(variable, raw):
+    with pytest.raises(SettingError, match=f"^{variable}='.*': expected a (whole )?number"):
+        LlmSettings.from_env({variable: raw})
+
+
 @pytest.mark.parametrize("variable", [variable for variable, case in CASES.items() if case[3]])
 def test_a_long_value_is_refused_in_a_short_line(variable):
     with pytest.raises(SettingError) as refused:

@@ -255,6 +255,47 @@ def test_something_else_that_listens_on_one_of_a_names_addresses():
     assert f"nobody answers at {target}" in told(refusal, Asked(target)).line
 
 
+def test_what_answers_in_something_else_than_grpc():
+    details = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:9: Failed parsing HTTP/2"
+    line = told(HeroserveError(details, code=grpc.StatusCode.UNAVAILABLE), Asked("127.0.0.1:9")).line
+    assert line.startswith(
+        "heroserve: what listens at 127.0.0.1:9 is no gRPC service: 127.0.0.1:9: Failed parsing HTTP/2"
+    )
+    assert "start the services" not in line
+
+
+def test_addresses_are_told_as_people_write_them():
+    details = "failed to connect to all addresses; last error: UNKNOWN: ipv6:%5B::1%5D:9: Connection refused"
+    line = told(HeroserveError(details, code=grpc.StatusCode.UNAVAILABLE), Asked("[::1]:9")).line
+    assert line.startswith("heroserve: nobody answers at [::1]:9: [::1]:9: Connection refused; ")
+
+
+def test_a_long_name_is_told_in_short():
+    host = "a" * 300
+    details = f"DNS resolution failed for {host}:9: C-ares status is not ARES_SUCCESS qtype=A name={host} is_balancer=0"
+    line = told(HeroserveError(details, code=grpc.StatusCode.UNAVAILABLE), Asked(f"{host}:9")).line
+    assert "a" * 50 not in line
+    assert line.startswith("heroserve: nobody answers at aaa")
+
+
+@pytest.mark.parametrize("option", ["--max-tokens", "--temperature", "--seed", "--retention"])
+@pytest.mark.parametrize("number", ["0_1", "\u0661", "\uff11"])
+def test_a_number_is_written_in_digits(run, option, number):
+    assert refused(run("ask", IMAGE, "What?", option, number), 2).startswith(f"{option}: is {number}; it must be a")
+
+
+def test_a_files_url_is_answered_by_its_path(run):
+    line = refused(run("ask", "file:///etc/passwd", "What?"), 2)
+    assert "give the path" in line
+    assert "curl" not in line
+
+
+@pytest.mark.parametrize("columns", ["0", "", "x", "-5", "00"])
+def test_help_is_there_where_no_width_is_known(monkeypatch, columns):
+    monkeypatch.setenv("TERMINAL_WIDTH", columns)
+    assert "Ask questions" in CliRunner(env={"COLUMNS": columns}).invoke(app, ["-h"]).stdout
+
+
 def test_errors_as_json(run, peer):
     def error(*args: str, status: int) -> dict[str, object]:
         done = run(*args, "--json")

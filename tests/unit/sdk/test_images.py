@@ -243,13 +243,19 @@ def test_refused_in_a_short_line(tmp_path: Path, name: str) -> None:
 def test_too_large(monkeypatch: pytest.MonkeyPatch, source) -> None:
     monkeypatch.setattr("heroserve.sources.MAX_MESSAGE_BYTES", len(PHOTO))
     assert load_image(source(PHOTO)).data == PHOTO
-    with pytest.raises(heroserve.ImageError, match=rf"^image\.data: the (image|file) has {len(PHOTO) + 1} bytes"):
+    with pytest.raises(
+        heroserve.ImageError,
+        match=rf"^image\.data: the (image has {len(PHOTO) + 1}|file has more than {len(PHOTO)}) bytes",
+    ):
         load_image(source(PHOTO + b"x"))
 
 
 def test_a_stream_without_end_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heroserve.sources.MAX_MESSAGE_BYTES", 1 << 20)
-    with open("/dev/zero", "rb") as endless, pytest.raises(heroserve.ImageError, match=f"has {(1 << 20) + 1} bytes"):
+    with (
+        open("/dev/zero", "rb") as endless,
+        pytest.raises(heroserve.ImageError, match=f"has more than {1 << 20} bytes"),
+    ):
         load_image(endless)
 
 
