@@ -17,6 +17,7 @@ from services.common import health, logs, metric_folder, notify, ray_metrics, ra
 from services.common.ports import check_host, check_port
 from services.common.settings import SettingError, Settings
 from services.common.shown import assigned, first_line
+from services.common.stop import Stop
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -82,13 +83,13 @@ def _serve(settings: Settings, application: Application) -> None:
     if not address:
         # Ray's own is on loopback, and a port that no scrape configuration could name.
         ray_metrics.serve(settings.ray_metrics_port, ray.nodes()[0]["MetricsExportPort"])  # type: ignore[no-untyped-call]
-    ready, stop = threading.Event(), threading.Event()
+    ready, stop = threading.Event(), Stop()
 
     def end(number: int, _: object) -> None:
-        if stop.is_set() and number == signal.SIGINT:
+        if stop.asked and number == signal.SIGINT:
             # Whoever asks twice does not wait for requests. Ray's processes end with this one.
             os._exit(128 + number)
-        stop.set()
+        stop.ask()
         if not ready.is_set():
             sys.exit(128 + number)
 
