@@ -5,10 +5,12 @@ Ranges are the service's to check: its errors name the field and the limit.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypedDict, TypeVar
+from typing import SupportsFloat, SupportsIndex, TypedDict, TypeVar
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message as ProtoMessage
 from typing_extensions import Unpack
 
@@ -21,6 +23,11 @@ from heroserve.v1.tokens_pb2 import Budget
 M = TypeVar("M", bound=ProtoMessage)
 
 _LONGEST = 200
+# The fields there are, and the largest number that one holds.
+_WHOLE = {FieldDescriptor.TYPE_UINT32: (1 << 32) - 1, FieldDescriptor.TYPE_UINT64: (1 << 64) - 1}
+_REAL = (FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_DOUBLE)
+# NumPy's two as well.
+_BOOL = ("bool", "bool_")
 
 
 class BudgetOptions(TypedDict, total=False):
@@ -119,9 +126,7 @@ def encode_request(
 ) -> EncodeRequest:
     """The visual tokens of an image for a question. Raises ImageError, and ArgumentError as above."""
     limit = _budget(budget)
-    with _naming("explain"):
-        request = EncodeRequest(budget=limit, explain=explain)
-    _fill(request, plan_only=plan_only or None)
+    request = _fill(EncodeRequest(budget=limit), explain=explain, plan_only=plan_only)
     request.question = _text(question, "question")
     request.image.CopyFrom(load_image(image))
     return request
@@ -151,12 +156,36 @@ def _text(text: str, argument: str) -> str:
 
 
 def _fill(message: M, **fields: object) -> M:
-    """Set the fields that are not None; protobuf's complaints about a value gain the field's name."""
+    """Set the fields that are not None, each to what it can hold."""
     for name, value in fields.items():
         if value is not None:
-            with _naming(f"{type(message).__name__}.{name}"):
+            kind = message.DESCRIPTOR.fields_by_name[name].type
+            argument = f"{type(message).__name__}.{name}"
+            if problem := _misfit(value, kind):
+                raise ArgumentError(f"{argument}: {problem}")
+            with _naming(argument):
                 setattr(message, name, value)
     return message
+
+
+def _misfit(value: object, kind: int) -> str | None:
+    """Why a field of protobuf's `kind` can't hold a value, as the rest of a sentence. Numbers of NumPy's will do."""
+    given = type(value).__name__
+    if kind == FieldDescriptor.TYPE_BOOL:
+        return None if given in _BOOL or isinstance(value, SupportsIndex) else f"expected True or False, got {given}"
+    if kind in _REAL:
+        number = given not in _BOOL and isinstance(value, SupportsFloat | SupportsIndex)
+        return None if number else f"expected a number, got {given}"
+    expected = f"expected a whole number from 0 to {_WHOLE[kind]}, got"
+    if given in _BOOL or not isinstance(value, SupportsIndex):
+        return f"{expected} {given}"
+    try:
+        whole = operator.index(value)
+    except TypeError:  # an array
+        return f"{expected} {given}"
+    if 0 <= whole <= _WHOLE[kind]:
+        return None
+    return f"{expected} {whole if whole.bit_length() <= 128 else f'one of {whole.bit_length()} bits'}"
 
 
 @contextmanager

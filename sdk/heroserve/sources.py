@@ -19,6 +19,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DATA_URL = re.compile(r"data:([^,]*),", re.IGNORECASE)
 # What is longer is no name for an error to repeat; it may be a whole picture.
 _NAME = 200
+# Of the formats that services read; AVIF has its own behind a length.
+_BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II", b"MM")
 
 
 class BinaryFile(Protocol):
@@ -85,6 +87,7 @@ def read_file(file: BinaryFile, name: str = "the file") -> bytes:
     if isinstance(file, io.TextIOBase):
         raise ImageError(f"image: cannot read {name}: it was opened as text; open it with 'rb'")
     data = bytearray()
+    place = _place(file)
     try:
         # Some give less than they are asked for; one byte more than fits tells what is too large.
         while len(data) <= MAX_MESSAGE_BYTES:
@@ -98,14 +101,40 @@ def read_file(file: BinaryFile, name: str = "the file") -> bytes:
     except (OSError, TypeError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(f"image: cannot read {name}: {error}") from error
+        raise ImageError(f"image: cannot read {name}: {_why(file, error)}") from error
     if not data and name == "the file":
         raise ImageError("image.data: the file is empty from where it stands; seek(0) if it has been read or written")
     if len(data) > MAX_MESSAGE_BYTES:  # how many there are nobody has counted
         limit = f"a whole request holds at most {MAX_MESSAGE_BYTES}"
         raise ImageError(f"image.data: {name} has more than {MAX_MESSAGE_BYTES} bytes; {limit}")
     check_size(len(data), name)
+    # A picture within another file may be meant; what is no picture's beginning is not.
+    if place and name == "the file" and not (data.startswith(_BEGINNINGS) or data[4:8] == b"ftyp"):
+        raise ImageError(
+            f"image.data: the file stood at byte {place}, and no picture begins there; seek(0) reads it from its start"
+        )
     return bytes(data)
+
+
+def _place(file: BinaryFile) -> int:
+    """Where it stands; 0 for what can't tell."""
+    try:
+        place = file.tell()  # type: ignore[attr-defined]
+    except (AttributeError, OSError, TypeError, ValueError):
+        return 0
+    if isinstance(place, int):
+        return place
+    _discard(place)
+    return 0
+
+
+def _why(file: BinaryFile, error: Exception) -> str:
+    """Of one that was opened for writing Python tells no more than the method's name."""
+    try:
+        only_written = isinstance(error, io.UnsupportedOperation) and not file.readable()  # type: ignore[attr-defined]
+    except (AttributeError, ValueError):
+        only_written = False
+    return "it was opened for writing; open it with 'rb'" if only_written else str(error) or type(error).__name__
 
 
 def _discard(piece: object) -> None:

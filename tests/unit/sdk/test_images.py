@@ -250,6 +250,22 @@ def test_too_large(monkeypatch: pytest.MonkeyPatch, source) -> None:
         load_image(source(PHOTO + b"x"))
 
 
+def test_a_file_that_was_opened_for_writing(tmp_path: Path) -> None:
+    with open(tmp_path / "new", "wb") as file, pytest.raises(heroserve.ImageError, match="opened for writing; open it"):
+        load_image(file)
+
+
+def test_a_file_that_stands_in_its_middle() -> None:
+    file = io.BytesIO(PHOTO)
+    file.read(7)
+    with pytest.raises(heroserve.ImageError, match=r"^image\.data: the file stood at byte 7, .*; seek\(0\)"):
+        load_image(file)
+    # Where one picture lies behind another it is meant.
+    file = io.BytesIO(PHOTO + PHOTO)
+    file.seek(len(PHOTO))
+    assert load_image(file).data == PHOTO
+
+
 def test_a_stream_without_end_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heroserve.sources.MAX_MESSAGE_BYTES", 1 << 20)
     with (
@@ -266,7 +282,7 @@ def test_a_stream_without_end_is_not_read_for_ever(monkeypatch: pytest.MonkeyPat
         (lambda: ask_request(None, 5), "question: expected a string, got int"),
         (lambda: encode_request(PHOTO, ["What?"]), "question: expected a string, got list"),
         (lambda: encode_request(PHOTO, "\ud800"), "question: 'utf-8' codec can't encode"),
-        (lambda: encode_request(PHOTO, "?", explain="yes"), "explain: "),
+        (lambda: encode_request(PHOTO, "?", explain="yes"), "EncodeRequest.explain: "),
         (lambda: heroserve.user(None, PHOTO), "text: expected a string, got NoneType"),
         (lambda: heroserve.system(b"Be brief."), "text: expected a string, got bytes"),
         (lambda: ask_request(None, "?", stop=5), "stop: "),

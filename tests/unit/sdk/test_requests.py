@@ -2,10 +2,12 @@
 
 import pathlib
 
+import numpy
 import pytest
 
 import heroserve
 import heroserve.call
+from heroserve.errors import ArgumentError
 from heroserve.requests import ask_request, encode_request
 from heroserve.v1.chat_pb2 import Message
 from heroserve.v1.tokens_pb2 import Budget
@@ -45,6 +47,48 @@ def test_sampling_tells_unset_from_zero():
     assert all(zero.HasField(name) for name in ("max_tokens", "temperature", "top_p", "seed"))
     with pytest.raises(ValueError, match="seed"):
         ask_request(None, "q", seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"max_visual_tokens": 2.0},
+            "Budget.max_visual_tokens: expected a whole number from 0 to 4294967295, got float",
+        ),
+        (
+            {"max_visual_tokens": True},
+            "Budget.max_visual_tokens: expected a whole number from 0 to 4294967295, got bool",
+        ),
+        ({"max_tokens": 1 << 32}, "Sampling.max_tokens: expected a whole number from 0 to 4294967295, got 4294967296"),
+        (
+            {"max_tokens": numpy.zeros(2)},
+            "Sampling.max_tokens: expected a whole number from 0 to 4294967295, got ndarray",
+        ),
+        ({"seed": -1}, "Sampling.seed: expected a whole number from 0 to 18446744073709551615, got -1"),
+        (
+            {"seed": 1 << 99999},
+            "Sampling.seed: expected a whole number from 0 to 18446744073709551615, got one of 100000 b",
+        ),
+        ({"retention": True}, "Budget.retention: expected a number, got bool"),
+        ({"retention": numpy.True_}, "Budget.retention: expected a number, got bool"),
+        ({"temperature": "0"}, "Sampling.temperature: expected a number, got str"),
+        ({"replan": "yes"}, "GenerateRequest.replan: expected True or False, got str"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else value.partition("got ")[2],
+)
+def test_what_no_field_holds_is_told_with_what_it_holds(options, told):
+    with pytest.raises(ArgumentError) as refused:
+        ask_request(None, "q", **options)
+    assert str(refused.value).startswith(told)
+
+
+def test_numbers_of_numpys():
+    request = ask_request(
+        None, "q", max_visual_tokens=numpy.int64(7), temperature=numpy.float32(0.5), seed=(1 << 64) - 1
+    )
+    assert (request.budget.max_visual_tokens, request.sampling.temperature) == (7, 0.5)
+    assert request.sampling.seed == (1 << 64) - 1
 
 
 def test_planning_by_the_last_question_is_asked_for():
