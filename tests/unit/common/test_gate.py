@@ -109,7 +109,9 @@ def test_the_stand_in_has_the_faces_of_serves_context():
 
 
 def test_every_service_error_is_in_this_table():
-    assert {type(error) for error in STATUSES} == set(errors.ServiceError.__subclasses__())
+    # HTTP's door has one of its own, which never comes here.
+    ours = {kind for kind in errors.ServiceError.__subclasses__() if kind.__module__ == errors.__name__}
+    assert {type(error) for error in STATUSES} == ours
     assert {type(error).code.name for error in STATUSES} == set(STATUSES.values())
 
 
