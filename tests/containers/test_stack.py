@@ -122,7 +122,7 @@ def test_only_what_users_need_is_published():
         bindings = inspect(containers(service)[0])["HostConfig"]["PortBindings"]
         published[service] = [(host["HostIp"], host["HostPort"]) for hosts in bindings.values() for host in hosts or ()]
     assert {service: hosts for service, hosts in published.items() if hosts} == {
-        "llm": [("127.0.0.1", "9001")],
+        "llm": [("127.0.0.1", "8001"), ("127.0.0.1", "9001")],
         "prometheus": [("127.0.0.1", "9090")],
     }
 
