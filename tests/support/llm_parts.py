@@ -104,7 +104,7 @@ def checked(request: GenerateRequest, max_images: int) -> ChatJob:
     try:
         check(job, max_images)
     except Refusal as refusal:
-        raise door.refused(refusal) from refusal
+        raise door.WORDS.refused(refusal) from refusal
     return job
 
 

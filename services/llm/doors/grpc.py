@@ -9,11 +9,12 @@ from heroserve.v1 import tokens_pb2
 from heroserve.v1.chat_pb2 import ChatTimings, GenerateRequest, GenerateResponse, Message, Part
 from heroserve.v1.chat_pb2 import Sampling as SamplingMessage
 from heroserve.v1.chat_pb2 import Usage as UsageMessage
-from services.common.errors import InvalidArgument, NotFound, ServiceError
+from services.common.errors import InvalidArgument
 from services.common.wire import parse_budget
 from services.llm.answer import Bill, Delta, FinishReason
+from services.llm.doors.words import Words
 from services.llm.job import ChatJob, ImagePart, Sampling, Turn, TurnRole
-from services.llm.refusal import Refusal, Role, RoleName
+from services.llm.refusal import RoleName
 
 _TURN_ROLES: dict[int, TurnRole] = {Message.SYSTEM: "system", Message.USER: "user", Message.ASSISTANT: "assistant"}
 _FINISH: dict[FinishReason, GenerateResponse.FinishReason] = {
@@ -38,6 +39,7 @@ _FIELDS: dict[RoleName, str] = {
     "seed": "sampling.seed",
     "stop": "sampling.stop",
 }
+WORDS = Words(_FIELDS)
 
 
 def parse_request(request: GenerateRequest) -> ChatJob:
@@ -79,29 +81,11 @@ async def responses(pieces: AsyncIterator[Delta | Bill]) -> AsyncIterator[Genera
     """An answer's pieces as they go over the wire; closing it closes them.
 
     Raises:
-        ServiceError: a refusal, in the caller's words.
+        ServiceError: a refusal, in the proto's words.
     """
-    try:
-        async with aclosing(pieces):  # type: ignore[type-var]
-            async for piece in pieces:
-                yield response(piece)
-    except Refusal as refusal:
-        raise refused(refusal) from refusal
-
-
-def refused(refusal: Refusal) -> ServiceError:
-    """A refusal in the proto's words."""
-    field = spell(refusal.role)
-    problem = refusal.problem
-    if refusal.remedy is not None:
-        problem = problem.replace("{remedy}", spell(refusal.remedy))
-    return NotFound(f"{field}: {problem}") if refusal.missing else InvalidArgument(field, problem)
-
-
-def spell(role: Role) -> str:
-    """The field that a role stands for."""
-    field = _FIELDS[role.name].format(turn=role.turn, item=role.item)
-    return f"{field}[{role.item}]" if role.name == "stop" and role.item is not None else field
+    async with aclosing(WORDS.told(pieces)) as told:  # type: ignore[type-var]
+        async for piece in told:
+            yield response(piece)
 
 
 def _parse_message(field: str, message: Message) -> Turn:

@@ -47,7 +47,7 @@ def connect(target: str, api_key: str = "") -> EncoderClient:
 def told(client: EncoderClient, error: heroserve.HeroserveError) -> errors.ServiceError:
     """What a caller over gRPC gets of an encoder's error."""
     translated = client._translate(error, PLACE)
-    return door.refused(translated) if isinstance(translated, Refusal) else translated
+    return door.WORDS.refused(translated) if isinstance(translated, Refusal) else translated
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from services.common.http_call import told
 from services.llm import metrics, parts
 from services.llm.answer import Bill, Delta, Savings, Timings, Usage
 from services.llm.doors.openai import body, request, routes
-from services.llm.doors.openai.fields import refused
+from services.llm.doors.openai.fields import words
 from services.llm.job import ImagePart, Sampling, check
 from services.llm.refusal import Refusal
 from services.llm.settings import LlmSettings
@@ -45,7 +45,7 @@ def parsed(body_of: dict[str, Any], **options: Any) -> request.Asked:
     try:
         check(asked.job, max_images=4)
     except Refusal as refusal:
-        raise refused(refusal, asked.limit) from refusal
+        raise words(asked.limit).refused(refusal) from refusal
     return asked
 
 

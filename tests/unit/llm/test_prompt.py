@@ -56,7 +56,7 @@ def build(prompts: PromptBuilder, turns) -> list[int]:
     try:
         return prompts.build(checked(request(turns), max_images=8))
     except Refusal as refusal:
-        raise door.refused(refusal) from refusal
+        raise door.WORDS.refused(refusal) from refusal
 
 
 def reference(processor, turns) -> list[int]:

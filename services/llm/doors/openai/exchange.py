@@ -19,7 +19,6 @@ from services.llm.answer import Bill, Delta
 from services.llm.chat import ChatPipeline
 from services.llm.doors.openai import answer, body, fields, request
 from services.llm.doors.openai.answer import Head
-from services.llm.refusal import Refusal
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -88,7 +87,7 @@ class Exchange(Response):
                 # Megabytes of base64 would keep the loop from everybody else's tokens.
                 asked = await asyncio.to_thread(self._door.parse, self._data)
                 async with self._door.admission.turn(serving, self._call.bytes_in):
-                    pieces = _in_our_words(self._door.chat.generate(asked.job), asked)
+                    pieces = fields.words(asked.limit).told(self._door.chat.generate(asked.job))
                     head = Head(f"chatcmpl-{self._call.request_id}", int(time.time()), self._door.model)
                     async with aclosing(pieces):  # type: ignore[type-var]
                         tell = self._stream if asked.stream else self._whole
@@ -137,20 +136,6 @@ class Exchange(Response):
         status, data = told(error)
         await send({"type": "http.response.start", "status": status, "headers": headers(error, self._call.request_id)})
         await self._send(send, data, more=False)
-
-
-async def _in_our_words(pieces: AsyncIterator[Delta | Bill], asked: request.Asked) -> AsyncIterator[Delta | Bill]:
-    """The same; closing it closes them.
-
-    Raises:
-        ServiceError: a refusal, in the caller's words.
-    """
-    try:
-        async with aclosing(pieces):  # type: ignore[type-var]
-            async for piece in pieces:
-                yield piece
-    except Refusal as refusal:
-        raise fields.refused(refusal, asked.limit) from refusal
 
 
 async def _gone(receive: Receive) -> None:

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from services.common.errors import InvalidArgument, NotFound, ServiceError
+from services.common.errors import InvalidArgument
 from services.common.http_call import HttpError
 from services.common.shown import one_line, shown
-from services.llm.refusal import Refusal, Role, RoleName
+from services.llm.doors.words import Words
+from services.llm.refusal import RoleName
 
-# As OpenAI's API calls it; HERO's own are in the object that it does not know.
+# As OpenAI's API calls it, but for what has two names; HERO's own are in the object that it does not know.
 _FIELDS: dict[RoleName, str] = {
     "messages": "messages",
     "message_role": "messages[{turn}].role",
@@ -23,7 +24,6 @@ _FIELDS: dict[RoleName, str] = {
     "budget": "heroserve",
     "retention": "heroserve.retention",
     "max_visual_tokens": "heroserve.max_visual_tokens",
-    "max_tokens": "max_tokens",
     "temperature": "temperature",
     "top_p": "top_p",
     "seed": "seed",
@@ -31,21 +31,9 @@ _FIELDS: dict[RoleName, str] = {
 }
 
 
-def refused(refusal: Refusal, limit: str = "max_tokens") -> ServiceError:
-    """A refusal in OpenAI's words; ``limit`` is what its caller calls the length of an answer."""
-    field = limit if refusal.role.name == "max_tokens" else spell(refusal.role)
-    problem = refusal.problem
-    if refusal.remedy is not None:
-        problem = problem.replace("{remedy}", spell(refusal.remedy))
-    if refusal.missing:
-        return NotFound(f"{field}: {problem}")
-    return InvalidArgument(field, problem)
-
-
-def spell(role: Role) -> str:
-    """The field that a role stands for."""
-    field = _FIELDS[role.name].format(turn=role.turn, item=role.item)
-    return f"{field}[{role.item}]" if role.name == "stop" and role.item is not None else field
+def words(limit: str) -> Words:
+    """OpenAI's, for a caller who calls the length of an answer ``limit``."""
+    return Words({**_FIELDS, "max_tokens": limit})
 
 
 def wrong(field: str, value: object, expected: str) -> InvalidArgument:
