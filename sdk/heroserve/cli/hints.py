@@ -31,8 +31,11 @@ _PICTURES = {
 _OTHER_SIDE = "is HOST:PORT that of the service's gRPC (LLM 9001, encoder 9000), and --tls as the service has it?"
 
 
-def hint(error: HeroserveError, target: str, target_option: str, has_key: bool) -> str:
-    """The rest of a line: what could be done about a failed call; "" where its message says all there is."""
+def hint(error: HeroserveError, target_option: str, has_key: bool, *, taken: bool) -> str:
+    """The rest of a line: what could be done about a failed call; "" where its message says all there is.
+
+    `taken` is whether something else listens where nobody took the call up (`somebody_else`).
+    """
     if isinstance(error, InvalidArgument):
         of_image = isinstance(error, ImageError) or "image" in error.details.partition(": ")[0]
         found = (words for said, words in _PICTURES.items() if re.search(said, error.details))
@@ -41,7 +44,7 @@ def hint(error: HeroserveError, target: str, target_option: str, has_key: bool) 
         case grpc.StatusCode.UNAUTHENTICATED:
             return f"give {'another' if has_key else 'one'}: --api-key KEY or HEROSERVE_API_KEY"
         case grpc.StatusCode.UNAVAILABLE:
-            return _of_unavailable(error, target, target_option)
+            return _of_unavailable(error, target_option, taken)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return "--timeout SECONDS gives it longer"
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -55,9 +58,9 @@ def hint(error: HeroserveError, target: str, target_option: str, has_key: bool) 
             return ""
 
 
-def _of_unavailable(error: HeroserveError, target: str, target_option: str) -> str:
+def _of_unavailable(error: HeroserveError, target_option: str, taken: bool) -> str:
     if nobody_there(error):
-        if somebody_else(target, error.details):
+        if taken:
             return _OTHER_SIDE
         variable = "HEROSERVE_" + target_option.removeprefix("--").replace("-", "_").upper()
         return (

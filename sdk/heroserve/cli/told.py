@@ -119,15 +119,17 @@ def told(error: HeroserveError, asked: Asked) -> Told:
         plural = next((words for words in _OF_ONE if problem.startswith(words)), "")
         problem = _OF_ONE.get(plural, "") + problem.removeprefix(plural)
     problem = translated(problem)
+    absent = nobody_there(error)
+    taken = absent and somebody_else(asked.target, error.details)
     place = one_line(asked.target, _PLACE)
     if not isinstance(error, InvalidArgument):
         problem = _in_short(problem, asked.target)
     if option == IMAGE and not isinstance(error, ImageError) and asked.picture:
         problem = f"{asked.picture}: {problem}"
-    elif nobody_there(error) and somebody_else(asked.target, problem):
+    elif taken:
         starting = "" if _NO_HTTP2.search(problem) else ", or is only starting"
         problem = f"what listens at {place} is no gRPC service{starting}: {_reason(problem)}"
-    elif nobody_there(error):
+    elif absent:
         problem = f"nobody answers at {place}: {_reason(problem)}"
     elif error.code is grpc.StatusCode.UNAUTHENTICATED and field:
         problem = f"{place} {'does not accept this API key' if asked.has_key else 'wants an API key'}"
@@ -141,9 +143,9 @@ def told(error: HeroserveError, asked: Asked) -> Told:
         code=error.code.name,
         option=option,
         field=field,
-        hint=hint(error, asked.target, asked.target_option, asked.has_key),
+        hint=hint(error, asked.target_option, asked.has_key, taken=taken),
         # What never got anywhere stands in nobody's logs.
-        request_id="" if nobody_there(error) else error.request_id,
+        request_id="" if absent else error.request_id,
     )
 
 
