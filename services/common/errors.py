@@ -25,6 +25,10 @@ import grpc
 Reason = Literal["wait", "line", "share", "proxy", "serve", "rate", "concurrency", "images", "encoder"]
 
 
+# Where nothing more can be said of it.
+NO_ROOM = "too many requests are waiting; try again later"
+
+
 class ServiceError(Exception):
     """Base; carries the status its RPC ends with.
 

@@ -17,6 +17,7 @@ from services.common import context, tracing
 from services.common.api_keys import REFUSED, ApiKeys
 from services.common.context import RequestContext
 from services.common.errors import (
+    NO_ROOM,
     Internal,
     ResourceExhausted,
     ServiceError,
@@ -208,7 +209,7 @@ def as_service_error(cause: Exception) -> ServiceError:
     if isinstance(cause, ServiceError):
         return cause
     if isinstance(cause, BackPressureError):
-        return ResourceExhausted("too many requests are waiting; try again later", reason="serve")
+        return ResourceExhausted(NO_ROOM, reason="serve")
     if isinstance(cause, (DeploymentUnavailableError, RayActorError, WorkerCrashedError, OutOfMemoryError)):
         return Unavailable("a replica this request needs is not available; try again")
     return Internal("internal error; the service's log has the details")

@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 
+from services.common.errors import NO_ROOM
+
 # How Serve tells that a replica has no such method, that too many wait for one, that it died, with its pid and address,
 # and what tracebacks have in common.
 _NO_METHOD = re.compile(r"Tried to call a method '\w+' that does not exist")
@@ -46,7 +48,7 @@ class CallContext:
             details = "not served here"
         elif details.startswith(_BACKPRESSURE):
             self.turned_away = True
-            details = "too many requests are waiting; try again later"
+            details = NO_ROOM
         elif details.startswith(_REPLICA_DIED):
             # INTERNAL, says Serve, but the next try finds another replica.
             self._context.set_code(grpc.StatusCode.UNAVAILABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -15,18 +15,17 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from heroserve.methods import Method
-from services.common.errors import InvalidArgument, ResourceExhausted, ServiceError
+from services.common.errors import NO_ROOM, InvalidArgument, ResourceExhausted, ServiceError
 from services.common.grpc_call import DEADLINE, METHOD, PUSHBACK, REFUSED, REQUEST_ID, pushback, sane_id, spell_refused
 from services.common.ingress.call_context import CallContext
 from services.common.ingress.in_flight import InFlightLimit
+from services.common.ingress.refusals import Refusals
 from services.common.ingress.sizes import check_size
 from services.common.quotas import Quotas
 from services.common.scope import HEADER as SCOPE
 
 # What only the proxy may say.
 _OURS = {REQUEST_ID, DEADLINE, METHOD, REFUSED}
-
-_FULL = "too many requests are waiting; try again later"
 
 Handler = Callable[..., Any]
 
@@ -37,12 +36,11 @@ class Door:
     Args:
         method: the RPC.
         handler: of Serve's, which gives a message to a replica.
-        refusals: RPCs of the service that were refused in this proxy since a replica was last told, by
-            ``ServiceError.label``.
+        refusals: of the service in this proxy.
         quotas: of this proxy.
     """
 
-    def __init__(self, method: Method[Any, Any], handler: Handler, refusals: Counter[str], quotas: Quotas) -> None:
+    def __init__(self, method: Method[Any, Any], handler: Handler, refusals: Refusals, quotas: Quotas) -> None:
         self.path = method.path
         self._method = method
         self._handler = handler
@@ -88,12 +86,11 @@ class Door:
                 request = self._parsed(data)
                 in_flight = self._in_flight[application]
                 if not in_flight.enter(path, patience_s):
-                    raise ResourceExhausted(_FULL, reason="proxy")
+                    raise ResourceExhausted(NO_ROOM, reason="proxy")
             except ServiceError as error:
                 await self._refuse(error, request_id, context)
             try:
-                told = self._refusals.copy()
-                self._refusals.clear()
+                told = self._refusals.hand_over()
                 added = [(REQUEST_ID, request_id), (METHOD, self.path), (REFUSED, spell_refused(told))]
                 remaining_s = context.time_remaining()
                 if remaining_s is not None:
@@ -101,10 +98,7 @@ class Door:
                 for_serve = CallContext(context, [pair for pair in sent if pair[0] not in _OURS] + added)
                 yield request, for_serve
                 if for_serve.turned_away:
-                    # No replica has heard of it.
-                    self._refusals.update(told)
-                    turned_away = ResourceExhausted(_FULL, reason="serve")
-                    self._refusals[turned_away.label] += 1
+                    turned_away = self._refusals.turned_away(told)
                     context.set_trailing_metadata(trailing(request_id, turned_away.retry_after_s))
             finally:
                 in_flight.leave(path, patience_s, refused=context.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -113,7 +107,7 @@ class Door:
                     self._in_flight.pop(application, None)
 
     async def _refuse(self, error: ServiceError, request_id: str, context: Any) -> NoReturn:
-        self._refusals[error.label] += 1
+        self._refusals.add(error)
         context.set_trailing_metadata(trailing(request_id, error.retry_after_s))
         await context.abort(error.code, error.message)
         raise error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.common.errors import DeadlineExceeded, Internal, ResourceExhausted, ServiceError, Unavailable
+from services.common.errors import NO_ROOM, DeadlineExceeded, Internal, ResourceExhausted, ServiceError, Unavailable
 from services.common.http_call import REQUEST_ID, headers, told
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class HttpAnswer:
     def _in_our_words(self) -> ServiceError:
         if _BACKPRESSURE in self._heard.lower():
             self.turned_away = True
-            return ResourceExhausted("too many requests are waiting; try again later", reason="serve")
+            return ResourceExhausted(NO_ROOM, reason="serve")
         if self._serve_says in (404, 503):
             return Unavailable("the service is starting, or a replica this request needs is not available; try again")
         if self._serve_says in (408, 504):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
-from services.common.errors import InvalidArgument, ResourceExhausted, ServiceError, Unavailable
+from services.common.errors import NO_ROOM, InvalidArgument, ResourceExhausted, ServiceError, Unavailable
 from services.common.grpc_call import DEADLINE, REFUSED, sane_id, spell_refused
 from services.common.http_call import REQUEST_ID, TIMEOUT
 from services.common.ingress import http_body
 from services.common.ingress.callers import Here
 from services.common.ingress.http_answer import HttpAnswer, refuse
 from services.common.ingress.in_flight import InFlightLimit
+from services.common.ingress.refusals import Refusals
 from services.common.scope import HEADER as SCOPE
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ class HttpDoor:
         self._callers = callers
         self._prefix = prefix
         self._route = route
-        self._refusals: Counter[str] = Counter()
+        self._refusals = Refusals()
         self._in_flight = InFlightLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,13 +67,13 @@ class HttpDoor:
                     return
                 entering = key, named.get(SCOPE, "")
                 if not self._in_flight.enter(entering, patience_s):
-                    raise ResourceExhausted("too many requests are waiting; try again later", reason="proxy")
+                    raise ResourceExhausted(NO_ROOM, reason="proxy")
                 path = entering
                 answer = HttpAnswer(send, request_id)
                 await self._forward(scope, http_body.again(body, receive), answer, request_id, arrived + patience_s)
                 await answer.end()
         except ServiceError as error:
-            self._refusals[error.label] += 1
+            self._refusals.add(error)
             await refuse(send, error, request_id)
         finally:
             if path is not None:
@@ -85,8 +83,7 @@ class HttpDoor:
     async def _forward(
         self, scope: Scope, receive: Receive, answer: HttpAnswer, request_id: str, deadline: float
     ) -> None:
-        told = self._refusals.copy()
-        self._refusals.clear()
+        told = self._refusals.hand_over()
         ours = {REQUEST_ID: request_id, REFUSED: spell_refused(told)}
         if deadline < math.inf:
             ours[DEADLINE] = f"{deadline:.6f}"
@@ -99,9 +96,7 @@ class HttpDoor:
         }
         await self._app(forwarded, receive, answer.send)
         if answer.turned_away:
-            # No replica has heard of it.
-            self._refusals.update(told)
-            self._refusals[f"{grpc.StatusCode.RESOURCE_EXHAUSTED.name}/serve"] += 1
+            self._refusals.turned_away(told)
 
 
 def _patience(said: str) -> float:

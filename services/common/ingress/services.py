@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from services.common.ingress.callers import Callers
 from services.common.ingress.door import Door, trailing
 from services.common.ingress.health import Health
 from services.common.ingress.readiness import Readiness
+from services.common.ingress.refusals import Refusals
 from services.common.quotas import Quotas
 from services.common.shown import shown, shown_name
 
@@ -37,13 +37,13 @@ class Services(grpc.GenericRpcHandler):
 
     Attributes:
         callers: of the port, and of whichever else the proxy has.
-        refusals: RPCs refused here since a replica was last told, by service and ``ServiceError.label``.
+        refusals: by service.
     """
 
     def __init__(
         self, keys: ApiKeys, quotas: Quotas, readiness: Readiness, others: Sequence[Sequence[Any]] = ()
     ) -> None:
-        self.refusals: dict[str, Counter[str]] = {}
+        self.refusals: dict[str, Refusals] = {}
         self.callers = Callers(keys, quotas)
         # Under the name that Serve reads to tell reflection what there is.
         self._method_handlers: dict[str, Door | grpc.RpcMethodHandler[Any, Any]] = {**Health(readiness).handlers()}
@@ -72,7 +72,7 @@ class Services(grpc.GenericRpcHandler):
 
     def add(self, method: Method[Any, Any], handler: Callable[..., Any]) -> None:
         """Answer one more method, with a handler of Serve's."""
-        refusals = self.refusals.setdefault(method.service, Counter())
+        refusals = self.refusals.setdefault(method.service, Refusals())
         self._method_handlers[method.path] = Door(method, handler, refusals, self.callers.quotas)
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
@@ -90,7 +90,7 @@ class Services(grpc.GenericRpcHandler):
         except ServiceError as error:
             service = path.strip("/").partition("/")[0]
             if service in self.refusals:
-                self.refusals[service][error.label] += 1
+                self.refusals[service].add(error)
             return grpc.stream_stream_rpc_method_handler(_refusal(error, sane_id(metadata.get(REQUEST_ID))))
         return self._found(path, key)
 
