@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.common.exhausted import exhausted
 from services.common.metrics import Counter, Histogram
 
 # Around what callers ask for, and never at it: of a retention of 0.2 whole tokens make a little less, and a percentile
@@ -47,12 +48,7 @@ REQUESTS = Counter(
     "RPCs that reached a replica, by gRPC status; what the proxy refused is in Ray's metrics.",
     ["code"],
 )
-EXHAUSTED = Counter(
-    "heroserve_encoder_exhausted_total",
-    "RPCs that ended with RESOURCE_EXHAUSTED, those that our part of the proxy refused among them, by reason: wait, "
-    "line, share, proxy, serve, rate, concurrency, images.",
-    ["reason"],
-)
+EXHAUSTED = exhausted("heroserve_encoder_exhausted_total", "images")
 DECODERS_ENDED = Counter(
     "heroserve_decoders_ended_total",
     "Decoders ended before their time, by reason: timeout, memory, crash (a file's doing), lost (killed by others, or "
@@ -60,8 +56,6 @@ DECODERS_ENDED = Counter(
     ["reason"],
 )
 # From the start, at 0: else what happens first is no increase.
-for _reason in ("wait", "line", "share", "proxy", "serve", "rate", "concurrency", "images"):
-    EXHAUSTED.labels(reason=_reason)
 for _reason in ("timeout", "memory", "crash", "lost", "abandoned"):
     DECODERS_ENDED.labels(reason=_reason)
 TOWER_BATCH_TILES = Histogram("heroserve_tower_batch_tiles", "Tiles in one pass of the vision tower.", buckets=_TILES)

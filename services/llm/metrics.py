@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.common.exhausted import exhausted
 from services.common.metrics import Counter, Histogram
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
@@ -12,15 +13,7 @@ REQUESTS = Counter(
     "RPCs that reached a replica, by gRPC status; what the proxy refused is in Ray's metrics.",
     ["code"],
 )
-EXHAUSTED = Counter(
-    "heroserve_chat_exhausted_total",
-    "RPCs that ended with RESOURCE_EXHAUSTED, those that our part of the proxy refused among them, by reason: wait, "
-    "line, share, proxy, serve, rate, concurrency, encoder.",
-    ["reason"],
-)
-# From the start, at 0: else what happens first is no increase.
-for _reason in ("wait", "line", "share", "proxy", "serve", "rate", "concurrency", "encoder"):
-    EXHAUSTED.labels(reason=_reason)
+EXHAUSTED = exhausted("heroserve_chat_exhausted_total", "encoder")
 TIME_TO_FIRST_TOKEN = Histogram(
     "heroserve_time_to_first_token_seconds", "From taking a request up to its first token.", buckets=_SECONDS
 )
