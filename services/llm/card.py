@@ -10,7 +10,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from services.common.checkpoint import Checkpoint
-from services.common.shown import first_line
+from services.common.shown import assigned, first_line
 
 CARD = "README.md"
 # A card is prose, and bounds nothing by itself.
@@ -33,7 +33,7 @@ def examples(source: Checkpoint) -> tuple[str, ...]:
         path = source.snapshot.at_hand(CARD)
         return _texts(path) if path is not None else ()
     except _FAILURES as error:
-        logger.warning("%s=%r: its %s can't be read: %s", source.variable, source.name, CARD, first_line(error))
+        logger.warning("%s: its %s can't be read: %s", assigned(source.variable, source.name), CARD, first_line(error))
         return ()
 
 
