@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gzip
-import os
 import secrets
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ from benchmarks.faults.traffic import Traffic
 from benchmarks.faults.victims import resident_bytes
 from benchmarks.fuzz.pieces import length, tagged
 from benchmarks.fuzz.wire import WireCaller
+from benchmarks.keys import ask_for_keys
 from benchmarks.load.questions import Known, known_questions
 from heroserve.methods import GENERATE
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
@@ -103,7 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     end_in_peace()
     key = secrets.token_hex(8)
-    os.environ |= dict.fromkeys(("HEROSERVE_API_KEYS", "HEROSERVE_ENCODER_API_KEY", "HEROSERVE_API_KEY"), key)
+    ask_for_keys(key)
     with running(Ports.free()) as stack:
         with heroserve.Client(f"localhost:{stack.ports.llm}", api_key=key) as client:
             known = known_questions(client, 4)

@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import os
 import secrets
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from benchmarks.faults.redis_faults import redis_faults
 from benchmarks.faults.row import FORBIDDEN
 from benchmarks.faults.traffic import Traffic
 from benchmarks.fuzz.barrage import Barrage
+from benchmarks.keys import ask_for_keys
 from benchmarks.load.questions import Known, known_questions
 from scripts.redis_server import RedisServer
 from scripts.stack import Ports, Stack
@@ -56,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     end_in_peace()
     key = secrets.token_hex(8)
-    os.environ |= dict.fromkeys(("HEROSERVE_API_KEYS", "HEROSERVE_ENCODER_API_KEY", "HEROSERVE_API_KEY"), key)
+    ask_for_keys(key)
     with tempfile.TemporaryDirectory(prefix="heroserve-soak-") as folder:
         stack = Stack(Ports.free(), Path(folder))
         stack.redis = RedisServer(stack.ports.redis, stack.folder, _REDIS)

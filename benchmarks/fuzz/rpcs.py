@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
-import os
 import secrets
 import sys
 import time
@@ -23,6 +22,7 @@ from benchmarks.ending import end_in_peace
 from benchmarks.faults.traffic import Traffic
 from benchmarks.faults.victims import resident_bytes
 from benchmarks.fuzz.barrage import Barrage
+from benchmarks.keys import ask_for_keys
 from benchmarks.load.questions import Known, known_questions
 from scripts.stack import Ports, Stack, running
 
@@ -41,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     end_in_peace()
     key = secrets.token_hex(8)
-    os.environ |= dict.fromkeys(("HEROSERVE_API_KEYS", "HEROSERVE_ENCODER_API_KEY", "HEROSERVE_API_KEY"), key)
+    ask_for_keys(key)
     with running(Ports.free()) as stack:
         with heroserve.Client(f"localhost:{stack.ports.llm}", api_key=key) as client:
             known = known_questions(client, _SCENES)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 import grpc
 
 import heroserve
+from benchmarks.ending import end_in_peace
+from benchmarks.keys import ask_for_keys
 from benchmarks.load.drive import Outcome, PlainCallers, closed_loop
 from benchmarks.load.questions import Known, known_questions
 from scripts.stack import Ports, running
@@ -48,8 +49,8 @@ def main() -> None:
     parser.add_argument("--seconds", default=15.0, type=float)
     parser.add_argument("--deadline", default=30.0, type=float)
     options = parser.parse_args()
-    keys = {"HEROSERVE_API_KEYS": f"{_KEYS['polite']},{_KEYS['greedy']}", "HEROSERVE_API_KEY": _KEYS["polite"]}
-    os.environ.update(keys, HEROSERVE_ENCODER_API_KEY=_KEYS["polite"])
+    end_in_peace()
+    ask_for_keys(_KEYS["polite"], _KEYS["greedy"])
     with running(Ports.free()) as stack:
         target = f"localhost:{stack.ports.llm}"
         with heroserve.Client(target, api_key=_KEYS["polite"]) as client:
