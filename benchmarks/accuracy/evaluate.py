@@ -83,7 +83,7 @@ def evaluate_pictures(
                         todo.append(Forced(shown.prompt(bench, words.ids), words.answer))
                     places[key].append((number, m, r))
             number += 1
-    for verdict, where in zip(is_right(bench.splicer, bench.engine, todo), places.values(), strict=True):
+    for verdict, where in zip(is_right(bench.engine, todo), places.values(), strict=True):
         for place in where:
             right[place] = verdict
     asked_about = [(scene.index, question) for scene in scenes for question in scene.questions]

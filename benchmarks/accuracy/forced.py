@@ -15,7 +15,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from services.llm.assemble import Prompt
 from services.llm.engines.transformers import TransformersEngine
-from services.llm.splicer import Splicer
 
 # Tokens of a batch, padding included: larger ones fall out of a core's cache.
 _BATCH_TOKENS = 1024
@@ -33,11 +32,11 @@ class Forced:
 
 
 @torch.inference_mode()
-def is_right(splicer: Splicer, engine: TransformersEngine, items: Sequence[Forced]) -> list[bool]:
+def is_right(engine: TransformersEngine, items: Sequence[Forced]) -> list[bool]:
     """For each, whether greedy decoding would give exactly its answer. Items of like length go together."""
     right = [False] * len(items)
     for batch in _batches(items):
-        for index, verdict in zip(batch, _judge(splicer, engine, [items[index] for index in batch]), strict=True):
+        for index, verdict in zip(batch, _judge(engine, [items[index] for index in batch]), strict=True):
             right[index] = verdict
     return right
 
@@ -52,16 +51,17 @@ def _batches(items: Sequence[Forced]) -> list[list[int]]:
     return batches
 
 
-def _judge(splicer: Splicer, engine: TransformersEngine, items: Sequence[Forced]) -> list[bool]:
-    model, device = engine.model, splicer.device
+def _judge(engine: TransformersEngine, items: Sequence[Forced]) -> list[bool]:
+    model, device = engine.model, engine.model.device
+    table = model.get_input_embeddings()
     embeddings, positions = [], []
     rows: list[int] = []
     columns: list[int] = []
     for row, item in enumerate(items):
         prompt, answer = item.prompt, torch.tensor(item.answer, dtype=torch.long, device=device)
-        embeddings.append(torch.cat([prompt.embeddings, splicer.embed(answer)]))
+        embeddings.append(torch.cat([prompt.embed(table, device), table(answer)]))
         places = torch.arange(len(answer), device=device)
-        positions.append(torch.cat([prompt.position_ids, prompt.next_position + places]))
+        positions.append(torch.cat([prompt.position_ids.to(device), prompt.next_position + places]))
         # The token before each of the answer's, and its last one, which should announce the end.
         columns += range(len(prompt) - 1, len(item))
         rows += [row] * (len(answer) + 1)

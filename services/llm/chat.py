@@ -57,7 +57,7 @@ class ChatPipeline:
     Args:
         encoder: where visual tokens come from.
         prompts: makes token ids.
-        splicer: makes embeddings.
+        splicer: makes embeddings of images.
         splice: orders an image's visual tokens, as the checkpoint's family does.
         engine: generates.
         newlines: which newline tokens the model reads.
@@ -166,6 +166,7 @@ class ChatPipeline:
                 self._prompts.image_token_id,
                 [(image.features, splice) for image, splice in zip(encoded, splices, strict=True)],
                 original_positions=self._original_positions,
+                turns=job.turns,
             )
         self._count(prompt, tokens, splices)
         savings = Savings(total=sum(image.total for image in encoded), kept=tokens["visual"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -70,36 +69,6 @@ def language_model(config: Any) -> Any:
     return LanguageModel
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """How a language model embeds tokens.
-
-    Args:
-        weight: name of its table.
-        scale: what embeddings are multiplied with; those of images are not.
-    """
-
-    weight: str
-    scale: float | None
-
-
-def embedding_of(config: Any) -> Embedding:
-    """Raises:
-    NotServedError: it is done in a way that is not served.
-    """
-    body = _without_memory(config).model
-    module = body.get_input_embeddings()
-    scale = None
-    if type(module) is not torch.nn.Embedding:
-        # On ``meta`` a buffer has no value; what it is made of has.
-        scale = getattr(module, "scalar_embed_scale", None) or getattr(module, "embed_scale", None)
-        if not isinstance(scale, float):
-            raise NotServedError(f"its embeddings are a {type(module).__name__}")
-    if module.embedding_dim != config.hidden_size:
-        raise NotServedError(f"its embeddings have {module.embedding_dim} values, its layers {config.hidden_size}")
-    return Embedding(f"model.{_embedding_name(body)}", scale)
-
-
 def check_language_model(config: Any, source: Checkpoint) -> None:
     """Raises:
     SettingError: it is of a kind that can't be run as Hugging Face would, or makes no model.
@@ -131,11 +100,23 @@ def _problem(config: Any) -> str | None:
     if lacking:
         return f"it takes no {', '.join(sorted(lacking))}"
     try:
-        embedding_of(config)
+        _check_embeddings(config)
         _rehearse(config)
     except NotServedError as error:
         return str(error)
     return None
+
+
+def _check_embeddings(config: Any) -> None:
+    """Images' embeddings are as wide as the layers: text's must be, too.
+
+    Raises:
+        NotServedError: they are not.
+    """
+    embeddings = _without_memory(config).get_input_embeddings()
+    width = getattr(embeddings, "embedding_dim", None)
+    if width != config.hidden_size:
+        raise NotServedError(f"its embeddings have {width} values, its layers {config.hidden_size}")
 
 
 def _places(wanted: object, values: dict[str, Any], prefix: str = "text_config.") -> Iterator[str]:

@@ -48,7 +48,7 @@ def check(settings: LlmSettings, source: Checkpoint | None = None) -> None:
             f"HEROSERVE_MAX_IMAGES={settings.max_images}: the model's chat template has no place for a second image"
         )
     check_engine(settings, source)
-    Splicer(half, source, META, torch.float32)
+    Splicer(half, META, torch.float32)
     identify(source)
 
 
@@ -84,7 +84,7 @@ def open_splicer(settings: LlmSettings, source: Checkpoint | None = None) -> Spl
     source = source or model(settings)
     half = language_half(source)
     device = pick_device(settings.device)
-    return Splicer(half, source, device, pick_dtype(settings.dtype, device, lambda: half.stored_dtype))
+    return Splicer(half, device, pick_dtype(settings.dtype, device, lambda: half.stored_dtype))
 
 
 def open_encoder(settings: LlmSettings, splicer: Splicer, checkpoint: str) -> EncoderClient:

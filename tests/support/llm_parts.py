@@ -39,6 +39,7 @@ from services.families.llava_next.splice import splice
 from services.families.llava_next.tiles import AnyresTiler
 from services.families.registry import vision_half
 from services.llm import parts
+from services.llm.assemble import Prompt
 from services.llm.doors import grpc as door
 from services.llm.encoded import EncodedImage, PlannedImage
 from services.llm.encoder_client import encoded_image, planned_image
@@ -115,6 +116,16 @@ class Language:
         read = LlmSettings(model=str(folder), **settings)
         self.splicer = parts.open_splicer(read)
         self.engine = open_engine(read, parts.model(read))
+
+    @property
+    def table(self) -> Any:
+        """Text's embeddings."""
+        return self.engine.model.get_input_embeddings()
+
+    @torch.inference_mode()
+    def embed(self, prompt: Prompt) -> torch.Tensor:
+        """[L, D], what the model reads."""
+        return prompt.embed(self.table, self.splicer.device)
 
 
 @dataclass(frozen=True)

@@ -84,10 +84,12 @@ class TransformersEngine:
     def _tokens(self, prompt: Prompt, sampling: Sampling, max_tokens: int) -> Iterator[int]:
         model, device = self.model, self.model.device
         cache = DynamicCache(config=model.config)
-        # Of a prompt that nobody has ids of, only the answer's count: as in ``generate``.
-        ids = torch.empty(0, dtype=torch.long) if prompt.token_ids is None else prompt.token_ids
-        draw = Sampler(self._processors.of(sampling, len(ids), max_tokens, device), sampling, ids, device)
-        inputs = {"inputs_embeds": prompt.embeddings[None], "position_ids": prompt.position_ids[None]}
+        processors = self._processors.of(sampling, len(prompt), max_tokens, device)
+        draw = Sampler(processors, sampling, prompt.token_ids, device)
+        inputs = {
+            "inputs_embeds": prompt.embed(model.get_input_embeddings(), device)[None],
+            "position_ids": prompt.position_ids[None].to(device),
+        }
         for index in range(max_tokens):
             logits = model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
             token = draw(logits)

@@ -15,24 +15,24 @@ IMAGE = 3
 NEWLINES = ["every_row", "kept_rows"]
 
 
-def embedded(splicer, seen: Seen, keep, newlines="every_row", *, original=False):
-    return assemble(splicer, [IMAGE], IMAGE, [seen.spliced(keep, newlines)], original_positions=original)
+def embedded(language, seen: Seen, keep, newlines="every_row", *, original=False):
+    return assemble(language.splicer, [IMAGE], IMAGE, [seen.spliced(keep, newlines)], original_positions=original)
 
 
 @pytest.mark.parametrize("newlines", NEWLINES)
 @pytest.mark.parametrize("size", SIZES)
-def test_everything_kept_is_hugging_faces_sequence(splicer, look, size, newlines):
+def test_everything_kept_is_hugging_faces_sequence(language, look, size, newlines):
     seen = look(size)
-    prompt = embedded(splicer, seen, seen.keep_all(), newlines)
-    assert prompt.embeddings.shape == seen.full.shape
-    torch.testing.assert_close(prompt.embeddings, seen.full, atol=1e-4, rtol=0)
+    prompt = embedded(language, seen, seen.keep_all(), newlines)
+    assert language.embed(prompt).shape == seen.full.shape
+    torch.testing.assert_close(language.embed(prompt), seen.full, atol=1e-4, rtol=0)
     assert prompt.position_ids.tolist() == list(range(len(seen.full)))
     assert prompt.next_position == len(seen.full) == len(prompt)
 
 
 @pytest.mark.parametrize("newlines", NEWLINES)
 @pytest.mark.parametrize("size", SIZES)
-def test_dropped_tokens_leave_the_others_where_they_were(splicer, look, size, newlines):
+def test_dropped_tokens_leave_the_others_where_they_were(language, look, size, newlines):
     seen = look(size)
     for seed, share in enumerate((0.02, 0.3, 0.9)):
         keep = seen.keep_some(seed, share)
@@ -41,8 +41,8 @@ def test_dropped_tokens_leave_the_others_where_they_were(splicer, look, size, ne
         assert splice.position.tolist() == left.tolist()
         assert splice.full_length == len(seen.full)
         assert splice.newlines == (seen.ids[left] == -1).sum()
-        prompt = embedded(splicer, seen, keep, newlines)
-        torch.testing.assert_close(prompt.embeddings, seen.full[left], atol=1e-4, rtol=0)
+        prompt = embedded(language, seen, keep, newlines)
+        torch.testing.assert_close(language.embed(prompt), seen.full[left], atol=1e-4, rtol=0)
         # Every feature is read once, by the index it came with.
         assert sorted(splice.source[splice.source != NEWLINE]) == list(range(len(features)))
 
@@ -71,34 +71,34 @@ def test_a_row_across_two_tiles_gets_one_newline(look, newlines):
 
 @pytest.mark.parametrize("newlines", NEWLINES)
 @pytest.mark.parametrize("size", [(333, 101), (40, 50)])
-def test_only_the_thumbnail_is_kept(splicer, look, size, newlines):
+def test_only_the_thumbnail_is_kept(language, look, size, newlines):
     seen = look(size)
     keep = seen.keep_all()
     keep[1:] = False
     left = seen.survivors(keep, newlines)
-    prompt = embedded(splicer, seen, keep, newlines, original=True)
-    torch.testing.assert_close(prompt.embeddings, seen.full[left], atol=1e-4, rtol=0)
+    prompt = embedded(language, seen, keep, newlines, original=True)
+    torch.testing.assert_close(language.embed(prompt), seen.full[left], atol=1e-4, rtol=0)
     assert prompt.position_ids.tolist() == left.tolist()
     assert (len(left) == 64) == (newlines == "kept_rows")
 
 
 @pytest.mark.parametrize("newlines", NEWLINES)
-def test_nothing_of_the_thumbnail_is_kept(splicer, look, newlines):
+def test_nothing_of_the_thumbnail_is_kept(language, look, newlines):
     seen = look((97, 401))
     keep = seen.keep_all()
     keep[0] = False
-    prompt = embedded(splicer, seen, keep, newlines, original=True)
-    torch.testing.assert_close(prompt.embeddings, seen.full[64:], atol=1e-4, rtol=0)
+    prompt = embedded(language, seen, keep, newlines, original=True)
+    torch.testing.assert_close(language.embed(prompt), seen.full[64:], atol=1e-4, rtol=0)
     assert prompt.position_ids.tolist() == list(range(64, len(seen.full)))
 
 
 @pytest.mark.parametrize("original", [False, True])
 @pytest.mark.parametrize("ids", [[1, 5, 3, 90, 91, 3, 92, 6], [3, 3], [3, 7, 3], [1, 3, 3, 4]])
-def test_two_images_stand_where_their_placeholders_do(splicer, hf, look, ids, original):
+def test_two_images_stand_where_their_placeholders_do(language, hf, look, ids, original):
     images = [look((333, 101)), look((91, 37))]
     keeps = [seen.keep_some(seed) for seed, seen in enumerate(images)]
     laid = [seen.spliced(keep) for seen, keep in zip(images, keeps, strict=True)]
-    prompt = assemble(splicer, ids, IMAGE, laid, original_positions=original)
+    prompt = assemble(language.splicer, ids, IMAGE, laid, original_positions=original)
 
     whole, stays, queue = [], [], list(zip(images, keeps, strict=True))
     for token in ids:
@@ -111,7 +111,7 @@ def test_two_images_stand_where_their_placeholders_do(splicer, hf, look, ids, or
             stays.append(np.array([True]))
     left = np.flatnonzero(np.concatenate(stays))
     full = torch.cat(whole)
-    torch.testing.assert_close(prompt.embeddings, full[left], atol=1e-4, rtol=0)
+    torch.testing.assert_close(language.embed(prompt), full[left], atol=1e-4, rtol=0)
     assert prompt.position_ids.dtype == torch.int64
     if original:
         assert prompt.position_ids.tolist() == left.tolist()
@@ -122,21 +122,21 @@ def test_two_images_stand_where_their_placeholders_do(splicer, hf, look, ids, or
 
 
 @pytest.mark.parametrize("original", [False, True])
-def test_a_prompt_without_images(splicer, hf, original):
-    prompt = assemble(splicer, [1, 5, 90, 6], IMAGE, [], original_positions=original)
-    assert torch.equal(prompt.embeddings, hf.get_input_embeddings()(torch.tensor([1, 5, 90, 6])))
+def test_a_prompt_without_images(language, hf, original):
+    prompt = assemble(language.splicer, [1, 5, 90, 6], IMAGE, [], original_positions=original)
+    assert torch.equal(language.embed(prompt), hf.get_input_embeddings()(torch.tensor([1, 5, 90, 6])))
     assert (prompt.position_ids.tolist(), prompt.next_position) == ([0, 1, 2, 3], 4)
 
 
 @pytest.mark.parametrize("ids", [[1, 3, 3], [1, 5]])
-def test_placeholders_and_images_must_match(splicer, look, ids):
+def test_placeholders_and_images_must_match(language, look, ids):
     seen = look((112, 112))
     with pytest.raises(ValueError, match="argument"):
-        assemble(splicer, ids, IMAGE, [seen.spliced(seen.keep_all())], original_positions=False)
+        assemble(language.splicer, ids, IMAGE, [seen.spliced(seen.keep_all())], original_positions=False)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_features_come_off_the_wire_in_their_own_dtype(splicer, look, dtype):
+def test_features_come_off_the_wire_in_their_own_dtype(language, look, dtype):
     seen = look((91, 37))
     keep = seen.keep_some(1)
     image = seen.encoded(keep, dtype)
@@ -144,11 +144,15 @@ def test_features_come_off_the_wire_in_their_own_dtype(splicer, look, dtype):
     assert rows.dtype == dtype
     assert torch.equal(rows, seen.features[torch.from_numpy(keep)].to(dtype))
     prompt = assemble(
-        splicer, [IMAGE], IMAGE, [(rows, splice(image.grid, image.kept, "every_row"))], original_positions=False
+        language.splicer,
+        [IMAGE],
+        IMAGE,
+        [(rows, splice(image.grid, image.kept, "every_row"))],
+        original_positions=False,
     )
-    assert prompt.embeddings.dtype == torch.float32
+    assert language.embed(prompt).dtype == torch.float32
     # bfloat16 keeps 8 bits.
     tolerance = {torch.float32: 1e-5, torch.float16: 0.02, torch.bfloat16: 0.15}[dtype]
     torch.testing.assert_close(
-        prompt.embeddings, seen.full[seen.survivors(keep, "every_row")], atol=tolerance, rtol=tolerance
+        language.embed(prompt), seen.full[seen.survivors(keep, "every_row")], atol=tolerance, rtol=tolerance
     )

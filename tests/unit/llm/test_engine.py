@@ -318,7 +318,7 @@ def test_health_passes_on_a_cpu(engine):
 async def test_bfloat16_generates(untrained):
     small = Language(untrained, dtype="bfloat16")
     prompt = text_prompt(small.splicer)
-    assert prompt.embeddings.dtype == torch.bfloat16
+    assert small.embed(prompt).dtype == torch.bfloat16
     engine = small.engine
     tokens = await collect(engine.generate(prompt, GREEDY, 5))
     assert len(tokens) == 5

@@ -16,7 +16,7 @@ from transformers import GenerationConfig, LlavaNextForConditionalGeneration
 from services.common.errors import FailedPrecondition
 from services.common.settings import SettingError
 from services.llm import parts
-from services.llm.assemble import Prompt, assemble
+from services.llm.assemble import Prompt, Span, assemble
 from services.llm.engines.sampler import LogitsProcessors, Sampler
 from services.llm.job import Sampling
 from services.llm.settings import LlmSettings
@@ -24,7 +24,6 @@ from tests.support.llm_parts import GREEDY, Language, collect, edit, picture, se
 
 IMAGE = 3
 # What transformers says of prompts that come as embeddings alone: the services' come with their ids.
-WITHOUT_IDS = pytest.mark.filterwarnings("ignore:Passing `\\w+` with `inputs_embeds`:UserWarning")
 QUESTION = "how many red circles, red circles, red circles?"
 ASKED = {
     "repetition_penalty": 1.6,
@@ -111,15 +110,6 @@ async def test_penalties_hold_for_what_is_drawn_too(folder, asked):
     assert len(set(answer)) == len(answer) == 40
 
 
-@WITHOUT_IDS
-async def test_a_prompt_without_ids_is_taken(folder):
-    edit(folder, generation={"repetition_penalty": 5.0, "no_repeat_ngram_size": 1})
-    language = Language(folder)
-    embeddings = language.splicer.embed(torch.tensor([1, 5, 90, 6]))
-    answer = await collect(language.engine.generate(Prompt(embeddings, torch.arange(4), 4), GREEDY, 8))
-    assert len(set(answer)) == len(answer) == 8
-
-
 @pytest.mark.parametrize(
     ("eos", "ends"),
     [("</s>", {2}), ("7", {7}), (["</s>", 9], {2, 9}), ([], set())],
@@ -201,7 +191,6 @@ def test_what_a_long_answer_brings_out_names_the_file(untrained, generation, sai
         draw(torch.zeros(config.vocab_size))
 
 
-@WITHOUT_IDS
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("generation", [{}, {"repetition_penalty": 1.2}], ids=str)
@@ -222,7 +211,8 @@ async def test_values_that_are_not_finite_are_an_error_that_says_what_to_set(fol
         visual = splicer.project(
             torch.randn(20, splicer.feature_width, generator=torch.Generator().manual_seed(0)) * 10
         )
-        prompt = Prompt(torch.cat([visual, splicer.embed(torch.tensor([1, 5]))]), torch.arange(22), 22)
+        ids = torch.tensor([*[IMAGE] * 20, 1, 5])
+        prompt = Prompt(ids, (Span(0, visual),), torch.arange(22), 22)
     remedy = {"float16": "set it to bfloat16 or float32", "bfloat16": "set it to float32"}.get(dtype, "weights")
     with pytest.raises(FailedPrecondition, match=rf"^HEROSERVE_DTYPE: in {dtype} the language model .*{remedy}"):
         await collect(language.engine.generate(prompt, Sampling(temperature=temperature, seed=1), 20))

@@ -40,7 +40,7 @@ class Nearest:
         self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = ""
     ) -> AsyncIterator[int]:
         self.called.append(request_id)
-        for embedding in prompt.embeddings.flip(0)[:max_tokens]:
+        for embedding in prompt.embed(lambda ids: self._table[ids], self._table.device).flip(0)[:max_tokens]:
             token = int(torch.cdist(embedding[None], self._table).argmin())
             yield token
             if token in self.end_tokens:
@@ -51,8 +51,8 @@ class Nearest:
 
 
 @pytest.fixture
-def nearest(splicer):
-    return Nearest(splicer._table)
+def nearest(language):
+    return Nearest(language.table.weight.detach())
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def old_style(name: str) -> str:
 @torch.inference_mode()
 def logits(language: Language) -> torch.Tensor:
     splicer = language.splicer
-    embedded = torch.cat([splicer.embed(torch.tensor([1, 5, 90])), splicer.newline[None]])
+    embedded = torch.cat([language.table(torch.tensor([1, 5, 90])), splicer.newline[None]])
     visual = splicer.project(torch.linspace(-1, 1, 128).view(2, 64))
     return language.engine.model(inputs_embeds=torch.cat([embedded, visual])[None]).logits
 
@@ -66,7 +66,6 @@ def held(language: Language) -> dict[str, torch.Tensor]:
         **{f"engine.{name}": p for name, p in language.engine.model.named_parameters()},
         **{f"projector.{name}": p for name, p in splicer._projector._module.named_parameters()},
         "newline": splicer.newline,
-        "table": splicer._table,
     }
 
 
@@ -74,10 +73,7 @@ def test_no_vision_tower_is_in_memory(language, hf):
     parts = held(language)
     assert not [name for name in parts if "vision" in name]
     outside = sum(p.numel() for p in hf.model.vision_tower.parameters())
-    # The embedding table twice: engine and splicer each have their own.
-    assert sum(p.numel() for p in parts.values()) - parts["table"].numel() == (
-        sum(p.numel() for p in hf.parameters()) - outside
-    )
+    assert sum(p.numel() for p in parts.values()) == sum(p.numel() for p in hf.parameters()) - outside
     splicer = language.splicer
     modules = [value for value in [*vars(language.engine).values(), *vars(splicer).values()] if is_module(value)]
     assert [id(value) for value in modules] == [id(language.engine.model)]
@@ -106,14 +102,13 @@ def test_no_vision_tensor_is_even_read(untrained, monkeypatch):
 def test_weights_are_hugging_faces(language, hf):
     splicer, model = language.splicer, language.engine.model
     with torch.inference_mode():
-        ours = model(inputs_embeds=splicer.embed(torch.tensor([[1, 5, 90, 91]]))).logits
+        ours = model(inputs_embeds=language.table(torch.tensor([[1, 5, 90, 91]]))).logits
         theirs = hf(input_ids=torch.tensor([[1, 5, 90, 91]])).logits
         rows = torch.randn(7, 64)
         projected = hf.model.multi_modal_projector(rows)
         torch.testing.assert_close(splicer.project(rows), projected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     assert torch.equal(splicer.newline, hf.model.image_newline)
-    assert torch.equal(splicer._table, model.get_input_embeddings().weight)
     assert not model.training
     assert not splicer._projector._module.training
 
