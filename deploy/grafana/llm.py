@@ -7,7 +7,8 @@ from deploy.grafana.panel import FAILED, KEPT, NEUTRAL, Panel, Query
 from deploy.grafana.promql import HERE, milliseconds, percentiles, rate
 from deploy.grafana.requests import Requests
 
-_REQUESTS = Requests("heroserve_chat_requests_total", "/heroserve.v1.VisionChat/Generate")
+_COUNTED = "heroserve_chat_requests_total"
+_REQUESTS = Requests(_COUNTED, "/heroserve.v1.VisionChat/Generate", "/llm/v1/chat/completions")
 _FIRST = "heroserve_time_to_first_token_seconds"
 _GENERATED = "heroserve_generated_tokens_total"
 # The handles that queue live in proxies, one a node, and in other deployments' replicas.
@@ -45,6 +46,14 @@ DASHBOARD = Dashboard(
         *_TILES,
         *_REQUESTS.panels(),
         Panel(
+            "Requests, by door",
+            "gRPC and HTTP (OpenAI's API), by gRPC's statuses, at the replicas; what our part of the proxy refused is "
+            "told with the next request of that door. Describe and lists of models are among them.",
+            (Query(rate(_COUNTED, by="door, code"), "{{door}} {{code}}"),),
+            unit="reqps",
+            stack=True,
+        ),
+        Panel(
             "Time to first token",
             "In the replica: encoder, assembly, prefill. Waiting for a replica comes on top, see the queue.",
             percentiles(_FIRST),
@@ -53,8 +62,13 @@ DASHBOARD = Dashboard(
         ),
         Panel(
             "Whole answer",
-            "At the proxy, from the request to the last token, waiting included.",
-            milliseconds(percentiles("ray_serve_grpc_request_latency_ms", f'{_REQUESTS.at_proxy}, status_code="OK"')),
+            "At the proxy, from the request to the last token, waiting included; by door.",
+            milliseconds(
+                percentiles("ray_serve_grpc_request_latency_ms", f'{_REQUESTS.at_proxy}, status_code="OK"', of="gRPC")
+                + percentiles(
+                    "ray_serve_http_request_latency_ms", f'{_REQUESTS.over_http}, status_code="200"', of="HTTP"
+                )
+            ),
             unit="s",
         ),
         Panel(

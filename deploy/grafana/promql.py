@@ -18,6 +18,11 @@ def rate(metric: str, labels: str = "", by: str = "", window: str = NOW) -> str:
     return f"sum{_by(by)}(rate({_series(metric, labels)}[{window}]))"
 
 
+def rate_of_both(one: tuple[str, str], other: tuple[str, str], window: str = NOW) -> str:
+    """As ``rate``, of two metrics with their labels, of which either may not be there."""
+    return f"sum({' or '.join(f'rate({_series(*series)}[{window}])' for series in (one, other))})"
+
+
 def increase(metric: str, labels: str = "", by: str = "") -> str:
     """Over the whole time shown."""
     return f"sum{_by(by)}(increase({_series(metric, labels)}[{SHOWN}]))"
@@ -33,8 +38,13 @@ def quantile(q: float, histogram: str, labels: str = "", by: str = "") -> str:
     return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', labels, buckets)})"
 
 
-def percentiles(histogram: str, labels: str = "", qs: tuple[float, ...] = (0.5, 0.95, 0.99)) -> tuple[Query, ...]:
-    return tuple(Query(quantile(q, histogram, labels), f"p{q * 100:g}") for q in qs)
+def percentiles(
+    histogram: str, labels: str = "", qs: tuple[float, ...] = (0.5, 0.95, 0.99), of: str = ""
+) -> tuple[Query, ...]:
+    """Args:
+    of: what the legend says before each.
+    """
+    return tuple(Query(quantile(q, histogram, labels), f"{of} p{q * 100:g}".lstrip()) for q in qs)
 
 
 def milliseconds(queries: tuple[Query, ...]) -> tuple[Query, ...]:

@@ -56,7 +56,7 @@ DASHBOARD = Dashboard(
                 f"Why there was no room, {service}",
                 "wait, line, proxy, serve: overload. share: a key had most of a full line. rate, concurrency: a key's "
                 f"quota. {more}. Proxies' are counted with the next request that a replica gets.",
-                (Query(rate(_EXHAUSTED[service], by="reason"), "{{reason}}"),),
+                (Query(rate(_EXHAUSTED[service], by="door, reason"), "{{door}} {{reason}}"),),
                 unit="reqps",
                 stack=True,
             )

@@ -23,6 +23,8 @@ import grpc
 # caller's own ("share"); the "proxy" has as many under way as replicas take, or Ray "serve" has; a "rate" or a
 # "concurrency" is the API key's quota; too many new "images" wait; the "encoder" said so.
 Reason = Literal["wait", "line", "share", "proxy", "serve", "rate", "concurrency", "images", "encoder"]
+# By which of a service's two ports a request has come, and been refused.
+DoorName = Literal["grpc", "http"]
 
 
 # Where nothing more can be said of it.

@@ -18,6 +18,7 @@ from services.common.api_keys import REFUSED, ApiKeys
 from services.common.context import RequestContext
 from services.common.errors import (
     NO_ROOM,
+    DoorName,
     Internal,
     ResourceExhausted,
     ServiceError,
@@ -56,6 +57,7 @@ class Call(Protocol[T]):
     """One request as its door has it: `GrpcCall` for gRPC's.
 
     Attributes:
+        door: that it has come by.
         method: ``package.Service/Method``.
         asked: what the caller called; another method where a proxy went by its name alone.
         request_id: the caller's, or a new one.
@@ -65,6 +67,7 @@ class Call(Protocol[T]):
         bytes_in, bytes_out: of its messages so far.
     """
 
+    door: DoorName
     method: str
     request_id: str
     bytes_in: int
@@ -97,8 +100,8 @@ class Gate:
 
     Args:
         api_keys: accepted keys; none accepts every caller.
-        requests: counter with a ``code`` label, one count a request.
-        exhausted: counter with a ``reason`` label, one count a request that there was no room for.
+        requests: counter with the labels ``door`` and ``code``, one count a request.
+        exhausted: counter with the labels ``door`` and ``reason``, one count a request that there was no room for.
         timeout_s: longest a request may take, whatever its caller would wait.
     """
 
@@ -159,19 +162,19 @@ class Gate:
                 call.refuse(failed)
                 raise failed from None
             finally:
-                self._count({failed.label if failed else code.name: 1})
-                self._count(call.refused_before)
+                self._count(call.door, {failed.label if failed else code.name: 1})
+                self._count(call.door, call.refused_before)
                 request.note(bytes={"in": call.bytes_in, "out": call.bytes_out})
                 if code is grpc.StatusCode.OK or self._failures.admits(code.name):
                     _tell(request, code, failed, bug)
                 span.end(code.name if code in _FAULTS else "")
 
-    def _count(self, ended: Mapping[str, int]) -> None:
+    def _count(self, door: DoorName, ended: Mapping[str, int]) -> None:
         for label, count in ended.items():
             code, _, reason = label.partition("/")
-            self._requests.labels(code=code).inc(count)
+            self._requests.labels(door=door, code=code).inc(count)
             if reason:
-                self._exhausted.labels(reason=reason).inc(count)
+                self._exhausted.labels(door=door, reason=reason).inc(count)
 
 
 def _check(call: Call[Any], key: str | None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import Message
 
-from services.common.errors import ServiceError
+from services.common.errors import DoorName, ServiceError
 
 if TYPE_CHECKING:
     from ray.serve.grpc_util import RayServegRPCContext
@@ -62,6 +62,7 @@ class GrpcCall:
     """
 
     def __init__(self, method: str, context: RayServegRPCContext, request: Message) -> None:
+        self.door: DoorName = "grpc"
         self.method = method.strip("/")
         self.bytes_in = request.ByteSize()
         self.bytes_out = 0

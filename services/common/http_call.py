@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import grpc
 
-from services.common.errors import InvalidArgument, ServiceError
+from services.common.errors import DoorName, InvalidArgument, ServiceError
 from services.common.grpc_call import DEADLINE, REFUSED, read_refused, sane_id
 
 REQUEST_ID = "x-request-id"
@@ -40,6 +40,7 @@ class HttpCall:
     """
 
     def __init__(self, method: str, headers: Mapping[str, str], size: int) -> None:
+        self.door: DoorName = "http"
         self.method = self.asked = method
         self.bytes_in = size
         self.bytes_out = 0

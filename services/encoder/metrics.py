@@ -45,10 +45,10 @@ STAGE_SECONDS = Histogram(
 )
 REQUESTS = Counter(
     "heroserve_encoder_requests_total",
-    "RPCs that reached a replica, by gRPC status; what the proxy refused is in Ray's metrics.",
-    ["code"],
+    "Requests that reached a replica, or that our part of the proxy refused, by door and gRPC status.",
+    ["door", "code"],
 )
-EXHAUSTED = exhausted("heroserve_encoder_exhausted_total", "images")
+EXHAUSTED = exhausted("heroserve_encoder_exhausted_total", "images", "grpc")
 DECODERS_ENDED = Counter(
     "heroserve_decoders_ended_total",
     "Decoders ended before their time, by reason: timeout, memory, crash (a file's doing), lost (killed by others, or "

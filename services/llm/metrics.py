@@ -10,10 +10,10 @@ _OF_A_TOKEN = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.1
 
 REQUESTS = Counter(
     "heroserve_chat_requests_total",
-    "RPCs that reached a replica, by gRPC status; what the proxy refused is in Ray's metrics.",
-    ["code"],
+    "Requests that reached a replica, or that our part of the proxy refused, by door (grpc, http) and gRPC status.",
+    ["door", "code"],
 )
-EXHAUSTED = exhausted("heroserve_chat_exhausted_total", "encoder")
+EXHAUSTED = exhausted("heroserve_chat_exhausted_total", "encoder", "grpc", "http")
 TIME_TO_FIRST_TOKEN = Histogram(
     "heroserve_time_to_first_token_seconds", "From taking a request up to its first token.", buckets=_SECONDS
 )

@@ -126,7 +126,8 @@ def test_metrics_are_where_the_pod_monitors_look(services: dict[str, RayService]
     assert 'heroserve_cache_requests_total{result="hit"} 1.0' in told["ingress"]
     assert "heroserve_tower_batch_tiles_count 1.0" in told["tower"]
     (chat,) = services["llm"].workers.values()
-    assert 'heroserve_chat_requests_total{code="OK"} 2.0' in chat.get(LlmSettings().metrics_port, "/metrics")
+    page = chat.get(LlmSettings().metrics_port, "/metrics")
+    assert 'heroserve_chat_requests_total{code="OK",door="grpc"} 2.0' in page
     for service in services.values():
         for pod in (service.head, *service.workers.values()):
             assert "ray_node_cpu_utilization" in pod.get(8080, "/metrics")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
+import openai
 import pytest
 
 import heroserve
@@ -21,6 +23,8 @@ from tests.support.prometheus import Api, rules
 from tests.support.waiting import until
 
 COMMAND = str(Path(sys.executable).parent / "heroserve")
+# The LLM service's metrics, which are published nowhere.
+_PAGE = "import urllib.request as u; print(u.urlopen('http://localhost:9101/metrics').read().decode())"
 # A scrape every 15 s, rules a minute's rate, and the client's look for new encoders once a minute.
 _PATIENCE_S = 240.0
 
@@ -82,6 +86,20 @@ def test_a_question_from_outside():
     answer = ask()
     assert answer["text"].strip() == "T"
     assert answer["savings"] == {"total": 448, "kept": 88, "dropped": 360}
+
+
+def test_a_question_over_openais_api():
+    """Streamed, through the port that is published; its count has its door."""
+    image = {"url": f"data:image/png;base64,{base64.b64encode((ROOT / PICTURE).read_bytes()).decode()}"}
+    content = [{"type": "image_url", "image_url": image}, {"type": "text", "text": QUESTION}]
+    with openai.OpenAI(base_url="http://localhost:8001/v1", api_key="none") as api:
+        stream = api.chat.completions.create(
+            model="heroserve-tiny", messages=[{"role": "user", "content": content}], stream=True
+        )
+        assert "".join(piece.choices[0].delta.content or "" for piece in stream) == "T"
+    (container,) = containers("llm")
+    page = run("podman", "exec", container, "python", "-c", _PAGE)
+    assert 'heroserve_chat_requests_total{code="OK",door="http"} 1.0' in page
 
 
 def test_one_id_is_in_both_services_logs():

@@ -57,6 +57,9 @@ def pods(production: Build) -> dict[str, Pod]:
         (GATEWAY, "llm chat", "serve"),
         (CLIENT, "llm chat", "serve-grpc"),
         (CLIENT_NAMESPACE, "llm chat", "serve-grpc"),
+        # OpenAI's API.
+        (CLIENT, "llm chat", "serve"),
+        (CLIENT_NAMESPACE, "llm chat", "serve"),
     ],
 )
 def test_reaches(source: str | Pod, target: str, port: str | None, pods: dict[str, Pod], production: Build) -> None:
@@ -96,7 +99,11 @@ def test_reaches(source: str | Pod, target: str, port: str | None, pods: dict[st
         (Pod(OPERATOR.labels, "default"), "llm headgroup", "dashboard"),
         (OPERATOR, "llm chat", "serve-grpc"),
         (NEIGHBOUR, "llm chat", "serve-grpc"),
+        (NEIGHBOUR, "llm chat", "serve"),
+        (CLIENT, "encoder ingress", "serve"),
+        (GATEWAY, "encoder ingress", "serve"),
         (CLIENT_ELSEWHERE, "llm chat", "serve-grpc"),
+        (CLIENT_ELSEWHERE, "llm chat", "serve"),
         # Nor anything else that is put into the namespace.
         (CLIENT, NEIGHBOUR, "http"),
     ],

@@ -12,11 +12,13 @@ import pytest
 import yaml
 from ray.autoscaler._private.kuberay.autoscaling_config import _get_ray_resources_from_group_spec
 from ray.serve import Application, Deployment
+from ray.serve._private.constants import DEFAULT_UVICORN_KEEP_ALIVE_TIMEOUT_S
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeDeploySchema
 
 import heroserve
 from services.common import node
+from services.common.ingress import front
 from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
 from tests.support.manifests import KUBERNETES, ROOT, SERVICES, SETTINGS, Build, Group, Object, decoded
@@ -152,20 +154,35 @@ def test_routes_lead_to_the_llm(production: Build) -> None:
         (route,) = production.all(kind)
         (rule,) = route["spec"]["rules"]
         assert rule["backendRefs"] == [{"name": "heroserve-llm-serve-svc", "port": port}]
-    assert rule["timeouts"] == {"request": f"{settings.request_timeout_s:.0f}s"}
+    # The service ends it first, and says so.
+    assert seconds(rule["timeouts"]["request"]) > settings.request_timeout_s
+    policies = {}
+    for policy in production.all("BackendTrafficPolicy"):
+        (target,) = policy["spec"]["targetRefs"]
+        assert target["name"] == production.all(target["kind"])[0]["metadata"]["name"]
+        policies[target["kind"]] = policy["spec"]["timeout"]["http"]
+    assert policies.keys() == {"GRPCRoute", "HTTPRoute"}
     # A GRPCRoute can't say so, and without a word Envoy ends an answer after 15 s.
-    (policy,) = production.all("BackendTrafficPolicy")
-    (target,) = policy["spec"]["targetRefs"]
-    assert (target["kind"], target["name"]) == ("GRPCRoute", production.all("GRPCRoute")[0]["metadata"]["name"])
-    assert policy["spec"]["timeout"]["http"]["requestTimeout"] == "0s"
-    longest = policy["spec"]["timeout"]["http"]["maxStreamDuration"]
-    assert int(longest.removesuffix("s")) > settings.request_timeout_s
+    assert policies["GRPCRoute"]["requestTimeout"] == "0s"
+    assert seconds(policies["GRPCRoute"]["maxStreamDuration"]) > settings.request_timeout_s
+    # A connection that the service is about to close gets no request.
+    assert seconds(policies["HTTPRoute"]["connectionIdleTimeout"]) < DEFAULT_UVICORN_KEEP_ALIVE_TIMEOUT_S
     (gateway,) = production.all("Gateway")
     listeners = {item["name"]: item for item in gateway["spec"]["listeners"]}
     assert {item["protocol"] for item in listeners.values()} == {"HTTPS"}
     for kind in ("GRPCRoute", "HTTPRoute"):
         for parent in production.all(kind)[0]["spec"]["parentRefs"]:
             assert parent["sectionName"] in listeners
+
+
+def test_what_http_serves_is_routed(production: Build) -> None:
+    """By what the port itself lets through, and nothing else of it."""
+    (route,) = production.all("HTTPRoute")
+    paths = [match["path"] for match in route["spec"]["rules"][0]["matches"]]
+    prefixes = [path["value"] for path in paths if path["type"] == "PathPrefix"]
+    # Whole segments: what /v1 matches is /v1 and /v1/..., as Gateway API has it.
+    assert [f"{prefix}/" for prefix in prefixes] == [front.API]
+    assert {path["value"] for path in paths if path["type"] == "Exact"} == set(front._HEALTH)
 
 
 def test_images_are_this_version(base: Build, production: Build) -> None:
@@ -201,6 +218,10 @@ def test_every_dashboard_is_there(production: Build) -> None:
     labelled = [item for item in production.all("ConfigMap") if item["metadata"].get("labels")]
     assert {name for item in labelled for name in item["data"]} == dashboards
     assert all(item["metadata"]["labels"] == {"grafana_dashboard": "1"} for item in labelled)
+
+
+def seconds(duration: str) -> int:
+    return int(duration.removesuffix("s"))
 
 
 def _deployments(service: str, build: Build) -> dict[str, Deployment]:

@@ -93,6 +93,7 @@ def test_a_bound_of_an_objective_is_one_of_its_histograms():
     bounds = {
         "heroserve_time_to_first_token_seconds_bucket": metrics.TIME_TO_FIRST_TOKEN._upper_bounds,
         "ray_serve_grpc_request_latency_ms_bucket": [*REQUEST_LATENCY_BUCKETS_MS, math.inf],
+        "ray_serve_http_request_latency_ms_bucket": [*REQUEST_LATENCY_BUCKETS_MS, math.inf],
     }
     indicators = [rule for rule in rules() if rule.get("record", "").startswith("heroserve:slo_bad")]
     used = [s for rule in indicators for s in selectors(rule["expr"]) if s.metric.endswith("_bucket")]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import grpc
+import openai
 import pytest
 
 import heroserve
@@ -35,10 +36,11 @@ def _here(expr: str) -> set[Selector]:
 
 
 class Load:
-    """A little of everything: new and known images, large and small budgets, and a mistake of the caller's."""
+    """A little of everything: new and known images, large and small budgets, both doors, a mistake of the caller's."""
 
     def __init__(self, ports: Ports) -> None:
         self.client = heroserve.Client(f"localhost:{ports.llm}", encoder_target=f"localhost:{ports.encoder}")
+        self.openai = openai.OpenAI(base_url=f"http://localhost:{ports.llm_http}/v1", api_key="none", max_retries=0)
         self._round = 0
 
     def __call__(self) -> None:
@@ -47,6 +49,9 @@ class Load:
         for data, retention in ((new, 0.2), (known, 0.1), (known, 0.3)):
             self.client.ask(data, "Which one?", retention=retention, max_tokens=3)
         self.client.encode(known, "Which one?")
+        self.openai.chat.completions.create(
+            model="", messages=[{"role": "user", "content": "Which one?"}], max_completion_tokens=3
+        )
         with pytest.raises(heroserve.InvalidArgument):
             self.client.ask(b"no image", "Which one?")
 
@@ -89,7 +94,7 @@ def unanswered(stack: Stack, prometheus: Prometheus) -> set[str]:
     wanted = {expr for name, expr in EXPRESSIONS.items() if name not in ALERTS}
     wanted |= {probe for expr in EXPRESSIONS.values() for s in _here(expr) for probe in s.probes()}
     load = Load(stack.ports)
-    with load.client:
+    with load.client, load.openai:
 
         def answered() -> bool:
             load()

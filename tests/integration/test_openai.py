@@ -109,7 +109,8 @@ def test_health_and_nothing_else_of_serves(services: Services):
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_who_hangs_up_frees_the_engine(services: Services, stream: bool):
-    cancelled = services.sample("llm", "heroserve_chat_requests_total", code="CANCELLED")
+    ended = {"door": "http", "code": "CANCELLED"}
+    cancelled = services.sample("llm", "heroserve_chat_requests_total", **ended)
     body = {
         "messages": [{"role": "user", "content": "Go on"}],
         "max_tokens": 4000,
@@ -127,6 +128,4 @@ def test_who_hangs_up_frees_the_engine(services: Services, stream: bool):
         assert until(lambda: services.sample("llm", "heroserve_generated_tokens_total") > before + 3, 60, 0.1)
         if stream:
             assert b"200 OK" in caller.recv(1000)
-    assert until(
-        lambda: services.sample("llm", "heroserve_chat_requests_total", code="CANCELLED") == cancelled + 1, 20, 0.2
-    )
+    assert until(lambda: services.sample("llm", "heroserve_chat_requests_total", **ended) == cancelled + 1, 20, 0.2)

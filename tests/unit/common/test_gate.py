@@ -12,6 +12,7 @@ import grpc
 import pytest
 import ray
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.samples import Sample
 from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.grpc_util import RayServegRPCContext
@@ -20,6 +21,7 @@ from heroserve.v1.tokens_pb2 import Image
 from services.common import context, errors
 from services.common.gate import Gate, as_service_error
 from services.common.grpc_call import GrpcCall
+from services.common.http_call import HttpCall
 from tests.support.waiting import until
 
 STATUSES = {
@@ -75,8 +77,8 @@ class Call(GrpcCall):
 
 class CountingGate(Gate):
     def __init__(self, *keys: str, timeout_s: float = 300) -> None:
-        self.counter = Counter("requests", "", ["code"], registry=CollectorRegistry())
-        self.exhausted = Counter("exhausted", "", ["reason"], registry=CollectorRegistry())
+        self.counter = Counter("requests", "", ["door", "code"], registry=CollectorRegistry())
+        self.exhausted = Counter("exhausted", "", ["door", "reason"], registry=CollectorRegistry())
         super().__init__(keys, self.counter, self.exhausted, timeout_s)
 
     @property
@@ -89,8 +91,13 @@ class CountingGate(Gate):
 
 
 def _counts(counter: Counter) -> dict[str, float]:
-    samples = (sample for family in counter.collect() for sample in family.samples)
-    return {next(iter(s.labels.values())): s.value for s in samples if s.name.endswith("_total")}
+    found = [(dict(sample.labels), sample.value) for sample in _samples(counter)]
+    assert {labels.pop("door") for labels, _ in found} <= {"grpc"}
+    return {label: value for labels, value in found for label in labels.values()}
+
+
+def _samples(counter: Counter) -> list[Sample]:
+    return [sample for family in counter.collect() for sample in family.samples if sample.name.endswith("_total")]
 
 
 def bearer(value: str) -> Call:
@@ -457,6 +464,28 @@ async def test_what_the_proxy_refused_is_counted_with_what_it_let_through():
     await gate.unary(Call([("heroserve-refused", refused)]), answer, None)
     await gate.unary(Call([("heroserve-refused", "x")]), answer, None)
     assert gate.counts == {"OK": 2, "RESOURCE_EXHAUSTED": 7, "UNAUTHENTICATED": 2}
+
+
+async def test_each_door_has_its_own_counts():
+    """Of what its replicas answered, and of what its own part of the proxy refused before."""
+    gate, refused = CountingGate(), "RESOURCE_EXHAUSTED/rate=4 UNAUTHENTICATED=2"
+    await gate.unary(Call([("heroserve-refused", refused)]), succeeding, None)
+    for headers in ({}, {"heroserve-refused": "RESOURCE_EXHAUSTED/proxy=3"}):
+        with gate.guard(HttpCall("openai/chat.completions", headers, 1)):
+            pass
+    with pytest.raises(errors.Unavailable), gate.guard(HttpCall("openai/chat.completions", {}, 1)):
+        raise errors.Unavailable("away")
+    counted = {(s.labels["door"], s.labels["code"]): s.value for s in _samples(gate.counter)}
+    assert counted == {
+        ("grpc", "OK"): 1,
+        ("grpc", "RESOURCE_EXHAUSTED"): 4,
+        ("grpc", "UNAUTHENTICATED"): 2,
+        ("http", "OK"): 2,
+        ("http", "RESOURCE_EXHAUSTED"): 3,
+        ("http", "UNAVAILABLE"): 1,
+    }
+    reasons = {(s.labels["door"], s.labels["reason"]): s.value for s in _samples(gate.exhausted)}
+    assert reasons == {("grpc", "rate"): 4, ("http", "proxy"): 3}
 
 
 async def test_who_was_refused_for_want_of_room_is_counted_by_reason_too():

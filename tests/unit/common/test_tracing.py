@@ -20,8 +20,8 @@ from services.common.stages import Stages
 from services.common.tracing import Trace
 from tests.support.otlp import receiver
 
-REQUESTS = Counter("requests", "", ["code"], registry=CollectorRegistry())
-EXHAUSTED = Counter("exhausted", "", ["reason"], registry=CollectorRegistry())
+REQUESTS = Counter("requests", "", ["door", "code"], registry=CollectorRegistry())
+EXHAUSTED = Counter("exhausted", "", ["door", "reason"], registry=CollectorRegistry())
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
 

@@ -277,6 +277,8 @@ async def test_the_hearts_answer(serve, untrained, encoder, prompts, splicer, en
     told_in_pieces = {"include_usage": True, "continuous_usage_stats": True}
     streamed = client.post("/v1/chat/completions", json=asked | {"stream": True, "stream_options": told_in_pieces})
     assert streamed.headers["content-type"].startswith("text/event-stream")
+    # Else a proxy of nginx's kind holds it back.
+    assert streamed.headers["x-accel-buffering"] == "no"
     *pieces, last, done = events(streamed.text)
     assert done == "[DONE]"
     assert pieces[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}

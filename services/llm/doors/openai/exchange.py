@@ -123,6 +123,8 @@ class Exchange(Response):
     async def _begin(self, send: Send, kind: bytes) -> None:
         self._begun = True
         named = [(b"content-type", kind), (b"cache-control", b"no-store")]
+        # nginx, and who has it from there, would keep a stream back until it has some pages of it.
+        named.append((b"x-accel-buffering", b"no"))
         named.append((REQUEST_ID.encode(), self._call.request_id.encode()))
         await send({"type": "http.response.start", "status": 200, "headers": named})
 
