@@ -5,10 +5,11 @@ Ranges are the service's to check: its errors name the field and the limit.
 
 from __future__ import annotations
 
+import json
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import SupportsFloat, SupportsIndex, TypedDict, TypeVar
+from typing import Any, SupportsFloat, SupportsIndex, TypedDict, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message as ProtoMessage
@@ -51,6 +52,7 @@ class GenerateOptions(BudgetOptions, total=False):
         top_p: nucleus size in (0, 1].
         seed: makes a drawn answer repeatable.
         stop: strings that end the answer and are no part of it.
+        json_schema: a JSON Schema that the answer is to fit, as a dict or as JSON; refused where the engine can't.
         replan: choose the visual tokens of all images by the last question, not each by its own message's.
         share_budget: the budget is of all images together, shared by size and by relevance to their questions.
     """
@@ -60,6 +62,7 @@ class GenerateOptions(BudgetOptions, total=False):
     top_p: float | None
     seed: int | None
     stop: str | Sequence[str]
+    json_schema: str | Mapping[str, Any] | None
     replan: bool | None
     share_budget: bool | None
 
@@ -88,6 +91,7 @@ def generate_request(
     top_p: float | None = None,
     seed: int | None = None,
     stop: str | Sequence[str] = (),
+    json_schema: str | Mapping[str, Any] | None = None,
     replan: bool | None = None,
     share_budget: bool | None = None,
     **budget: Unpack[BudgetOptions],
@@ -99,6 +103,9 @@ def generate_request(
     sampling = Sampling()
     with _naming("stop"):
         sampling.stop.extend([stop] if isinstance(stop, str) else stop or ())
+    if json_schema is not None:
+        with _naming("json_schema"):
+            sampling.json_schema = json_schema if isinstance(json_schema, str) else json.dumps(dict(json_schema))
     _fill(sampling, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
     limit = _budget(budget)
     with _naming("messages"):

@@ -27,12 +27,13 @@ class Savings:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens read and written by the language model."""
+    """Tokens read and written by the language model; `prompt_cached_tokens` of the prompt's it had read before."""
 
     prompt_text_tokens: int = 0
     prompt_visual_tokens: int = 0
     prompt_newline_tokens: int = 0
     completion_tokens: int = 0
+    prompt_cached_tokens: int = 0
 
     @property
     def prompt_tokens(self) -> int:
@@ -46,6 +47,7 @@ class Usage:
             message.prompt_visual_tokens,
             message.prompt_newline_tokens,
             message.completion_tokens,
+            message.prompt_cached_tokens,
         )
 
 

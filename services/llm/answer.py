@@ -11,12 +11,13 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens that the language model read and wrote."""
+    """Tokens that the language model read and wrote. ``prompt_cached_tokens`` of the prompt's it had read before."""
 
     prompt_text_tokens: int
     prompt_visual_tokens: int
     prompt_newline_tokens: int
     completion_tokens: int
+    prompt_cached_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from services.llm.answer import Bill, Delta, FinishReason, Savings, Timings, Usa
 from services.llm.assemble import Prompt, assemble
 from services.llm.detokenize import Detokenizer
 from services.llm.encoded import EncodedImage, ImageEncoder
-from services.llm.engines.engine import Engine
+from services.llm.engines.engine import Engine, Read
 from services.llm.job import ChatJob, check
 from services.llm.prompt import PromptBuilder
 from services.llm.refusal import Refusal, Role
@@ -104,15 +104,20 @@ class ChatPipeline:
         text = Detokenizer(self._prompts.tokenizer, job.sampling.stop)
         finish: FinishReason = "length"
         first = before = 0.0
+        cached = 0
         counts, prompt = ready.counts, ready.prompt_tokens
 
         def usage() -> Usage:
-            return Usage(prompt["text"], prompt["visual"], prompt["newline"], counts["completion"])
+            return Usage(prompt["text"], prompt["visual"], prompt["newline"], counts["completion"], cached)
 
         tokens = self._engine.generate(ready.prompt, job.sampling, ready.max_tokens, request.id)
         async with aclosing(tokens):  # type: ignore[type-var]
             with stages.phases("prefill") as phases:
                 async for token in tokens:
+                    if isinstance(token, Read):
+                        cached = token.cached_tokens
+                        counts["cached"] = cached
+                        continue
                     if not first:
                         phases.next("decode")
                         first = stages.total
@@ -128,6 +133,8 @@ class ChatPipeline:
                     if text.stopped or (token in self._engine.end_tokens and not job.sampling.ignore_eos):
                         finish = "stop"
                         break
+        if counts["completion"] < ready.max_tokens:
+            finish = "stop"
         rest = text.finish()
         if rest:
             yield Delta(rest, usage())
@@ -142,6 +149,8 @@ class ChatPipeline:
 
     async def _prepare(self, job: ChatJob, request: RequestContext) -> _Ready:
         check(job, self._max_images)
+        if job.sampling.json_schema is not None and not self._engine.takes_json_schema:
+            raise Refusal(Role("json_schema"), "is set, and the engine here answers in text alone; leave it out")
         ids = self._prompts.build(job)
         encoded: list[EncodedImage] = []
         if job.images:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,9 @@ MAX_TEXT_CHARS = 262_144
 MAX_STOPS = 8
 MAX_STOP_CHARS = 64
 MAX_TEMPERATURE = 2.0
+MAX_SCHEMA_CHARS = 65_536
+# Levels of objects and arrays in a schema: making a grammar of more takes ever longer.
+MAX_SCHEMA_DEPTH = 32
 
 TurnRole = Literal["system", "user", "assistant"]
 
@@ -20,7 +24,8 @@ TurnRole = Literal["system", "user", "assistant"]
 @dataclass(frozen=True)
 class Sampling:
     """How tokens are drawn. ``temperature`` 0 is greedy; ``max_tokens`` None is the service's default; ``ignore_eos``
-    goes on behind a token that ends an answer, as load generators want it."""
+    goes on behind a token that ends an answer, as load generators want it; ``json_schema``, the text of a JSON object,
+    has the answer be JSON that fits it, and end where that ends."""
 
     max_tokens: int | None = None
     temperature: float = 0.0
@@ -28,6 +33,7 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    json_schema: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,3 +156,26 @@ def _check_sampling(sampling: Sampling) -> None:
     for item, stop in enumerate(sampling.stop):
         if not 1 <= len(stop) <= MAX_STOP_CHARS:
             raise Refusal(Role("stop", item=item), f"has {len(stop)} characters; it must have 1 to {MAX_STOP_CHARS}")
+    if sampling.json_schema is not None:
+        _check_schema(sampling.json_schema)
+
+
+def _check_schema(schema: str) -> None:
+    if len(schema) > MAX_SCHEMA_CHARS:
+        raise Refusal(Role("json_schema"), f"has {len(schema)} characters; the limit is {MAX_SCHEMA_CHARS}")
+    try:
+        found = json.loads(schema)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(Role("json_schema"), f"is no JSON ({type(error).__name__}); it must be a JSON object") from error
+    if not isinstance(found, dict):
+        raise Refusal(Role("json_schema"), "is JSON, and no object; it must be a JSON Schema")
+    level: list[object] = [found]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        level = [inner for outer in level for inner in _within(outer)]
+    if level:
+        raise Refusal(Role("json_schema"), f"is nested more than {MAX_SCHEMA_DEPTH} levels deep")
+
+
+def _within(value: object) -> list[object]:
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [each for each in inner if isinstance(each, dict | list)]

@@ -21,6 +21,7 @@ RoleName = Literal[
     "top_p",
     "seed",
     "stop",
+    "json_schema",
 ]
 
 

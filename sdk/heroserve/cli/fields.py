@@ -36,9 +36,10 @@ OPTIONS: dict[str, str] = {
     "sampling.temperature": "--temperature",
     "sampling.top_p": "--top-p",
     "sampling.seed": "--seed",
-    # No option yet: the request has its default, which is never refused.
+    # No options yet: the request has their defaults, which are never refused.
     "sampling.stop": "stop",
     "sampling.stop[]": "stop",
+    "sampling.json_schema": "json_schema",
 }
 
 _INDEX = re.compile(r"\[\d+\]")

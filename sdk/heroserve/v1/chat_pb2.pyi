@@ -49,18 +49,20 @@ class Part(_message.Message):
     def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[_tokens_pb2.Image, _Mapping]] = ...) -> None: ...
 
 class Sampling(_message.Message):
-    __slots__ = ("max_tokens", "temperature", "top_p", "seed", "stop")
+    __slots__ = ("max_tokens", "temperature", "top_p", "seed", "stop", "json_schema")
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     TOP_P_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
+    JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     max_tokens: int
     temperature: float
     top_p: float
     seed: int
     stop: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ...) -> None: ...
+    json_schema: str
+    def __init__(self, max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., json_schema: _Optional[str] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("delta", "finish_reason", "usage", "savings", "timings")
@@ -85,16 +87,18 @@ class GenerateResponse(_message.Message):
     def __init__(self, delta: _Optional[str] = ..., finish_reason: _Optional[_Union[GenerateResponse.FinishReason, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., savings: _Optional[_Union[_tokens_pb2.Savings, _Mapping]] = ..., timings: _Optional[_Union[ChatTimings, _Mapping]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("prompt_text_tokens", "prompt_visual_tokens", "prompt_newline_tokens", "completion_tokens")
+    __slots__ = ("prompt_text_tokens", "prompt_visual_tokens", "prompt_newline_tokens", "completion_tokens", "prompt_cached_tokens")
     PROMPT_TEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     PROMPT_VISUAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     PROMPT_NEWLINE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     prompt_text_tokens: int
     prompt_visual_tokens: int
     prompt_newline_tokens: int
     completion_tokens: int
-    def __init__(self, prompt_text_tokens: _Optional[int] = ..., prompt_visual_tokens: _Optional[int] = ..., prompt_newline_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ...) -> None: ...
+    prompt_cached_tokens: int
+    def __init__(self, prompt_text_tokens: _Optional[int] = ..., prompt_visual_tokens: _Optional[int] = ..., prompt_newline_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., prompt_cached_tokens: _Optional[int] = ...) -> None: ...
 
 class ChatTimings(_message.Message):
     __slots__ = ("encode", "time_to_first_token", "total")

@@ -38,6 +38,7 @@ _FIELDS: dict[RoleName, str] = {
     "top_p": "sampling.top_p",
     "seed": "sampling.seed",
     "stop": "sampling.stop",
+    "json_schema": "sampling.json_schema",
 }
 WORDS = Words(_FIELDS)
 
@@ -69,6 +70,7 @@ def response(piece: Delta | Bill) -> GenerateResponse:
             prompt_visual_tokens=usage.prompt_visual_tokens,
             prompt_newline_tokens=usage.prompt_newline_tokens,
             completion_tokens=usage.completion_tokens,
+            prompt_cached_tokens=usage.prompt_cached_tokens,
         ),
         savings=tokens_pb2.Savings(total=savings.total, kept=savings.kept, dropped=savings.dropped),
         timings=ChatTimings(
@@ -117,4 +119,5 @@ def _parse_sampling(message: SamplingMessage) -> Sampling:
         top_p=message.top_p if message.HasField("top_p") else 1.0,
         seed=message.seed if message.HasField("seed") else None,
         stop=tuple(message.stop),
+        json_schema=message.json_schema if message.HasField("json_schema") else None,
     )

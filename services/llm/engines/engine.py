@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from services.llm.assemble import Prompt
 from services.llm.cost import PromptCost
 from services.llm.job import Sampling
+
+
+@dataclass(frozen=True)
+class Read:
+    """That a prompt has been read.
+
+    Args:
+        cached_tokens: of it, which the engine had read for earlier requests.
+    """
+
+    cached_tokens: int
 
 
 class Engine(Protocol):
@@ -38,9 +50,17 @@ class Engine(Protocol):
         """Whether it heeds ``Prompt.position_ids``; else it numbers tokens one after the other."""
         ...
 
-    def generate(self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = "") -> AsyncIterator[int]:
+    @property
+    def takes_json_schema(self) -> bool:
+        """Whether it heeds ``sampling.json_schema``; who does not is never given one."""
+        ...
+
+    def generate(
+        self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = ""
+    ) -> AsyncIterator[int | Read]:
         """Token ids as they come, at most ``max_tokens``; one that ends the answer is the last, but with
-        ``sampling.ignore_eos``.
+        ``sampling.ignore_eos``. Where an answer ends before, it has ended. Before the first one that the prompt has
+        been read, from an engine that knows what it had cached of it.
 
         Closing the iterator stops the work. ``sampling.stop`` is not the engine's: who reads the text closes.
         ``request_id`` is what the request is called in logs.

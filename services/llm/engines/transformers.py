@@ -36,6 +36,7 @@ class TransformersEngine:
     """
 
     takes_position_ids = True
+    takes_json_schema = False
 
     def __init__(self, model: Any, end_tokens: frozenset[int], threads: int) -> None:
         self.model = model

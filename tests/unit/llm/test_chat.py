@@ -371,6 +371,15 @@ async def test_what_the_template_can_not_ask_is_refused_before_anything_is_encod
     assert encoder.calls == []
 
 
+async def test_a_schema_is_refused_before_anything_is_encoded(chat, encoder):
+    """By the doors' name for it, since this engine can't hold an answer to one."""
+    asked = job(QUESTION, png(picture(91, 37)), json_schema='{"type": "object"}')
+    with pytest.raises(InvalidArgument, match="text alone; leave it out") as refused:
+        await answer(chat(), asked)
+    assert refused.value.field == "sampling.json_schema"
+    assert encoder.calls == []
+
+
 async def test_the_order_of_text_and_image_does_not_matter(hf, processor, chat):
     image = picture(91, 37)
     behind = asked("", png(image), retention=1, max_tokens=12)

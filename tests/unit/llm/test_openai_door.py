@@ -110,7 +110,24 @@ REFUSED = {
     "a penalty": (ask(presence_penalty=0.5), "presence_penalty", "is 0.5"),
     "a bias": (ask(logit_bias={"5": 3}), "logit_bias", "an object"),
     "top_k": (ask(top_k=5), "top_k", "is 5"),
-    "a schema": (ask(response_format={"type": "json_object"}), "response_format", "text alone"),
+    "a form of numbers": (ask(response_format=5), "response_format", "an object"),
+    "no such form": (ask(response_format={"type": "xml"}), "response_format.type", "json_schema"),
+    "a form without a type": (ask(response_format={"schema": {}}), "response_format.type", "json_schema"),
+    "no schema": (
+        ask(response_format={"type": "json_schema", "json_schema": {"name": "a"}}),
+        "response_format.json_schema.schema",
+        "a JSON Schema",
+    ),
+    "a schema of text": (
+        ask(response_format={"type": "json_schema", "json_schema": {"schema": "{}"}}),
+        "response_format.json_schema.schema",
+        "an object",
+    ),
+    "a long schema": (
+        ask(response_format={"type": "json_schema", "json_schema": {"schema": {"title": "a" * 70_000}}}),
+        "response_format",
+        "the limit is 65536",
+    ),
     "temperature of text": (ask(temperature="0.5"), "temperature", "a number"),
     "temperature true": (ask(temperature=True), "temperature", "true; it must be a number"),
     "hot": (ask(temperature=3), "temperature", "0 to 2"),
@@ -195,6 +212,23 @@ def test_everything_asked_for_arrives():
     assert asked.job.turns[1].parts == ("What?", ImagePart(data=DATA))
     assert (asked.job.question, asked.job.replan, asked.job.share_budget) == ("Which?", True, True)
     assert (asked.stream, asked.usage, asked.usage_throughout) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("form", "schema"),
+    [
+        (None, None),
+        ({}, None),
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, '{"type": "object"}'),
+        (
+            {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": {"enum": ["\u00e9"]}}},
+            '{"enum": ["\\u00e9"]}',
+        ),
+    ],
+)
+def test_a_schema_is_asked_for(form: object, schema: str | None):
+    assert parsed(ask(response_format=form)).job.sampling.json_schema == schema
 
 
 def test_what_clients_send_unasked_changes_nothing():

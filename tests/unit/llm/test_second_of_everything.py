@@ -15,6 +15,9 @@ from services.llm import parts
 from services.llm.answer import Bill, Delta
 from services.llm.assemble import Prompt
 from services.llm.cost import PromptCost
+from services.llm.doors import grpc
+from services.llm.doors.openai import answer
+from services.llm.engines.engine import Read
 from services.llm.job import ChatJob, ImagePart, Sampling, Turn
 from services.llm.refusal import Refusal, Role
 from services.llm.settings import LlmSettings
@@ -31,6 +34,7 @@ class Nearest:
     end_tokens = frozenset({7})
     cost = PromptCost(matmul_parameters=10, layers=2, attention_width=3, kv_bytes=5)
     takes_position_ids = False
+    takes_json_schema = False
 
     def __init__(self, table: torch.Tensor) -> None:
         self._table = table
@@ -178,3 +182,29 @@ def test_an_engine_that_takes_no_position_ids_is_not_asked_to(untrained, encoder
     settings = LlmSettings(model=untrained, position_ids="original")
     with pytest.raises(SettingError, match=r"^HEROSERVE_POSITION_IDS='original': .* takes no position ids"):
         parts.open_chat(settings, encoder, prompts, splicer, nearest)
+
+
+class Remembering(Nearest):
+    """One that knows what it has read before, holds answers to schemas, and ends by a token of its own."""
+
+    end_tokens = frozenset[int]()
+    takes_json_schema = True
+
+    async def generate(self, prompt: Prompt, sampling: Sampling, *others: Any) -> AsyncIterator[int | Read]:
+        assert sampling.json_schema is not None
+        yield Read(cached_tokens=5)
+        yield 90
+        yield 1
+
+
+async def test_what_an_engine_had_read_before_is_told_and_that_it_has_ended(
+    untrained, encoder, prompts, splicer, language
+):
+    engine = Remembering(language.table.weight.detach())
+    chat = parts.open_chat(LlmSettings(model=untrained), encoder, prompts, splicer, engine)
+    job = ChatJob((Turn("user", ("what",)),), sampling=Sampling(max_tokens=9, json_schema="{}"))
+    *deltas, bill = [piece async for piece in chat.generate(job)]
+    assert (bill.finish_reason, bill.usage.completion_tokens, bill.usage.prompt_cached_tokens) == ("stop", 2, 5)
+    assert "".join(delta.text for delta in deltas) == prompts.tokenizer.decode([90])
+    assert grpc.response(bill).usage.prompt_cached_tokens == 5
+    assert answer.usage(bill.usage).prompt_tokens_details.cached_tokens == 5

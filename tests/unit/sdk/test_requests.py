@@ -114,6 +114,19 @@ def test_one_stop_string_is_not_taken_apart():
     assert ask_request(None, "q", stop=("a", "b")).sampling.stop == ["a", "b"]
 
 
+@pytest.mark.parametrize("schema", ['{"type": "object"}', {"type": "object"}])
+def test_a_schema_is_json_or_what_makes_json(schema):
+    assert ask_request(None, "?", json_schema=schema).sampling.json_schema == '{"type": "object"}'
+    assert not ask_request(None, "?").sampling.HasField("json_schema")
+
+
+def test_a_schema_that_is_none_is_told():
+    with pytest.raises(ArgumentError, match=r"^json_schema: "):
+        ask_request(None, "?", json_schema={"a": object()})
+    with pytest.raises(ArgumentError, match=r"^json_schema: "):
+        ask_request(None, "?", json_schema=5)
+
+
 def test_messages():
     turns = [heroserve.system("Be brief."), heroserve.user("What?", PHOTO), heroserve.assistant("A bus.")]
     assert [turn.role for turn in turns] == [Message.SYSTEM, Message.USER, Message.ASSISTANT]

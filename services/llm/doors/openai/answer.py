@@ -99,7 +99,7 @@ def usage(taken: Usage, bill: Bill | None = None) -> CompletionUsage:
         "completion_tokens": taken.completion_tokens,
         "total_tokens": prompt + taken.completion_tokens,
         "prompt_tokens_details": PromptTokensDetails(
-            image_tokens=images, text_tokens=taken.prompt_text_tokens, cached_tokens=0
+            image_tokens=images, text_tokens=taken.prompt_text_tokens, cached_tokens=taken.prompt_cached_tokens
         ),
     }
     if bill is not None:

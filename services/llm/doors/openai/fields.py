@@ -28,6 +28,7 @@ _FIELDS: dict[RoleName, str] = {
     "top_p": "top_p",
     "seed": "seed",
     "stop": "stop",
+    "json_schema": "response_format",
 }
 
 

@@ -29,12 +29,10 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(("chat_template_kwargs", "mm_processor_kwargs", "prompt_logprobs"), _EMPTY),
     "top_k": (None, 0, -1),
     "modalities": (None, [], ["text"]),
-    "response_format": (None, {"type": "text"}),
 }
 # What it is that is missing, where the name alone does not tell.
 _WHY = {
     "n": "one answer a request is served",
-    "response_format": 'the engine answers in text alone: {"type": "text"}',
     "tools": "the model calls no tools",
     "functions": "the model calls no functions",
     "logprobs": "probabilities are not told",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ def sampling(body: Mapping[str, Any]) -> Sampling:
         seed=None if seed is None else fields.whole("seed", seed, -(1 << 63), _MOST_SEED) & _MOST_SEED,
         stop=_stops(body.get("stop")),
         ignore_eos=fields.flag("ignore_eos", body.get("ignore_eos")),
+        json_schema=_schema(body.get("response_format")),
     )
 
 
@@ -46,3 +48,23 @@ def _stops(stop: object) -> tuple[str, ...]:
     if not isinstance(stop, list):
         raise fields.wrong("stop", stop, "a string or an array of strings")
     return tuple(fields.text(f"stop[{i}]", each) for i, each in enumerate(stop))
+
+
+def _schema(wanted: object) -> str | None:
+    """Text is what nobody need ask for."""
+    form = fields.mapping("response_format", wanted)
+    kind = form.get("type")
+    match kind:
+        case "text":
+            return None
+        case None if not form:
+            return None
+        case "json_object":
+            return json.dumps({"type": "object"})
+        case "json_schema":
+            asked = fields.mapping("response_format.json_schema", form.get("json_schema"))
+            schema = asked.get("schema")
+            if not isinstance(schema, dict):
+                raise fields.wrong("response_format.json_schema.schema", schema, "a JSON Schema, which is an object")
+            return json.dumps(schema)
+    raise fields.wrong("response_format.type", kind, "text, json_object or json_schema")
