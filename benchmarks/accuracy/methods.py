@@ -103,7 +103,7 @@ def methods(config: HeroConfig) -> list[Method]:
     reference = replace(HeroConfig.reference(), low_layers=low, high_layers=config.high_layers)
     return [
         Method(HERO, "HERO", Hero(config)),
-        Method("diverse", "HERO, order by score and novelty", Hero(replace(config, order="diverse"))),
+        Method("by_score", "HERO, the paper's order", Hero(replace(config, order="score"))),
         Method("no_relevance", "HERO, no relevance", Hero(config, relevance=False)),
         Method("no_saliency", "HERO, no saliency", Hero(replace(config, alpha=0.0))),
         Method("no_density", "HERO, no density", Hero(replace(config, density_weight=0.0))),

@@ -32,7 +32,7 @@ _PARTS: dict[str, Style] = {
     "no_saliency": {"color": "#0072B2", "marker": "^"},
     "low_only": {"color": "#009E73", "marker": "D"},
     "high_only": {"color": "#CC79A7", "marker": "v"},
-    "diverse": {"color": "#56B4E9", "marker": "X"},
+    "by_score": {"color": "#56B4E9", "marker": "X"},
     "reference": {"color": "#E69F00", "marker": "P"},
 }
 _STAR: Style = {"color": "#777777", "marker": "*", "markersize": 9}

@@ -178,7 +178,7 @@ def hero_config(settings: EncoderSettings, layers: int, sources: Sources | None 
     """
     if settings.hero == "reference":
         return HeroConfig.reference().for_depth(layers)
-    config = (HeroConfig.diverse() if settings.hero == "diverse" else HeroConfig()).for_depth(layers)
+    config = (HeroConfig.paper() if settings.hero == "paper" else HeroConfig()).for_depth(layers)
     relevance = sources.relevance if sources else relevance_model(settings)
     if relevance is None:
         return config

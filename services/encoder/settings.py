@@ -11,7 +11,7 @@ from services.common.settings import Settings, own
 from services.common.variable import choice, integer, real, secret, setting, text, whole_line
 
 Rows = Literal["native", "int8"]
-Hero = Literal["default", "diverse", "reference"]
+Hero = Literal["default", "paper", "reference"]
 CacheScope = Literal["key", "shared"]
 
 
@@ -55,7 +55,7 @@ class EncoderSettings(Settings):
         "HEROSERVE_HERO",
         choice(Hero),
         "default",
-        "our rules, these with an order by score and novelty, or those of the authors' code, habits included",
+        "our rules, these with the paper's order (by score alone), or those of the authors' code, habits included",
     )
     cache_url: str = setting(
         "HEROSERVE_CACHE_URL",

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-# In which order a tile's patches are kept: by score alone, as in the paper, or by score and novelty (``order.py``).
-Order = Literal["score", "diverse"]
+# In which order a tile's patches are kept: by score and novelty (``order.py``), or by score alone, as in the paper.
+Order = Literal["diverse", "score"]
 
 # Where the published CLIP-L/14 tower (24 layers) is read: layers 5..8 look at objects, 22 is global.
 _DEPTH = 24
@@ -29,8 +29,8 @@ class HeroConfig:
     density_weight: float = 0.2
     saliency_temperature: float = 0.1
     relevance_temperature: float = 0.01
-    # Ours, not the paper's, and so is an order other than "score".
-    order: Order = "score"
+    # Ours, not the paper's, whose order is "score".
+    order: Order = "diverse"
     quality_floor: float = 0.2
     # What the authors' code does and the default corrects, see docs/architecture.md.
     softmax_again: bool = False
@@ -53,14 +53,14 @@ class HeroConfig:
         return tuple(sorted({*self.low_layers, *self.high_layers}))
 
     @classmethod
-    def diverse(cls) -> HeroConfig:
-        """HERO with the order by score and novelty, which is ours and not the paper's; see docs/method.md."""
-        return cls(order="diverse")
+    def paper(cls) -> HeroConfig:
+        """The default but for its order: by score alone, as the paper has it; see docs/method.md."""
+        return cls(order="score")
 
     @classmethod
     def reference(cls) -> HeroConfig:
         """The authors' code with all its habits: for comparison, not for service."""
-        return cls(alpha=0.5, softmax_again=True, count_padding=True, spend_remainder=False)
+        return cls(order="score", alpha=0.5, softmax_again=True, count_padding=True, spend_remainder=False)
 
     def for_depth(self, layers: int) -> HeroConfig:
         """This config for a tower of ``layers`` blocks: the default layers at the same relative depth.

@@ -1,4 +1,4 @@
-"""The order in which each tile's patches are kept: by score alone, or by score and novelty.
+"""The order in which each tile's patches are kept: by score and novelty, or by score alone.
 
 Both are nested: what is kept of a tile under a smaller budget is kept under every larger one, and neither depends on
 the question. That is what lets an image be ranked once, and sliced for every question.

@@ -54,7 +54,7 @@ VARIABLES: dict[str, tuple[str, str, Any, tuple[str, ...], str]] = {
     "HEROSERVE_CACHE_DEPTH": ("cache_depth", "0.5", 0.5, ("0", "1.1", "nan", "x"), "(0, 1]"),
     "HEROSERVE_RETENTION": ("retention", "0.5", 0.5, ("0", "1.1", "nan", "-1", "20%"), "(0, 1]"),
     "HEROSERVE_ROW_DTYPE": ("row_dtype", "int8", "int8", ("float16", "INT8"), "native, int8"),
-    "HEROSERVE_HERO": ("hero", "reference", "reference", ("authors",), "default, diverse, reference"),
+    "HEROSERVE_HERO": ("hero", "reference", "reference", ("authors",), "default, paper, reference"),
     "HEROSERVE_MAX_IMAGE_BYTES": ("max_image_bytes", "1000", 1000, ("0", "20MB", "62914561"), "1 to 62914560"),
     "HEROSERVE_MAX_IMAGE_PIXELS": ("max_image_pixels", "1000", 1000, ("0", "1e6"), "1 to 1073741824"),
     "HEROSERVE_MAX_BATCH_TILES": ("max_batch_tiles", "64", 64, ("0", "4097"), "1 to 4096"),

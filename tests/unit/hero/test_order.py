@@ -11,8 +11,8 @@ from services.encoder.hero import HeroConfig, order_tiles, rank
 from services.encoder.hero import order as order_module
 from services.encoder.hero.order import greedy_places, patch_quality
 
-DIVERSE = HeroConfig.diverse()
-SCORE = HeroConfig()
+DIVERSE = HeroConfig()
+SCORE = HeroConfig.paper()
 
 
 def tiles(seed: int, count: int = 3, patches: int = 30, width: int = 48) -> tuple[torch.Tensor, ...]:

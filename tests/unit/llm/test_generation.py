@@ -23,7 +23,6 @@ from services.llm.settings import LlmSettings
 from tests.support.llm_parts import GREEDY, Language, collect, edit, picture, see
 
 IMAGE = 3
-# What transformers says of prompts that come as embeddings alone: the services' come with their ids.
 QUESTION = "how many red circles, red circles, red circles?"
 ASKED = {
     "repetition_penalty": 1.6,
