@@ -136,6 +136,9 @@ class Settings:
         30.0,
         "longest a request waits for its turn, in seconds, and at most half of what its caller gives it",
     )
+    max_image_bytes: int = setting(
+        "HEROSERVE_MAX_IMAGE_BYTES", integer(1, 60 << 20), 20 << 20, "of an image's encoded file, at most 60 MiB"
+    )
     replica_cpus: float = setting(
         "HEROSERVE_REPLICA_CPUS", real(0, 1024, above=True), 1.0, "cores a model replica reserves and computes with"
     )

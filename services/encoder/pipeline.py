@@ -129,11 +129,14 @@ class EncodePipeline:
         if entry is None:
             return None
         plan = self._plan(entry, question, job, stages)
-        if job.plan_only:
-            return entry, plan, None, VisualTokens.HIT
+        # Also for a plan: who is told that an image is there will ask for its rows, which a store may have let go
+        # alone. They lie together, so that the first tells of all.
+        counts = [1, *[0] * (len(plan.counts) - 1)] if job.plan_only else plan.counts
         with stages.time("cache_read", span="cache"):
-            rows = await self._cache.rows(job.name, entry, plan.counts)
-        return None if rows is None else (entry, plan, rows, VisualTokens.HIT)
+            rows = await self._cache.rows(job.name, entry, counts)
+        if rows is None:
+            return None
+        return entry, plan, None if job.plan_only else rows, VisualTokens.HIT
 
     async def _from_tower(self, job: EncodeJob, question: Embedding | None, stages: Stages) -> Found:
         if job.data is None:

@@ -109,9 +109,6 @@ class EncoderSettings(Settings):
         1.0,
         "best share of each tile that is cached; a request that needs more encodes again",
     )
-    max_image_bytes: int = setting(
-        "HEROSERVE_MAX_IMAGE_BYTES", integer(1, 60 << 20), 20 << 20, "of an encoded file, at most 60 MiB"
-    )
     max_image_pixels: int = setting("HEROSERVE_MAX_IMAGE_PIXELS", integer(1, 1 << 30), 50_000_000, "of a decoded image")
     decode_workers: int = setting(
         "HEROSERVE_DECODE_WORKERS",

@@ -25,6 +25,7 @@ from services.llm.card import examples
 from services.llm.doors import grpc as door
 from services.llm.doors.openai import routes
 from services.llm.engines.registry import open_engine
+from services.llm.kept_images import KeptImages
 from services.llm.settings import LlmSettings
 
 
@@ -64,10 +65,14 @@ class ChatDeployment(Replica[LlmSettings]):
         return routes.application(
             gate=self._gate,
             admission=self._admission,
+            uploads=deployment.open_admission(settings, settings.max_ongoing_requests),
             chat=self._chat,
+            kept=KeptImages(self._encoder),
+            fetcher=parts.open_fetcher(settings),
             model=parts.model_name(settings),
             context_length=self._engine.context_length,
             detail=settings.openai_detail == "on",
+            max_images=settings.max_images,
             timeout_s=settings.request_timeout_s,
         )
 

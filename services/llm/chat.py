@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ import numpy as np
 from services.common import context
 from services.common.budget import Budget
 from services.common.context import RequestContext
+from services.common.together import together
 from services.families.family import Splice
 from services.families.grid import Grid, Newlines
 from services.llm import metrics
@@ -188,10 +189,10 @@ class ChatPipeline:
         asked = [(place, image, question) for (place, image), question in zip(job.images, job.questions, strict=True)]
         budgets: list[Budget | None] = [job.budget] * len(asked)
         if job.share_budget and len(asked) > 1:
-            plans = await _all(self._encoder.plan(*each, job.budget) for each in asked)
+            plans = await together(self._encoder.plan(*each, job.budget) for each in asked)
             context.current().check_deadline()
             budgets = list(share(job.budget, plans))
-        return await _all(self._encoder.fetch(*each, budget) for each, budget in zip(asked, budgets, strict=True))
+        return await together(self._encoder.fetch(*each, budget) for each, budget in zip(asked, budgets, strict=True))
 
     def _fit(self, job: ChatJob, prompt_tokens: int) -> int:
         """Tokens that may be generated behind a prompt of this length."""
@@ -222,13 +223,3 @@ class ChatPipeline:
         cost = self._engine.cost
         metrics.PREFILL_FLOPS_SAVED.inc(cost.flops(full) - cost.flops(len(prompt)))
         metrics.KV_CACHE_BYTES_SAVED.inc(saved * cost.kv_bytes)
-
-
-async def _all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    tasks = [asyncio.ensure_future(each) for each in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        # When one fails, nobody waits for the others.
-        for task in tasks:
-            task.cancel()

@@ -41,11 +41,13 @@ class PlannedImage:
         total: visual tokens of the whole image.
         kept: how many of them it would keep.
         relevance: how well the question fits it, to be compared by a softmax.
+        cache: as of an ``EncodedImage``.
     """
 
     total: int
     kept: int
     relevance: float
+    cache: str = "hit"
 
 
 class ImageEncoder(Protocol):

@@ -181,7 +181,8 @@ def encoded_image(tokens: VisualTokens) -> EncodedImage:
 
 def planned_image(tokens: VisualTokens) -> PlannedImage:
     """What the encoder would keep, off the wire; one that is too old to tell how relevant an image is says 0."""
-    return PlannedImage(tokens.savings.total, tokens.savings.kept, tokens.relevance)
+    cache = VisualTokens.Cache.Name(tokens.cache).lower()
+    return PlannedImage(tokens.savings.total, tokens.savings.kept, tokens.relevance, cache)
 
 
 def _along(timeout_s: float) -> CallOptions:

@@ -24,6 +24,9 @@ from services.llm.rehearsal import rehearse
 from services.llm.settings import LlmSettings
 from services.llm.splicer import Splicer
 from services.llm.template import chat_template
+from services.llm.web.fetcher import ImageFetcher
+from services.llm.web.hosts import Hosts
+from services.llm.web.networks import Networks
 
 
 def check(settings: LlmSettings, source: Checkpoint | None = None) -> None:
@@ -95,6 +98,15 @@ def open_encoder(settings: LlmSettings, splicer: Splicer, checkpoint: str) -> En
         feature_width=splicer.feature_width,
         model=settings.model,
         checkpoint=checkpoint,
+    )
+
+
+def open_fetcher(settings: LlmSettings) -> ImageFetcher:
+    return ImageFetcher(
+        Hosts(settings.image_hosts),
+        Networks(settings.image_networks),
+        max_bytes=settings.max_image_bytes,
+        timeout_s=settings.image_timeout_s,
     )
 
 

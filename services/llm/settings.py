@@ -10,6 +10,8 @@ from services.common.place import place
 from services.common.settings import Settings, own
 from services.common.variable import choice, integer, real, setting
 from services.families.grid import Newlines
+from services.llm.web.hosts import parse_hosts
+from services.llm.web.networks import parse_networks
 
 EngineName = Literal["transformers"]
 PositionIds = Literal["compact", "original"]
@@ -60,6 +62,27 @@ class LlmSettings(Settings):
         "off",
         "whether `detail: low` of all images, over OpenAI's API, means a budget of 85 visual tokens each; some clients "
         "send it unasked",
+    )
+    image_hosts: tuple[str, ...] = setting(
+        "HEROSERVE_IMAGE_HOSTS",
+        parse_hosts,
+        (),
+        "hosts that images are fetched from where a request over OpenAI's API names their `http(s)` address, with "
+        "commas between them: `*.example.com` is all below a name, `:PORT` behind one a port that is not the scheme's; "
+        "none fetches nothing",
+    )
+    image_networks: tuple[str, ...] = setting(
+        "HEROSERVE_IMAGE_NETWORKS",
+        parse_networks,
+        (),
+        "networks in which those hosts may have addresses that are not public, such as `10.1.0.0/16`, with commas "
+        "between them",
+    )
+    image_timeout_s: float = setting(
+        "HEROSERVE_IMAGE_TIMEOUT_S",
+        real(0, 3600, above=True),
+        10.0,
+        "longest to wait for an image from such a host, redirects included, in seconds",
     )
     newlines: Newlines = setting(
         "HEROSERVE_NEWLINES",

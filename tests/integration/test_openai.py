@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import socket
 import urllib.error
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import openai
 import pytest
+import redis
 
 import heroserve
 from tests.support.llm_parts import picture, png
@@ -81,7 +83,62 @@ def test_errors_have_their_status_and_the_callers_id(services: Services, api: op
     parts = [{"type": "image_url", "image_url": "data:;base64," + large}, {"type": "text", "text": "?"}]
     with pytest.raises(openai.BadRequestError) as refused:
         api.chat.completions.create(model="", messages=[{"role": "user", "content": parts}])
-    assert refused.value.param == "messages[0].content[0].image_url.url"
+    assert refused.value.param == "messages[0].content[0].image_url"
+
+
+def test_a_picture_is_uploaded_once_and_asked_about_by_its_digest(services: Services, api: openai.OpenAI):
+    data = png(picture(310, 190))
+    digest = hashlib.sha256(data).hexdigest()
+    part = {"type": "file", "file": {"file_id": digest}}
+    asked = [{"role": "user", "content": [part, {"type": "text", "text": QUESTION}]}]
+    with pytest.raises(openai.NotFoundError, match="upload it to /v1/files again") as lost:
+        api.chat.completions.create(model="", messages=asked)
+    assert (lost.value.param, lost.value.code) == ("messages[0].content[0].file.file_id", "file_not_found")
+
+    def counted() -> tuple[float, float]:
+        return tuple(
+            services.sample("encoder", name, **labels)
+            for name, labels in (
+                ("heroserve_tower_batch_tiles_count", {}),
+                ("heroserve_visual_tokens_total", {"outcome": "kept"}),
+            )
+        )
+
+    passes, kept = counted()
+    file = api.files.create(file=("x.png", data), purpose="vision")
+    assert (file.id, file.bytes) == (digest, len(data))
+    assert api.files.retrieve(file.id).status == "processed"
+    # Encoded once, and nothing of it asked for yet.
+    assert counted() == (passes + 1, kept)
+    url = "data:image/png;base64," + base64.b64encode(data).decode()
+    whole = {"type": "image_url", "image_url": {"url": url}}
+    texts = []
+    for each in (part, {"type": "image_url", "image_url": {"url": f"file-{digest}"}}, whole):
+        message = {"role": "user", "content": [each, {"type": "text", "text": QUESTION}]}
+        for retention in (0.2, 1.0):
+            answer = api.chat.completions.create(
+                model="", messages=[message], max_tokens=8, extra_body={"heroserve": {"retention": retention}}
+            )
+            texts.append((retention, answer.choices[0].message.content))
+    assert len(set(texts)) == len({retention for retention, _ in texts}) == 2
+    assert counted()[0] == passes + 1
+
+    # Only half of it is left: it is not there, and comes back.
+    with redis.Redis.from_url(services.redis.url) as store:
+        assert store.delete(*store.keys(f"*{digest}:rows")) == 1
+    with pytest.raises(openai.NotFoundError):
+        api.files.retrieve(digest)
+    assert api.files.create(file=data, purpose="vision").id == digest
+    assert api.files.retrieve(digest).id == digest
+
+
+def test_what_can_not_be_uploaded(services: Services, api: openai.OpenAI):
+    for data, problem in ((b"no picture", "is not an image"), (bytes(MAX_IMAGE_BYTES + 1), "the limit is 2000000")):
+        with pytest.raises(openai.BadRequestError, match=f"^.*file: .*{problem}") as refused:
+            api.files.create(file=data, purpose="vision")
+        assert refused.value.param == "file"
+    with pytest.raises(openai.BadRequestError, match="purpose: is 'assistants'; files are kept for vision alone"):
+        api.files.create(file=DATA, purpose="assistants")
 
 
 def test_a_deadline_of_the_callers_own(api: openai.OpenAI):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 
 from services.common.errors import InvalidArgument, NotFound, ServiceError
 from services.llm.answer import Bill, Delta
@@ -39,9 +39,19 @@ class Words:
         Raises:
             ServiceError: a refusal, in these words.
         """
-        try:
+        with self.telling():
             async with aclosing(pieces):  # type: ignore[type-var]
                 async for piece in pieces:
                     yield piece
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Whatever is refused within is told in these words.
+
+        Raises:
+            ServiceError: that.
+        """
+        try:
+            yield
         except Refusal as refusal:
             raise self.refused(refusal) from refusal

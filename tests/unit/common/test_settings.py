@@ -38,6 +38,7 @@ CASES = {
     "HEROSERVE_MAX_QUEUED_REQUESTS": ("max_queued_requests", "1", 1, ["0", "100001"], "from 1 to 100000"),
     "HEROSERVE_MAX_QUEUED_BYTES": ("max_queued_bytes", "1", 1, ["0", "1e6"], "whole number from 1 to 1099511627776"),
     "HEROSERVE_MAX_WAIT_S": ("max_wait_s", "0", 0.0, ["-1", "3601", "nan"], "in [0, 3600]"),
+    "HEROSERVE_MAX_IMAGE_BYTES": ("max_image_bytes", "1000", 1000, ["0", "20MB", "62914561"], "1 to 62914560"),
     "HEROSERVE_REPLICA_CPUS": ("replica_cpus", "0.25", 0.25, ["0", "-1", "1025"], "in (0, 1024]"),
     "HEROSERVE_REPLICA_GPUS": ("replica_gpus", "0.25", 0.25, ["0", "-1", "65"], "in (0, 64]"),
     "HEROSERVE_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG", ["debug", "LOUD"], "one of DEBUG, INFO, WARNING, ERROR"),
@@ -59,6 +60,21 @@ CASES = {
     "HEROSERVE_POSITION_IDS": ("position_ids", "original", "original", ["gap"], "one of compact, original"),
     "HEROSERVE_MAX_IMAGES": ("max_images", "64", 64, ["0", "65"], "from 1 to 64"),
     "HEROSERVE_DEFAULT_MAX_TOKENS": ("default_max_tokens", "1048576", 1048576, ["0", "1048577"], "from 1 to 1048576"),
+    "HEROSERVE_IMAGE_HOSTS": (
+        "image_hosts",
+        " A.example.com, *.b.example.com:8443,[fd00::1]:80,10.1.2.3",
+        ("a.example.com", "*.b.example.com:8443", "[fd00::1]:80", "10.1.2.3"),
+        ["https://a.com", "a.com/x", "*", "a b", "127.1", "a.com:0", "a.com,", "user@a.com", "::1", "*.1.2.3"],
+        "hosts with commas between them",
+    ),
+    "HEROSERVE_IMAGE_NETWORKS": (
+        "image_networks",
+        "10.1.0.0/16, fd00:1::/64,192.168.1.7",
+        ("10.1.0.0/16", "fd00:1::/64", "192.168.1.7/32"),
+        ["10.1.0.1/16", "localhost", "10.0.0.0/33", ","],
+        "networks with commas between them",
+    ),
+    "HEROSERVE_IMAGE_TIMEOUT_S": ("image_timeout_s", "2.5", 2.5, ["0", "3601", "nan"], "in (0, 3600]"),
     "HEROSERVE_OPENAI_DETAIL": ("openai_detail", "on", "on", ["low", "ON"], "one of off, on"),
 }
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import openai
@@ -21,6 +24,7 @@ from services.llm.answer import Bill, Delta, Savings, Timings, Usage
 from services.llm.doors.openai import body, request, routes
 from services.llm.doors.openai.fields import words
 from services.llm.job import ImagePart, Sampling, check
+from services.llm.kept_images import KeptImages
 from services.llm.refusal import Refusal
 from services.llm.settings import LlmSettings
 from tests.support.llm_parts import collect, job, picture, png
@@ -41,11 +45,11 @@ def ask(*messages: Any, **options: Any) -> dict[str, Any]:
 
 def parsed(body_of: dict[str, Any], **options: Any) -> request.Asked:
     """As the door and the heart read it, off the wire."""
-    asked = request.parse(body.read(json.dumps(body_of).encode()), **options)
+    asked = request.parse(body.read(json.dumps(body_of).encode()), parts.open_fetcher(LlmSettings()), **options)
     try:
         check(asked.job, max_images=4)
     except Refusal as refusal:
-        raise words(asked.limit).refused(refusal) from refusal
+        raise words(asked.limit, asked.named).refused(refusal) from refusal
     return asked
 
 
@@ -270,15 +274,19 @@ def test_detail_means_a_budget_where_it_is_set_up_so(details: Any, knobs: Any, b
 def serve(untrained, encoder, prompts, splicer, engine):
     """Makes clients of the door in front of a heart: the real one, or another."""
 
-    def make(chat: Any = None, keys: tuple[str, ...] = (), timeout_s: float = 60.0) -> TestClient:
+    def make(chat: Any = None, keys: tuple[str, ...] = (), timeout_s: float = 60.0, **options: Any) -> TestClient:
         read = LlmSettings(model=untrained)
         app = routes.application(
             gate=Gate(keys, metrics.REQUESTS, metrics.EXHAUSTED, timeout_s),
             admission=Admission(4, Line(10, 10.0, 1 << 20)),
+            uploads=Admission(4, Line(10, 10.0, 1 << 20)),
             chat=chat or parts.open_chat(read, encoder, prompts, splicer, engine),
+            kept=KeptImages(encoder),
+            fetcher=options.get("fetcher", parts.open_fetcher(read)),
             model="tiny",
             context_length=engine.context_length,
             detail=False,
+            max_images=options.get("max_images", read.max_images),
             timeout_s=timeout_s,
         )
         return TestClient(app)
@@ -437,3 +445,69 @@ def test_keys_models_and_paths(serve):
     for method, path, status in (("POST", "/v1/completions", 404), ("GET", "/v1/chat/completions", 405)):
         answered = client.request(method, path)
         assert (answered.status_code, answered.json()["error"]["code"]) == (status, "unknown_url")
+
+
+@pytest.fixture
+def pages() -> Iterator[tuple[int, list[str]]]:
+    """A web server with the picture at every path but /no; its port, and what it was asked."""
+    asked: list[str] = []
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(404 if self.path == "/no" else 200)
+            self.end_headers()
+            self.wfile.write(b"s3cret" if self.path == "/no" else DATA)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port, asked
+        server.shutdown()
+        thread.join()
+
+
+class Listening(Scripted):
+    """Remembers the job."""
+
+    job: Any = None
+
+    async def generate(self, job: Any) -> Any:
+        self.job = job
+        async for piece in super().generate(job):
+            yield piece
+
+
+def test_an_image_is_fetched_once_a_request_from_who_is_named(serve, pages):
+    port, asked = pages
+    read = LlmSettings(image_hosts=(f"127.0.0.1:{port}",), image_networks=("127.0.0.0/8",))
+    heart = Listening(HELLO, END)
+    there = {"type": "image_url", "image_url": {"url": f"http://127.0.0.1:{port}/a.png?key=s3cret"}}
+    with serve(heart, fetcher=parts.open_fetcher(read), max_images=3) as client:
+        two = [user(there, TEXT), {"role": "assistant", "content": "Hm."}, user(TEXT, IMAGE, there)]
+        answered = client.post("/v1/chat/completions", json=ask(*two))
+        assert answered.json()["choices"][0]["message"]["content"] == "Hello"
+        assert heart.job.turns[0].parts == (ImagePart(data=DATA), "What?")
+        assert heart.job.turns[2].parts == ("What?", ImagePart(data=DATA), ImagePart(data=DATA))
+        assert asked == ["/a.png?key=s3cret"]
+
+        # Too many to be served are too many to be fetched.
+        refused = client.post("/v1/chat/completions", json=ask(user(*[there] * 4, TEXT)))
+        assert "have 4 images; the limit is 3" in refused.json()["error"]["message"]
+        assert len(asked) == 1
+
+        gone = {"type": "image_url", "image_url": f"http://127.0.0.1:{port}/no"}
+        refused = client.post("/v1/chat/completions", json=ask(user(there, gone, TEXT)))
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"]) == (400, "invalid_image_url")
+        assert error["param"] == "messages[0].content[1].image_url"
+        assert "answered with status 404" in error["message"]
+
+        elsewhere = {"type": "image_url", "image_url": {"url": f"http://localhost:{port}/a.png"}}
+        refused = client.post("/v1/chat/completions", json=ask(user(elsewhere, TEXT)))
+        assert refused.json()["error"]["param"] == "messages[0].content[0].image_url.url"
+        assert "HEROSERVE_IMAGE_HOSTS does not name" in refused.json()["error"]["message"]
+        assert "s3cret" not in refused.text

@@ -31,7 +31,7 @@ def test_every_variable_has_a_row_of_four_cells_with_words() -> None:
         ("HEROSERVE_DTYPE", "both", "`auto`"),
         ("HEROSERVE_REQUEST_TIMEOUT_S", "both", "300"),
         ("HEROSERVE_CACHE_MEMORY_BYTES", "encoder", "1 GiB"),
-        ("HEROSERVE_MAX_IMAGE_BYTES", "encoder", "20 MiB"),
+        ("HEROSERVE_MAX_IMAGE_BYTES", "both", "20 MiB"),
         ("HEROSERVE_MAX_IMAGE_PIXELS", "encoder", "50,000,000"),
         ("HEROSERVE_CACHE_TTL_S", "encoder", "86400"),
         ("HEROSERVE_BATCH_WAIT_S", "encoder", "0.005"),

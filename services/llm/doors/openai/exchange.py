@@ -1,68 +1,45 @@
-"""One chat completion over HTTP, from a request's bytes to the last of its answer."""
+"""One request over HTTP that is worked on, from its first turn to the last of its answer."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing
-from dataclasses import dataclass
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from services.common.admission import Admission
 from services.common.errors import DeadlineExceeded, ServiceError
-from services.common.gate import Gate
 from services.common.http_call import REQUEST_ID, HttpCall, headers, told
-from services.llm.answer import Bill, Delta
-from services.llm.chat import ChatPipeline
-from services.llm.doors.openai import answer, body, fields, request
-from services.llm.doors.openai.answer import Head
+from services.llm.doors.openai import answer
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 
-@dataclass(frozen=True)
-class Door:
-    """What all exchanges of a replica share; see ``routes.application``."""
-
-    gate: Gate
-    admission: Admission
-    chat: ChatPipeline
-    model: str
-    detail: bool
-    timeout_s: float
-
-    def parse(self, data: bytes) -> request.Asked:
-        """Raises:
-        ServiceError: it is no request, or of another model.
-        """
-        asked = request.parse(body.read(data), self.detail)
-        if asked.model and asked.model != self.model:
-            raise fields.no_such_model(asked.model, self.model)
-        return asked
-
-
 class Exchange(Response):
-    """Answers by itself, in a task that ends with its caller: one who hangs up frees the engine.
+    """Answers by itself, in a task that ends with its caller: one who hangs up frees what works for him.
 
     Args:
-        door: of the replica.
         call: the request.
-        data: its body.
+        timeout_s: longest it may take.
     """
 
-    def __init__(self, door: Door, call: HttpCall, data: bytes) -> None:
+    def __init__(self, call: HttpCall, timeout_s: float) -> None:
         super().__init__()
-        self._door = door
         self._call = call
-        self._data = data
+        self._timeout_s = timeout_s
         self._begun = False
 
+    @abstractmethod
+    async def answer(self, send: Send) -> None:
+        """Do what is asked for, and tell it.
+
+        Raises:
+            ServiceError: it can't be done, or not to its end.
+        """
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        left_s = min(self._call.remaining_s, self._door.timeout_s)
+        left_s = min(self._call.remaining_s, self._timeout_s)
         work = asyncio.ensure_future(self._work(send))
         gone = asyncio.ensure_future(_gone(receive))
         try:
@@ -83,42 +60,9 @@ class Exchange(Response):
 
     async def _work(self, send: Send) -> None:
         try:
-            with self._door.gate.guard(self._call) as serving:
-                # Megabytes of base64 would keep the loop from everybody else's tokens.
-                asked = await asyncio.to_thread(self._door.parse, self._data)
-                async with self._door.admission.turn(serving, self._call.bytes_in):
-                    pieces = fields.words(asked.limit).told(self._door.chat.generate(asked.job))
-                    head = Head(f"chatcmpl-{self._call.request_id}", int(time.time()), self._door.model)
-                    async with aclosing(pieces):  # type: ignore[type-var]
-                        tell = self._stream if asked.stream else self._whole
-                        await tell(pieces, asked, head, send)
+            await self.answer(send)
         except ServiceError as error:
             await self._fail(error, send)
-
-    async def _whole(self, pieces: AsyncIterator[Delta | Bill], asked: request.Asked, head: Head, send: Send) -> None:
-        text = ""
-        async for piece in pieces:
-            if isinstance(piece, Delta):
-                text += piece.text
-            else:
-                await self._begin(send, b"application/json")
-                await self._send(send, answer.completion(head, text, piece), more=False)
-
-    async def _stream(self, pieces: AsyncIterator[Delta | Bill], asked: request.Asked, head: Head, send: Send) -> None:
-        wanted = asked.usage
-        async for piece in pieces:
-            if not self._begun:
-                # Not before: what is refused has a status of its own.
-                await self._begin(send, b"text/event-stream; charset=utf-8")
-                await self._send(send, answer.chunk(head, "", role=True, with_usage=wanted))
-            taken = answer.usage(piece.usage) if asked.usage_throughout else None
-            if isinstance(piece, Delta):
-                await self._send(send, answer.chunk(head, piece.text, taken=taken, with_usage=wanted))
-                continue
-            await self._send(send, answer.chunk(head, finish=piece.finish_reason, taken=taken, with_usage=wanted))
-            if wanted:
-                await self._send(send, answer.last(head, piece))
-            await self._send(send, answer.DONE, more=False)
 
     async def _begin(self, send: Send, kind: bytes) -> None:
         self._begun = True

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, ServiceError
 from services.common.http_call import HttpError
 from services.common.shown import one_line, shown
 from services.llm.doors.words import Words
-from services.llm.refusal import RoleName
+from services.llm.refusal import Refusal, Role, RoleName
 
 # As OpenAI's API calls it, but for what has two names; HERO's own are in the object that it does not know.
 _FIELDS: dict[RoleName, str] = {
@@ -32,9 +32,37 @@ _FIELDS: dict[RoleName, str] = {
 }
 
 
-def words(limit: str) -> Words:
-    """OpenAI's, for a caller who calls the length of an answer ``limit``."""
-    return Words({**_FIELDS, "max_tokens": limit})
+class OpenAiWords(Words):
+    """OpenAI's.
+
+    Args:
+        fields: as ``Words`` has them.
+        named: the field that says which image it is, by turn and item; an image may be named in several ways.
+    """
+
+    def __init__(self, fields: Mapping[RoleName, str], named: Mapping[tuple[int, int], str]) -> None:
+        super().__init__(fields)
+        self._named = named
+
+    def spell(self, role: Role) -> str:
+        place = (role.turn, role.item)
+        if role.name.startswith("image") and role.turn is not None and role.item is not None and place in self._named:
+            return self._named[role.turn, role.item]
+        return super().spell(role)
+
+    def refused(self, refusal: Refusal) -> ServiceError:
+        if refusal.missing:
+            return no_such_file(self.spell(refusal.role))
+        return super().refused(refusal)
+
+
+def words(limit: str, named: Mapping[tuple[int, int], str]) -> Words:
+    """For a caller who calls the length of an answer ``limit``, and images as ``named`` (see ``OpenAiWords``)."""
+    return OpenAiWords({**_FIELDS, "max_tokens": limit}, named)
+
+
+# Of an upload.
+FILE_WORDS = OpenAiWords({"messages": "file", "image": "file", "image_data": "file", "image_digest": "id"}, {})
 
 
 def wrong(field: str, value: object, expected: str) -> InvalidArgument:
@@ -112,3 +140,8 @@ def mapping(field: str, value: object) -> Mapping[str, Any]:
 def no_such_model(name: str, served: str) -> HttpError:
     problem = f"{one_line(kind(name), 120)} is not served here, {one_line(served)} is"
     return HttpError(404, "model_not_found", "model", problem)
+
+
+def no_such_file(field: str) -> HttpError:
+    problem = "is no image that is kept for you (any more), or not as much of it as this budget needs; upload it to "
+    return HttpError(404, "file_not_found", field, f"{problem}/v1/files again, or send data:image/png;base64,...")

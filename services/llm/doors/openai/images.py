@@ -1,53 +1,108 @@
-"""Images as parts of messages name them."""
+"""Images as parts of messages name them, each client in its own way."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from yarl import URL
 
 from heroserve.errors import ImageError
 from heroserve.sources import read_path
 from services.common.errors import InvalidArgument
 from services.llm.doors.openai import fields
 from services.llm.job import ImagePart
+from services.llm.web.fetcher import FetchError, ImageFetcher
 
 _DETAILS = ("auto", "low", "high", "original")
+# Of a part, the object that says which image it is, where there is one. ``input_`` is how OpenAI's newer API has them.
+KINDS = {
+    "image_url": "image_url",
+    "image_file": "image_file",
+    "file": "file",
+    "input_image": "image_url",
+    "input_file": "",
+}
+# What says it in there, the first that is given; the last is what a refusal is about where none is.
+_SOURCES = {
+    "image_url": ("url", "file_id"),
+    "image_file": ("file_id",),
+    "file": ("file_data", "file_url", "file_id"),
+    "": ("file_data", "file_url", "file_id"),
+}
+# As /v1/files gave it. Some programs know an id by how OpenAI's begin, and put that before it.
+_ID = re.compile(r"(?:file-)?([0-9a-f]{64})")
+_SEND = "send data:image/png;base64,... with the picture's file, or an id that /v1/files gave for it"
 
 
-def parse_image(field: str, part: Mapping[str, Any]) -> tuple[ImagePart, str]:
-    """An ``image_url`` part, and its detail: "auto" if it names none.
+@dataclass(frozen=True)
+class Named:
+    """An image of a request.
+
+    Args:
+        image: which; empty where it is still to be fetched.
+        field: that says so.
+        detail: "auto" if it names none.
+        url: where it is to be fetched from.
+    """
+
+    image: ImagePart
+    field: str
+    detail: str
+    url: URL | None = None
+
+
+def parse_image(field: str, part: Mapping[str, Any], fetcher: ImageFetcher) -> Named:
+    """A part that is an image.
 
     Args:
         field: of the part.
         part: whatever else it holds is its client's own business.
+        fetcher: knows which addresses may be asked.
 
     Raises:
         InvalidArgument: there is no image in it.
     """
-    field = f"{field}.image_url"
-    found, detail = part.get("image_url"), part.get("detail")
+    name = KINDS[part["type"]]
+    field, found, detail = (f"{field}.{name}" if name else field), part.get(name) if name else part, part.get("detail")
+    if found is None and part.get("file_id") is not None:
+        field, found = f"{field.rpartition('.')[0]}.file_id", part["file_id"]
     if isinstance(found, dict):
         detail = found.get("detail", detail)
-        field = f"{field}.url"
-        found = found.get("url")
-    url = fields.text(field, found).strip()
-    return ImagePart(data=_of_url(field, url)), detail if detail in _DETAILS else "auto"
+        sources = _SOURCES[name]
+        key = next((each for each in sources if found.get(each) is not None), sources[0 if name == "image_url" else -1])
+        field, found = f"{field}.{key}", found.get(key)
+    text = fields.text(field, found).strip()
+    image, url = _image(field, text, fetcher)
+    return Named(image, field, detail if detail in _DETAILS else "auto", url)
 
 
-def _of_url(field: str, url: str) -> bytes:
-    scheme, colon, rest = url.partition(":")
+def digest_of(text: str) -> str | None:
+    """The SHA-256 that an id of a file is, in hex; None for what is no id of ours."""
+    found = _ID.fullmatch(text)
+    return found[1] if found else None
+
+
+def _image(field: str, text: str, fetcher: ImageFetcher) -> tuple[ImagePart, URL | None]:
+    if digest := digest_of(text):
+        return ImagePart(digest=digest), None
+    scheme, colon, rest = text.partition(":")
     if not colon or not scheme.isalpha():
-        raise InvalidArgument(field, "is no URL; send data:image/png;base64,... with the picture's file in base64")
+        what = "is an id that /v1/files did not give" if text.startswith("file-") else "is no URL"
+        raise InvalidArgument(field, f"{what}; {_SEND}")
     if scheme.lower() in ("http", "https"):
-        raise InvalidArgument(
-            field, "is an address, and nothing is fetched here; send data:image/png;base64,... with the picture's file"
-        )
+        try:
+            return ImagePart(), fetcher.check(text)
+        except FetchError as error:
+            raise InvalidArgument(field, error.problem) from error
     if scheme.lower() != "data":
-        raise InvalidArgument(field, f"is a {scheme[:20]}: URL; send data:image/png;base64,... with the picture's file")
+        raise InvalidArgument(field, f"is a {scheme[:20]}: URL; {_SEND}")
     if "," not in rest:
         raise InvalidArgument(field, "is a data: URL without a comma; write data:image/png;base64,...")
     try:
-        return read_path(url)
+        return ImagePart(data=read_path(text)), None
     except ImageError as error:
         # The SDK's words, behind its name for the field.
         raise InvalidArgument(field, str(error).partition(": ")[2]) from error

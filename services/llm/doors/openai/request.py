@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from yarl import URL
 
 from services.common.budget import Budget, BudgetError, MaxVisualTokens, Retention
 from services.common.errors import InvalidArgument
 from services.llm.doors.openai import fields, neutral
-from services.llm.doors.openai.images import parse_image
+from services.llm.doors.openai.images import KINDS, Named, parse_image
 from services.llm.doors.openai.sampling import MOST_TOKENS, limit, sampling
 from services.llm.job import ChatJob, ImagePart, Turn, TurnRole
+from services.llm.web.fetcher import ImageFetcher
 
 _ROLES: dict[object, TurnRole] = {
     "system": "system",
@@ -19,11 +22,16 @@ _ROLES: dict[object, TurnRole] = {
     "user": "user",
     "assistant": "assistant",
 }
+# How its newer API, and others, call what is said.
+_TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 # OpenAI's own price of an image that is asked for with low detail.
 LOW_DETAIL = MaxVisualTokens(85)
 _BUDGETS = ("retention", "max_visual_tokens")
 _FLAGS = ("replan", "share_budget")
 _KNOBS = (*_BUDGETS, *_FLAGS)
+
+# Index of a turn, and of a part within it.
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,8 @@ class Asked:
         stream: the answer as it comes.
         usage: with a last piece that tells what it took.
         usage_throughout: every piece tells so far.
+        named: the field that says which image it is, by turn and item.
+        addresses: of those that are still to be fetched.
     """
 
     job: ChatJob
@@ -45,13 +55,16 @@ class Asked:
     stream: bool = False
     usage: bool = False
     usage_throughout: bool = False
+    named: Mapping[Place, str] = field(default_factory=dict)
+    addresses: Mapping[Place, URL] = field(default_factory=dict)
 
 
-def parse(body: Mapping[str, Any], detail: bool = False) -> Asked:
+def parse(body: Mapping[str, Any], fetcher: ImageFetcher, detail: bool = False) -> Asked:
     """What the heart can't tell is checked here; the rest, what is out of range, there.
 
     Args:
         body: of the request.
+        fetcher: knows which addresses may be asked; nothing is fetched here.
         detail: whether an image's ``detail`` chooses a budget.
 
     Raises:
@@ -62,11 +75,14 @@ def parse(body: Mapping[str, Any], detail: bool = False) -> Asked:
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise fields.wrong("messages", messages, "an array of messages")
-    details: list[str] = []
-    turns = tuple(_turn(f"messages[{i}]", message, details) for i, message in enumerate(messages))
+    parsed = [_turn(f"messages[{i}]", message, fetcher) for i, message in enumerate(messages)]
+    images = {
+        (i, j): part for i, (_, parts) in enumerate(parsed) for j, part in enumerate(parts) if isinstance(part, Named)
+    }
+    turns = tuple(Turn(role, tuple(map(_for_the_heart, parts))) for role, parts in parsed)
     knobs = _knobs(body.get("heroserve"))
     budget = _budget(knobs)
-    if budget is None and detail and details and set(details) == {"low"}:
+    if budget is None and detail and {image.detail for image in images.values()} == {"low"}:
         budget = LOW_DETAIL
     flags = {name: fields.flag(f"heroserve.{name}", knobs.get(name)) for name in _FLAGS}
     model = body.get("model")
@@ -80,10 +96,12 @@ def parse(body: Mapping[str, Any], detail: bool = False) -> Asked:
         stream=fields.flag("stream", body.get("stream")),
         usage=usage,
         usage_throughout=usage and throughout,
+        named={place: image.field for place, image in images.items()},
+        addresses={place: image.url for place, image in images.items() if image.url is not None},
     )
 
 
-def _turn(field: str, message: object, details: list[str]) -> Turn:
+def _turn(field: str, message: object, fetcher: ImageFetcher) -> tuple[TurnRole, list[str | Named]]:
     if not isinstance(message, dict):
         raise fields.wrong(field, message, "a message, which is an object")
     role = message.get("role")
@@ -96,25 +114,27 @@ def _turn(field: str, message: object, details: list[str]) -> Turn:
         # As an answer that says nothing comes back.
         content = ""
     if isinstance(content, str):
-        return Turn(_ROLES[role], (fields.text(f"{field}.content", content),))
+        return _ROLES[role], [fields.text(f"{field}.content", content)]
     if not isinstance(content, list):
         raise fields.wrong(f"{field}.content", content, "a string or an array of parts")
-    return Turn(_ROLES[role], tuple(_part(f"{field}.content[{i}]", part, details) for i, part in enumerate(content)))
+    return _ROLES[role], [_part(f"{field}.content[{i}]", part, fetcher) for i, part in enumerate(content)]
 
 
-def _part(field: str, part: object, details: list[str]) -> str | ImagePart:
+def _part(field: str, part: object, fetcher: ImageFetcher) -> str | Named:
     if isinstance(part, str):
         return fields.text(field, part)
     if not isinstance(part, dict):
         raise fields.wrong(field, part, "a part, which is an object")
     kind = part.get("type")
-    if kind == "text":
-        return fields.text(f"{field}.text", part.get("text"))
-    if kind == "image_url":
-        image, detail = parse_image(field, part)
-        details.append(detail)
-        return image
-    raise fields.wrong(f"{field}.type", kind, "text or image_url")
+    if isinstance(kind, str) and kind in _TEXTS:
+        return fields.text(f"{field}.{_TEXTS[kind]}", part.get(_TEXTS[kind]))
+    if isinstance(kind, str) and kind in KINDS:
+        return parse_image(field, part, fetcher)
+    raise fields.wrong(f"{field}.type", kind, "text or image_url (or image_file, file, input_text, input_image)")
+
+
+def _for_the_heart(part: str | Named) -> str | ImagePart:
+    return part.image if isinstance(part, Named) else part
 
 
 def _knobs(knobs: object) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -16,10 +17,14 @@ from services.common.gate import Gate
 from services.common.http_call import HttpCall, HttpError, headers, told
 from services.llm.chat import ChatPipeline
 from services.llm.doors.openai import answer, fields
-from services.llm.doors.openai.exchange import Door, Exchange
+from services.llm.doors.openai.completion import Completion, Door
+from services.llm.doors.openai.files import NOT_SERVED, Files, Look, Upload
+from services.llm.kept_images import KeptImages
+from services.llm.web.fetcher import ImageFetcher
 
 # What logs and spans call them.
 _COMPLETIONS = "openai/chat.completions"
+_FILES = "openai/files"
 _MODELS = "openai/models"
 
 
@@ -27,10 +32,14 @@ def application(
     *,
     gate: Gate,
     admission: Admission,
+    uploads: Admission,
     chat: ChatPipeline,
+    kept: KeptImages,
+    fetcher: ImageFetcher,
     model: str,
     context_length: int,
     detail: bool,
+    max_images: int,
     timeout_s: float,
 ) -> FastAPI:
     """The application.
@@ -38,24 +47,57 @@ def application(
     Args:
         gate: every request passes it.
         admission: whose turn it is.
+        uploads: whose turn it is to have a file kept, which is no work for the engine.
         chat: the heart.
+        kept: where uploads go.
+        fetcher: of images that are named by their address.
         model: what callers call it.
         context_length: of the model, in tokens.
         detail: whether an image's ``detail`` chooses a budget.
+        max_images: of a conversation.
         timeout_s: longest a request may take.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    door = Door(gate, admission, chat, model, detail, timeout_s)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await fetcher.close()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    door = Door(gate, admission, chat, fetcher, model, detail, max_images, timeout_s)
+    files = Files(gate, uploads, kept, timeout_s)
     card = answer.model(model, int(time.time()), context_length)
 
     @app.post("/v1/chat/completions")
     async def create(request: Request) -> Response:
-        try:
-            body = await request.body()
-        except ClientDisconnect:
-            # Nobody reads it.
+        body = await _body(request)
+        if body is None:
             return Response(status_code=499)
-        return Exchange(door, HttpCall(_COMPLETIONS, request.headers, len(body)), body)
+        return Completion(door, HttpCall(_COMPLETIONS, request.headers, len(body)), body)
+
+    @app.post("/v1/files")
+    async def upload(request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return Response(status_code=499)
+        call = HttpCall(_FILES, request.headers, len(body))
+        return Upload(files, call, body, request.headers.get("content-type", ""))
+
+    def refuse_by_name(method: str, path: str, why: str) -> None:
+        async def refuse(request: Request) -> Response:
+            def find() -> dict[str, object]:
+                raise HttpError(405, "not_served", "", why)
+
+            return _guarded(gate, request, find, _FILES)
+
+        app.add_api_route(f"/v1/files{path}", refuse, methods=[method])
+
+    for (method, path), why in NOT_SERVED.items():
+        refuse_by_name(method, path, why)
+
+    @app.get("/v1/files/{name:path}")
+    async def look(request: Request, name: str) -> Response:
+        return Look(files, HttpCall(_FILES, request.headers, 0), name)
 
     @app.get("/v1/models")
     async def models(request: Request) -> Response:
@@ -77,7 +119,9 @@ def application(
         what = f"{request.method} {path}"
 
         def refuse() -> dict[str, object]:
-            problem = f"{what[:120]} is not served here; POST /v1/chat/completions and GET /v1/models are"
+            problem = (
+                f"{what[:120]} is not served here; POST /v1/chat/completions, POST /v1/files and GET /v1/models are"
+            )
             raise HttpError(status, "unknown_url", "", problem)
 
         return _guarded(gate, request, refuse)
@@ -86,9 +130,17 @@ def application(
     return app
 
 
-def _guarded(gate: Gate, request: Request, find: Callable[[], dict[str, object]]) -> Response:
+async def _body(request: Request) -> bytes | None:
+    """None where nobody reads what it is answered with."""
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        return None
+
+
+def _guarded(gate: Gate, request: Request, find: Callable[[], dict[str, object]], method: str = _MODELS) -> Response:
     """What takes no turn, for nothing is computed for it."""
-    call = HttpCall(_MODELS, request.headers, 0)
+    call = HttpCall(method, request.headers, 0)
     try:
         with gate.guard(call):
             response: Response = JSONResponse(find())

@@ -1,0 +1,48 @@
+"""What a request names by address, fetched: the heart gets files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from yarl import URL
+
+from services.common import context
+from services.common.http_call import HttpError
+from services.common.together import together
+from services.llm.doors.openai.request import Asked
+from services.llm.job import ChatJob, ImagePart, check_images
+from services.llm.web.fetcher import FetchError, ImageFetcher
+
+
+async def fetched(asked: Asked, fetcher: ImageFetcher, max_images: int) -> ChatJob:
+    """The job of a request, with a file in the place of each address; what is named twice is fetched once.
+
+    Raises:
+        Refusal: there are too many images to begin with.
+        HttpError: one can't be had.
+    """
+    if not asked.addresses:
+        return asked.job
+    check_images(asked.job, max_images)
+    fields: dict[URL, str] = {}
+    for place, url in asked.addresses.items():
+        fields.setdefault(url, asked.named[place])
+    with context.current().stages.time("fetch", span="fetch"):
+        files = await together(_file(url, field, fetcher) for url, field in fields.items())
+    return _filled(asked, dict(zip(fields, files, strict=True)))
+
+
+async def _file(url: URL, field: str, fetcher: ImageFetcher) -> bytes:
+    try:
+        return await fetcher.get(url)
+    except FetchError as error:
+        raise HttpError(400, "invalid_image_url", field, error.problem) from error
+
+
+def _filled(asked: Asked, files: Mapping[URL, bytes]) -> ChatJob:
+    turns = [list(turn.parts) for turn in asked.job.turns]
+    for (turn, item), url in asked.addresses.items():
+        turns[turn][item] = ImagePart(data=files[url])
+    filled = [replace(turn, parts=tuple(parts)) for turn, parts in zip(asked.job.turns, turns, strict=True)]
+    return replace(asked.job, turns=tuple(filled))
