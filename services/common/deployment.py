@@ -70,7 +70,14 @@ def _check_proxies(settings: Settings, variables: Mapping[str, str]) -> None:
 
 
 def deploy(
-    replica: type[Replica[T]], name: str, settings: T, *, cpus: float | None = None, accelerator: bool = False
+    replica: type[Replica[T]],
+    name: str,
+    settings: T,
+    *,
+    cpus: float | None = None,
+    accelerator: bool = False,
+    parallel: int = 1,
+    ongoing: int | None = None,
 ) -> Deployment:
     """A deployment of ``replica``: its resources, autoscaling, back-pressure and environment.
 
@@ -80,24 +87,35 @@ def deploy(
         settings: of the service.
         cpus: cores a replica reserves; by default HEROSERVE_REPLICA_CPUS.
         accelerator: the deployment runs the model.
+        parallel: accelerators that a replica spreads the model over, all of one node.
+        ongoing: requests that a replica works on at once; by default HEROSERVE_MAX_ONGOING_REQUESTS.
+
+    Raises:
+        SettingError: it would be spread over shares of accelerators.
     """
+    ongoing = settings.max_ongoing_requests if ongoing is None else ongoing
+    if parallel > 1 and settings.replica_gpus != 1:
+        raise SettingError(
+            f"HEROSERVE_REPLICA_GPUS={settings.replica_gpus:g}: HEROSERVE_TENSOR_PARALLEL={parallel} takes whole ones, "
+            "as many as it says; leave it out"
+        )
     on_gpu = accelerator and (settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available()))
     options: dict[str, Any] = {
         # They wait in the replica, which knows their deadlines: Serve's router backs off where it finds a replica full.
         # Who finds that line full is told by the replica too, and whoever asks whether it lives finds room.
-        "max_ongoing_requests": settings.max_ongoing_requests + settings.max_queued_requests + _SPARE,
+        "max_ongoing_requests": ongoing + settings.max_queued_requests + _SPARE,
         "max_queued_requests": settings.max_queued_requests,
         "autoscaling_config": {
             "min_replicas": settings.min_replicas,
             "max_replicas": settings.max_replicas,
-            "target_ongoing_requests": max(1, settings.max_ongoing_requests // 2),
+            "target_ongoing_requests": max(1, ongoing // 2),
             "upscale_delay_s": settings.upscale_delay_s,
             "downscale_delay_s": settings.downscale_delay_s,
             **_measured(settings),
         },
         "ray_actor_options": {
-            "num_cpus": settings.replica_cpus if cpus is None else cpus,
-            "num_gpus": settings.replica_gpus if on_gpu else 0,
+            "num_cpus": (settings.replica_cpus if cpus is None else cpus) * (1 if on_gpu else parallel),
+            "num_gpus": settings.replica_gpus * parallel if on_gpu else 0,
             # prometheus_client picks its mode when it is imported, so the variable comes with the process.
             "runtime_env": {"env_vars": {metrics.VARIABLE: settings.metrics_folder}},
         },
@@ -111,15 +129,16 @@ def deploy(
     return serve.deployment(name=name, **options)(replica)
 
 
-def open_admission(settings: Settings, slots: int) -> Admission:
+def open_admission(settings: Settings, slots: int, ongoing: int | None = None) -> Admission:
     """Who may work in a replica.
 
     Args:
         settings: of the service.
         slots: requests that it has work for at once.
+        ongoing: as in ``deploy``.
     """
     line = Line(settings.max_queued_requests, settings.max_wait_s, settings.max_queued_bytes)
-    return Admission(min(slots, settings.max_ongoing_requests), line)
+    return Admission(min(slots, settings.max_ongoing_requests if ongoing is None else ongoing), line)
 
 
 def _measured(settings: Settings) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Whether this machine has the cores that an application's deployments reserve: Ray would wait for them for ever."""
+"""What this machine has: the cores that deployments reserve, which Ray would wait for for ever; memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import ray._private.utils as ray_utils
+from ray._common.utils import get_system_memory
 from ray.serve import Application, Deployment
 
 from services.common.settings import SettingError
@@ -40,6 +41,11 @@ def check(application: Application, replica_cpus: float, min_replicas: int) -> N
         f"HEROSERVE_REPLICA_CPUS={replica_cpus:g}: the deployments reserve {total:g} cores "
         f"together ({times}), and this machine has {cores}; lower it{remedy}"
     )
+
+
+def memory_bytes() -> int:
+    """Of this machine, or as much of it as a container is given."""
+    return int(get_system_memory())
 
 
 def _deployments(application: Application) -> Iterator[Deployment]:

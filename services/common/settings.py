@@ -205,7 +205,8 @@ class Settings:
         return cls(**values)
 
 
-def own(name: str, default: Any) -> Any:
-    """The field ``name`` of both services, with a default of one's own."""
+def own(name: str, default: Any, shown: str = "") -> Any:
+    """The field ``name`` of both services, with a default of one's own, and what README's table says in its place."""
     (item,) = (item for item in dataclasses.fields(Settings) if item.name == name)
-    return dataclasses.field(default=default, repr=item.repr, metadata=item.metadata)
+    metadata = {**item.metadata, "shown": shown} if shown else item.metadata
+    return dataclasses.field(default=default, repr=item.repr, metadata=metadata)

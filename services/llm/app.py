@@ -24,7 +24,7 @@ from services.llm import metrics, parts
 from services.llm.card import examples
 from services.llm.doors import grpc as door
 from services.llm.doors.openai import routes
-from services.llm.engines.registry import open_engine
+from services.llm.engines.registry import ongoing, open_engine
 from services.llm.kept_images import KeptImages
 from services.llm.settings import LlmSettings
 
@@ -40,7 +40,7 @@ class ChatDeployment(Replica[LlmSettings]):
         self._engine = open_engine(settings, source)
         self.probe = Probe(self._engine.check_health)
         # While some generate, as many others have their images encoded.
-        self._admission = deployment.open_admission(settings, 2 * self._engine.slots)
+        self._admission = deployment.open_admission(settings, 2 * self._engine.slots, ongoing(settings))
         splicer = parts.open_splicer(settings, source)
         prompts = parts.open_prompts(settings, source)
         self._encoder = parts.open_encoder(settings, splicer, checkpoint)
@@ -113,4 +113,6 @@ def build(args: dict[str, str] | None = None) -> Application:
     parts.check(settings, source)
     settings = parts.settled(settings, source)
     replica = serve.ingress()(ChatDeployment)
-    return deployment.deploy(replica, "Chat", settings, accelerator=True).bind(settings, source)
+    parallel = settings.tensor_parallel if settings.engine == "vllm" else 1
+    chat = deployment.deploy(replica, "Chat", settings, accelerator=True, parallel=parallel, ongoing=ongoing(settings))
+    return chat.bind(settings, source)

@@ -15,7 +15,7 @@ from services.common.checkpoint import Checkpoint
 from services.common.model_config import ODD
 from services.common.shown import first_line
 
-_FILE = "generation_config.json"
+FILE = "generation_config.json"
 # What takes more than one pass a token, more than one answer, or something besides the logits; and what says nothing.
 _NOT_SERVED: dict[str, object] = {
     "num_beams": 1,
@@ -62,17 +62,17 @@ def read_generation(source: Checkpoint, config: Any) -> Generation:
     Raises:
         SettingError: they can't be read.
     """
-    written = source.json(_FILE)
+    written = source.json(FILE)
     eos = written.pop("eos_token_id", None)
     if nan := [name for name, value in written.items() if _has_nan(value)]:
-        raise source.unusable(f"{_FILE} can't be used (NaN in {', '.join(nan)})")
+        raise source.unusable(f"{FILE} can't be used (NaN in {', '.join(nan)})")
     try:
         if written:
             generation = GenerationConfig.from_dict(written)
         else:
             generation = GenerationConfig.from_model_config(source.config)
     except ODD as error:
-        raise source.unusable(f"{_FILE} can't be used ({first_line(error)})") from error
+        raise source.unusable(f"{FILE} can't be used ({first_line(error)})") from error
     asked = {name: written.get(name, getattr(generation, name, None)) for name in _NOT_SERVED}
     not_served = {name: value for name, value in asked.items() if value not in (*_NOTHING, _NOT_SERVED[name])}
     if eos is None:
@@ -97,7 +97,7 @@ def warn_of_what_is_not_served(source: Checkpoint, generation: Generation, token
             "%s=%r: %s asks for %s, which is not served: answers are one greedy or drawn sequence",
             source.variable,
             source.name,
-            _FILE,
+            FILE,
             ", ".join(f"{name}={_short.repr(value)}" for name, value in generation.not_served.items()),
         )
     named = ((name, getattr(generation.config, name, None)) for name in _TOKENS)
@@ -108,7 +108,7 @@ def warn_of_what_is_not_served(source: Checkpoint, generation: Generation, token
     if beyond:
         logger.warning(
             "%s=%r: %s names tokens that the model can't say, which changes nothing: %s; it has %d",
-            *(source.variable, source.name, _FILE),
+            *(source.variable, source.name, FILE),
             ", ".join(f"{name} {_short.repr(ids)}" for name, ids in beyond.items()),
             tokens,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.common.exhausted import exhausted
-from services.common.metrics import Counter, Histogram
+from services.common.metrics import Counter, Gauge, Histogram
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
 _OF_A_TOKEN = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
@@ -25,6 +25,20 @@ ANSWERS = Counter(
 )
 GENERATED_TOKENS = Counter("heroserve_generated_tokens_total", "Tokens generated.")
 PROMPT_TOKENS = Counter("heroserve_prompt_tokens_total", "Tokens prefilled, by kind.", ["kind"])
+ENGINE_RUNNING = Gauge(
+    "heroserve_engine_running", "Requests that the engine generates for.", multiprocess_mode="livesum"
+)
+ENGINE_KV_CACHE_USAGE = Gauge(
+    "heroserve_engine_kv_cache_usage",
+    "Share of the engine's KV cache that requests hold, of the replica with the most.",
+    multiprocess_mode="livemax",
+)
+ENGINE_PREFIX_TOKENS = Counter(
+    "heroserve_engine_prefix_tokens_total", "Tokens of prompts that the engine had cached, or not.", ["outcome"]
+)
+ENGINE_PREEMPTIONS = Counter(
+    "heroserve_engine_preemptions_total", "Requests that the engine put back for want of KV cache."
+)
 PREFILL_FLOPS_SAVED = Counter(
     "heroserve_prefill_flops_saved_total", "Floating-point operations of prefill that dropped tokens saved."
 )

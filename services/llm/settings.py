@@ -8,12 +8,13 @@ from typing import Literal
 from services.common.api_keys import parse_key
 from services.common.place import place
 from services.common.settings import Settings, own
-from services.common.variable import choice, integer, real, setting
+from services.common.variable import choice, integer, real, setting, text
 from services.families.grid import Newlines
+from services.llm.engines.vllm import arguments
 from services.llm.web.hosts import parse_hosts
 from services.llm.web.networks import parse_networks
 
-EngineName = Literal["transformers"]
+EngineName = Literal["transformers", "vllm"]
 PositionIds = Literal["compact", "original"]
 Detail = Literal["off", "on"]
 
@@ -41,9 +42,30 @@ class LlmSettings(Settings):
         120.0,
         "longest to wait for the encoder, retries included, in seconds",
     )
+    max_ongoing_requests: int = own("max_ongoing_requests", 0, "32, with vLLM twice its `--max-num-seqs`")
     engine: EngineName = setting("HEROSERVE_ENGINE", choice(EngineName), "transformers", "what generates")
     engine_threads: int = setting(
-        "HEROSERVE_ENGINE_THREADS", integer(1, 256), 4, "requests it generates at once, a replica"
+        "HEROSERVE_ENGINE_THREADS", integer(1, 256), 4, "requests that `transformers` generates at once, a replica"
+    )
+    vllm_args: tuple[str, ...] = setting(
+        arguments.VARIABLE,
+        arguments.words,
+        (),
+        "vLLM's own settings: flags of its command line (`--max-num-seqs 128 --gpu-memory-utilization 0.8`) or a "
+        "JSON object",
+    )
+    tensor_parallel: int = setting(
+        "HEROSERVE_TENSOR_PARALLEL",
+        integer(1, 64),
+        1,
+        "accelerators of one node that vLLM spreads a replica's language model over; on CPUs, processes",
+    )
+    export_dir: str = setting(
+        "HEROSERVE_EXPORT_DIR",
+        text,
+        "",
+        "where the language model is written once as vLLM reads it, a folder each checkpoint",
+        shown="`heroserve` in `HF_HOME`",
     )
     chat_template: str = setting(
         "HEROSERVE_CHAT_TEMPLATE",

@@ -1,0 +1,1 @@
+"""vLLM underneath: many requests at once, over the language model alone."""

@@ -1,0 +1,44 @@
+"""``python -m services.llm.export MODEL FOLDER``: a checkpoint's language model, for engines that load that."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from services.common import logs
+from services.common.checkpoint import Checkpoint
+from services.common.settings import BUNDLED_MODEL, SettingError
+from services.families.registry import language_half
+from services.llm.export.config import check_exportable
+from services.llm.export.folder import export
+from services.llm.language_model import check_language_model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m services.llm.export",
+        description="Write the language model of a vision-language checkpoint to a folder of its own, as the plain "
+        "causal language model that vLLM and others load: config, weights, tokenizer, chat template.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="checkpoint, hub id or folder; 'bundled' is the bundled one")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="to write; it must not be there yet")
+    parser.add_argument("--revision", default="", help="branch, tag or commit, where MODEL is a hub id")
+    options = parser.parse_args()
+    logs.settle()
+    logs.configure("INFO", "auto", "")
+    try:
+        name = BUNDLED_MODEL if options.model == "bundled" else options.model
+        source = Checkpoint(name, "MODEL", options.revision)
+        half = language_half(source)
+        check_language_model(half.config, source)
+        check_exportable(half.config, source)
+        export(half, source, options.folder, "FOLDER")
+    except SettingError as error:
+        sys.exit(f"heroserve: {error}")
+    logging.getLogger("services.llm.export").info("the language model is in %s", options.folder)
+
+
+if __name__ == "__main__":
+    main()
