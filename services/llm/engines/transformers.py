@@ -17,6 +17,7 @@ from services.common.waiting import WAITING
 from services.common.weights.load import load_pretrained
 from services.common.weights.stored import stored_tensors
 from services.families.family import LanguageHalf
+from services.llm import metrics
 from services.llm.assemble import Prompt
 from services.llm.cost import PromptCost
 from services.llm.engines.sampler import LogitsProcessors, Sampler
@@ -56,12 +57,14 @@ class TransformersEngine:
 
         def work() -> None:
             _WAITING.dec()
+            metrics.ENGINE_RUNNING.inc()
             try:
                 for token in self._tokens(prompt, sampling, max_tokens):
                     if stopped.is_set():
                         return
                     loop.call_soon_threadsafe(queue.put_nowait, token)
             finally:
+                metrics.ENGINE_RUNNING.dec()
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
         # What it logs is told of the request that it is done for.
