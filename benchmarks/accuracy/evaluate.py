@@ -74,7 +74,7 @@ def evaluate_pictures(
                 chance[number] = len(scene.tiles_asked[order]) / len(relevance)
             for m, method in enumerate(methods):
                 for r, retention in enumerate(retentions):
-                    shown = show(bench, sight, method.select(sight, asked, retention), method)
+                    shown = show(bench, sight, asked, retention, method)
                     kept[number, m, r] = sum(map(len, shown.kept))
                     newlines[number, m, r] = shown.splice.newlines
                     key = (number, *shown.key)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common.budget import Retention
+from services.encoder.cache.entry import Entry
 from services.encoder.hero import HeroConfig
-from services.encoder.plan import plan_tokens
+from services.encoder.plan import TokenPlan, plan_tokens
 from services.families.grid import Newlines
 
 from . import baselines
@@ -48,6 +49,7 @@ class Method:
         newlines: HEROSERVE_NEWLINES.
         original_positions: HEROSERVE_POSITION_IDS=original.
         int8: HEROSERVE_ROW_DTYPE=int8.
+        base: of these patches those that no question changes: HEROSERVE_LAYOUT=base_first.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Method:
     newlines: Newlines = "kept_rows"
     original_positions: bool = False
     int8: bool = False
+    base: Select | None = None
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,27 @@ class Hero:
 
     config: HeroConfig
     relevance: bool = True
+    with_base: bool = False
 
     def __call__(self, sight: Sight, asked: Asked, retention: float) -> Kept:
+        entry, plan = self._plan(sight, asked, retention)
+        return _first(entry, plan.counts)
+
+    def base(self, sight: Sight, asked: Asked, retention: float) -> Kept:
+        """Of what is kept that which no question changes, where there is to be a base."""
+        entry, plan = self._plan(sight, asked, retention)
+        return _first(entry, plan.base or [0] * len(plan.counts))
+
+    def _plan(self, sight: Sight, asked: Asked, retention: float) -> tuple[Entry, TokenPlan]:
         entry = sight.entry(self.config)
         embedding = asked.embedding if self.relevance else None
-        plan = plan_tokens(entry, embedding, Retention(retention), self.config)
-        kept = entry.positions[entry.kept(plan.counts)].astype(np.int64)
-        return [np.sort(tile) for tile in np.split(kept, np.cumsum(plan.counts)[:-1])]
+        return entry, plan_tokens(entry, embedding, Retention(retention), self.config, with_base=self.with_base)
+
+
+def _first(entry: Entry, counts: list[int]) -> Kept:
+    """The best-ranked patches of each tile."""
+    kept = entry.positions[entry.kept(counts)].astype(np.int64)
+    return [np.sort(tile) for tile in np.split(kept, np.cumsum(counts)[:-1])]
 
 
 @dataclass(frozen=True)
@@ -101,8 +118,10 @@ def methods(config: HeroConfig) -> list[Method]:
     low, high = config.low_layers, config.high_layers
     # Its own alpha and temperature too; the layers are those of this tower.
     reference = replace(HeroConfig.reference(), low_layers=low, high_layers=config.high_layers)
+    with_base = Hero(config, with_base=True)
     return [
         Method(HERO, "HERO", Hero(config)),
+        Method("base_first", "HERO, a base first", with_base, base=with_base.base),
         Method("by_score", "HERO, the paper's order", Hero(replace(config, order="score"))),
         Method("no_relevance", "HERO, no relevance", Hero(config, relevance=False)),
         Method("no_saliency", "HERO, no saliency", Hero(replace(config, alpha=0.0))),

@@ -12,9 +12,10 @@ from services.common.rows import pack, row_dtype, unpack
 from services.families.family import Splice
 from services.llm.assemble import Prompt, assemble
 from services.llm.job import ChatJob, ImagePart, Turn
+from services.llm.layout import base_first
 
 from .bench import Bench, Sight
-from .methods import Kept, Method
+from .methods import Asked, Kept, Method
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Shown:
         return unpack(pack(rows, dtype).tobytes(), dtype, *rows.shape)
 
 
-def show(bench: Bench, sight: Sight, kept: Kept, method: Method) -> Shown:
-    splice = bench.splice(sight.grid, kept, method.newlines)
+def show(bench: Bench, sight: Sight, asked: Asked, retention: float, method: Method) -> Shown:
+    kept = method.select(sight, asked, retention)
+    base = kept if method.base is None else method.base(sight, asked, retention)
+    splice = base_first(bench.splice, sight.grid, kept, base, method.newlines)
     return Shown(sight, kept, splice, method.original_positions, method.int8)

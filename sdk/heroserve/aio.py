@@ -85,13 +85,16 @@ class AsyncClient:
         *,
         explain: bool = False,
         plan_only: bool = False,
+        with_base: bool = False,
         timeout_s: float | None = None,
         request_id: str | None = None,
         trace: Mapping[str, str] | None = None,
         **budget: Unpack[BudgetOptions],
     ) -> VisualTokens:
         """The visual tokens worth keeping for a question; `explain` adds what made each tile matter."""
-        build = partial(encode_request, image, question, explain=explain, plan_only=plan_only, **budget)
+        build = partial(
+            encode_request, image, question, explain=explain, plan_only=plan_only, with_base=with_base, **budget
+        )
         return await self._encoder.unary(methods.ENCODE, build, Terms(timeout_s, request_id, trace))
 
     async def describe(self, **call: Unpack[CallOptions]) -> ChatDescription:

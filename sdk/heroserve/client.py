@@ -98,14 +98,15 @@ class Client:
         *,
         explain: bool = False,
         plan_only: bool = False,
+        with_base: bool = False,
         timeout_s: float | None = None,
         request_id: str | None = None,
         trace: Mapping[str, str] | None = None,
         **budget: Unpack[BudgetOptions],
     ) -> VisualTokens:
         """The visual tokens worth keeping for a question; `explain` adds what made each tile matter, `plan_only` tells
-        how many they would be, without them."""
-        request = encode_request(image, question, explain=explain, plan_only=plan_only, **budget)
+        how many they would be, without them, `with_base` keeps of each tile what no question changes, and tells it."""
+        request = encode_request(image, question, explain=explain, plan_only=plan_only, with_base=with_base, **budget)
         return self._encoder.unary(methods.ENCODE, request, Terms(timeout_s, request_id, trace))
 
     def describe(self, **call: Unpack[CallOptions]) -> ChatDescription:

@@ -129,11 +129,12 @@ def encode_request(
     *,
     explain: bool = False,
     plan_only: bool = False,
+    with_base: bool = False,
     **budget: Unpack[BudgetOptions],
 ) -> EncodeRequest:
     """The visual tokens of an image for a question. Raises ImageError, and ArgumentError as above."""
     limit = _budget(budget)
-    request = _fill(EncodeRequest(budget=limit), explain=explain, plan_only=plan_only)
+    request = _fill(EncodeRequest(budget=limit), explain=explain, plan_only=plan_only, with_base=with_base)
     request.question = _text(question, "question")
     request.image.CopyFrom(load_image(image))
     return request

@@ -17,6 +17,7 @@ class EncodeJob:
         question: not blank.
         budget: of visual tokens to keep.
         explain: tell the terms of each tile's importance.
+        with_base: keep of each tile what no question changes, and tell which rows those are.
         plan_only: send no rows, and count none.
         scope: of callers who share what is cached of it; empty for all.
     """
@@ -28,6 +29,7 @@ class EncodeJob:
     explain: bool
     scope: str = ""
     plan_only: bool = False
+    with_base: bool = False
 
     @property
     def name(self) -> str:

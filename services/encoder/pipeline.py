@@ -154,7 +154,7 @@ class EncodePipeline:
 
     def _plan(self, entry: Entry, question: Embedding | None, job: EncodeJob, stages: Stages) -> TokenPlan:
         with stages.time("plan"):
-            return plan_tokens(entry, question, job.budget, self._hero)
+            return plan_tokens(entry, question, job.budget, self._hero, with_base=job.with_base)
 
     async def _embed(self, question: str) -> Embedding | None:
         if self._embedder is None:

@@ -10,7 +10,15 @@ import torch
 
 from services.common.budget import Budget, MaxVisualTokens, Retention
 from services.encoder.cache.entry import Entry
-from services.encoder.hero import HeroConfig, TokenBudget, allocate, importance_terms, token_budget, weigh_terms
+from services.encoder.hero import (
+    HeroConfig,
+    TokenBudget,
+    allocate,
+    allocate_with_base,
+    importance_terms,
+    token_budget,
+    weigh_terms,
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,7 @@ class TokenPlan:
 
     Args:
         counts: rows to keep of each tile, the thumbnail's first.
+        base: of these, how many any question would keep under this budget; None where that was not asked for.
         importance: of the local tiles, float32 [K].
         saliency, relevance, density: its terms, float32 [K]; relevance is None where it is switched off.
         fit: of the question and the local tile that fits it best, their cosine over relevance's temperature; 0 where
@@ -31,6 +40,7 @@ class TokenPlan:
     relevance: torch.Tensor | None
     density: torch.Tensor
     fit: float = 0.0
+    base: list[int] | None = None
 
 
 def plan_tokens(
@@ -38,6 +48,8 @@ def plan_tokens(
     question: np.ndarray[Any, np.dtype[np.float32]] | None,
     budget: Budget,
     config: HeroConfig,
+    *,
+    with_base: bool = False,
 ) -> TokenPlan:
     """Budgets for one image and one question.
 
@@ -46,6 +58,7 @@ def plan_tokens(
         question: unit CLIP embedding [D]; None without a relevance model.
         budget: what is asked for.
         config: how importance is weighed and budgets are shared.
+        with_base: no tile gets less than what no question changes, see ``allocate_with_base``.
     """
     saliency_cos = torch.tensor(entry.saliency_cos)
     relevance_cos = None if question is None else torch.tensor(entry.relevance) @ torch.tensor(question)
@@ -54,9 +67,19 @@ def plan_tokens(
     tokens = _tokens(entry, budget, config)
     terms = importance_terms(saliency_cos, relevance_cos, valid, patches, config)
     importance = weigh_terms(*terms, config)
-    local = allocate(importance, valid, tokens.local, config)
+    thumbnail = min(tokens.thumbnail, patches)
+    base = None
+    if with_base:
+        saliency, _, density = terms
+        bases, local = allocate_with_base(
+            importance, weigh_terms(saliency, None, density, config), valid, tokens.local, config
+        )
+        # Its budget is the same for every question.
+        base = [thumbnail, *bases.tolist()]
+    else:
+        local = allocate(importance, valid, tokens.local, config)
     fit = 0.0 if relevance_cos is None else float(relevance_cos.max()) / config.relevance_temperature
-    return TokenPlan([min(tokens.thumbnail, patches), *local.tolist()], importance, *terms, fit)
+    return TokenPlan([thumbnail, *local.tolist()], importance, *terms, fit, base)
 
 
 def _tokens(entry: Entry, budget: Budget, config: HeroConfig) -> TokenBudget:

@@ -36,6 +36,7 @@ def parse_request(request: EncodeRequest, limits: ImageLimits, default: Retentio
         explain=request.explain,
         scope=scope,
         plan_only=request.plan_only,
+        with_base=request.with_base,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from heroserve.v1.encoder_pb2 import (
@@ -18,6 +20,9 @@ from services.common.rows import Bytes2D, to_wire
 from services.encoder.cache.entry import Entry
 from services.encoder.plan import TokenPlan
 from services.families.grid import Grid as TileGrid
+
+Positions = np.ndarray[Any, np.dtype[np.uint16]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def visual_tokens(
@@ -46,12 +51,17 @@ def visual_tokens(
     tile_of_row = np.repeat(np.arange(len(counts)), counts)
     # Ranked order is ours; the wire's is by position.
     order = np.lexsort((positions, tile_of_row))
+    splits = np.cumsum(counts)[:-1]
+    # Within a tile the base is what is ranked first.
+    place = np.arange(len(positions)) - np.repeat(np.cumsum(counts) - counts, counts)
+    in_base = place < np.repeat(plan.base or [0] * len(counts), counts)
+    kept_of, base_of = np.split(positions[order], splits), np.split(in_base[order], splits)
     kept, total = sum(plan.counts), int(entry.valid.sum())
     return VisualTokens(
         image_digest=digest,
         encoder_id=encoder_id,
         grid=grid_message(entry.grid),
-        tiles=_tiles(entry, plan, np.split(positions[order], np.cumsum(counts)[:-1]), explain),
+        tiles=_tiles(entry, plan, kept_of, base_of, explain),
         features=Features(
             dtype=to_wire(entry.dtype),
             rows=len(order),
@@ -77,12 +87,10 @@ def grid_message(grid: TileGrid) -> Grid:
     )
 
 
-def _tiles(
-    entry: Entry, plan: TokenPlan, positions: list[np.ndarray[tuple[int], np.dtype[np.uint16]]], explain: bool
-) -> list[Tile]:
+def _tiles(entry: Entry, plan: TokenPlan, positions: list[Positions], in_base: list[Mask], explain: bool) -> list[Tile]:
     tiles = [
-        Tile(index=index, valid=int(valid), positions=kept.tolist())
-        for index, (valid, kept) in enumerate(zip(entry.valid, positions, strict=True))
+        Tile(index=index, valid=int(valid), positions=kept.tolist(), base=kept[first].tolist())
+        for index, (valid, kept, first) in enumerate(zip(entry.valid, positions, in_base, strict=True))
     ]
     for index, tile in enumerate(tiles[1:]):
         tile.importance = float(plan.importance[index])

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import numpy as np
 
 from services.common import context
 from services.common.budget import Budget
 from services.common.context import RequestContext
 from services.common.together import together
 from services.families.family import Splice
-from services.families.grid import Grid, Newlines
+from services.families.grid import Newlines
 from services.llm import metrics
 from services.llm.answer import Bill, Delta, FinishReason, Savings, Timings, Usage
 from services.llm.assemble import Prompt, assemble
@@ -23,14 +20,11 @@ from services.llm.detokenize import Detokenizer
 from services.llm.encoded import EncodedImage, ImageEncoder
 from services.llm.engines.engine import Engine, Read
 from services.llm.job import ChatJob, check
+from services.llm.layout import LayOut, SpliceImage
 from services.llm.prompt import PromptBuilder
 from services.llm.refusal import Refusal, Role
 from services.llm.shares import share
 from services.llm.splicer import Splicer
-
-T = TypeVar("T")
-# ``LanguageHalf.splice``.
-SpliceImage = Callable[[Grid, Sequence[np.ndarray[Any, np.dtype[np.int64]]], Newlines], Splice]
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,7 @@ class ChatPipeline:
         splice: orders an image's visual tokens, as the checkpoint's family does.
         engine: generates.
         newlines: which newline tokens the model reads.
+        layout: in which order.
         original_positions: number tokens as if nothing had been dropped (else: without gaps).
         max_images: of a conversation.
         default_max_tokens: of an answer, where a job names no limit.
@@ -76,6 +71,7 @@ class ChatPipeline:
         splice: SpliceImage,
         engine: Engine,
         newlines: Newlines,
+        layout: LayOut,
         original_positions: bool,
         max_images: int,
         default_max_tokens: int,
@@ -86,6 +82,7 @@ class ChatPipeline:
         self._splice = splice
         self._engine = engine
         self._newlines = newlines
+        self._layout = layout
         self._original_positions = original_positions
         self._max_images = max_images
         self._default_max_tokens = default_max_tokens
@@ -159,7 +156,7 @@ class ChatPipeline:
             with request.stages.time("encode", span="encode"):
                 encoded = await self._encode(job)
             request.note(cache=",".join(image.cache for image in encoded))
-        splices = [self._splice(image.grid, image.kept, self._newlines) for image in encoded]
+        splices = [self._layout(self._splice, image.grid, image.kept, image.base, self._newlines) for image in encoded]
         tokens = {
             "text": len(ids) - len(encoded),
             "visual": sum(len(image.features) for image in encoded),
@@ -218,7 +215,8 @@ class ChatPipeline:
     def _count(self, prompt: Prompt, tokens: dict[str, int], splices: list[Splice]) -> None:
         for kind, count in tokens.items():
             metrics.PROMPT_TOKENS.labels(kind=kind).inc(count)
-        saved = sum(splice.full_length - len(splice) for splice in splices)
+        # Laid out in two parts, an image that loses next to nothing has more newlines than before.
+        saved = max(0, sum(splice.full_length - len(splice) for splice in splices))
         full = len(prompt) + saved
         cost = self._engine.cost
         metrics.PREFILL_FLOPS_SAVED.inc(cost.flops(full) - cost.flops(len(prompt)))

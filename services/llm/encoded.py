@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +24,7 @@ class EncodedImage:
         features: [n, H], a row a kept token, tile after tile; int8 rows as float32.
         total: visual tokens of the whole image.
         cache: whether the encoder had it: hit, miss or bypass.
+        base: of ``kept`` what any question would keep; empty where that was not asked for.
     """
 
     grid: Grid
@@ -31,6 +32,7 @@ class EncodedImage:
     features: torch.Tensor
     total: int
     cache: str
+    base: list[np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -56,15 +56,25 @@ class EncoderClient:
         api_key: sent to it; "" sends none.
         timeout_s: longest to wait for it, retries included.
         feature_width: H, of the rows that can be used here.
+        with_base: ask for what no question changes, too.
         model, checkpoint: whose language half is here, as a setting names it and as ``identify`` does.
     """
 
     def __init__(
-        self, target: str, *, api_key: str, timeout_s: float, feature_width: int, model: str, checkpoint: str
+        self,
+        target: str,
+        *,
+        api_key: str,
+        timeout_s: float,
+        feature_width: int,
+        model: str,
+        checkpoint: str,
+        with_base: bool = False,
     ) -> None:
         self._target = target
         self._timeout_s = timeout_s
         self._feature_width = feature_width
+        self._with_base = with_base
         self._model = model
         self._checkpoint = checkpoint
         self._warned = False
@@ -102,6 +112,7 @@ class EncoderClient:
                 # Its beginning is enough to tell what is relevant: CLIP reads 77 tokens.
                 question[:MAX_QUESTION_CHARS],
                 plan_only=plan_only,
+                with_base=self._with_base,
                 **_along(self._timeout_s),
                 **_options(budget),
             )
@@ -176,6 +187,7 @@ def encoded_image(tokens: VisualTokens) -> EncodedImage:
         features=unpack(features.data, from_wire(features.dtype), features.rows, features.cols),
         total=tokens.savings.total,
         cache=VisualTokens.Cache.Name(tokens.cache).lower(),
+        base=[np.array(tile.base, np.int64) for tile in tokens.tiles],
     )
 
 

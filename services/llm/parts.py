@@ -19,6 +19,7 @@ from services.llm.encoder_client import EncoderClient
 from services.llm.engines.engine import Engine
 from services.llm.engines.registry import check_engine
 from services.llm.language_model import check_language_model
+from services.llm.layout import LAYOUTS
 from services.llm.prompt import PromptBuilder
 from services.llm.rehearsal import rehearse
 from services.llm.settings import LlmSettings
@@ -98,6 +99,7 @@ def open_encoder(settings: LlmSettings, splicer: Splicer, checkpoint: str) -> En
         feature_width=splicer.feature_width,
         model=settings.model,
         checkpoint=checkpoint,
+        with_base=settings.layout == "base_first",
     )
 
 
@@ -128,6 +130,11 @@ def open_chat(
         raise SettingError(
             f"HEROSERVE_POSITION_IDS={settings.position_ids!r}: the engine {settings.engine!r} takes no position ids"
         )
+    if original and settings.layout == "base_first":
+        raise SettingError(
+            "HEROSERVE_LAYOUT='base_first': an image is read in two parts, for which HEROSERVE_POSITION_IDS='original' "
+            "has no numbers"
+        )
     return ChatPipeline(
         encoder=encoder,
         prompts=prompts,
@@ -135,6 +142,7 @@ def open_chat(
         splice=language_half(source or model(settings)).splice,
         engine=engine,
         newlines=settings.newlines,
+        layout=LAYOUTS[settings.layout],
         original_positions=original,
         max_images=settings.max_images,
         default_max_tokens=settings.default_max_tokens,

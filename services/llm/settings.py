@@ -17,6 +17,7 @@ from services.llm.web.networks import parse_networks
 EngineName = Literal["transformers", "vllm"]
 PositionIds = Literal["compact", "original"]
 Detail = Literal["off", "on"]
+Layout = Literal["raster", "base_first"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,12 @@ class LlmSettings(Settings):
         choice(Newlines),
         "kept_rows",
         "newline tokens of every row of the image, or of rows that keep a token",
+    )
+    layout: Layout = setting(
+        "HEROSERVE_LAYOUT",
+        choice(Layout),
+        "raster",
+        "visual tokens as they lie in the picture, or what no question changes first, for an engine's prefix cache",
     )
     position_ids: PositionIds = setting(
         "HEROSERVE_POSITION_IDS",

@@ -256,7 +256,8 @@ def edit(
 class InProcessEncoder:
     """The encoder service without Ray and gRPC, with the face of the LLM service's client."""
 
-    def __init__(self, model: str, **options: Any) -> None:
+    def __init__(self, model: str, *, with_base: bool = False, **options: Any) -> None:
+        self._with_base = with_base
         settings = EncoderSettings(model=model, **{"relevance_model": "none"} | options)
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         tower = encoder_parts.open_tower(settings)
@@ -296,6 +297,7 @@ class InProcessEncoder:
             case MaxVisualTokens(count):
                 asked.max_visual_tokens = count
         request = EncodeRequest(image=Image(data=image.data), question=question, budget=asked, plan_only=plan_only)
+        request.with_base = self._with_base
         job = parse_encode_request(request, self._limits, Retention(0.2))
         # A request of its own, as behind its own gate.
         with context.serving(RequestContext()):

@@ -31,6 +31,7 @@ OPTIONS: dict[str, str] = {
     "replan": QUESTION,
     "share_budget": IMAGE,
     "plan_only": IMAGE,
+    "with_base": IMAGE,
     "sampling": "--max-tokens",
     "sampling.max_tokens": "--max-tokens",
     "sampling.temperature": "--temperature",

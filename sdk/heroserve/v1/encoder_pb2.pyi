@@ -8,18 +8,20 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EncodeRequest(_message.Message):
-    __slots__ = ("image", "question", "budget", "explain", "plan_only")
+    __slots__ = ("image", "question", "budget", "explain", "plan_only", "with_base")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     PLAN_ONLY_FIELD_NUMBER: _ClassVar[int]
+    WITH_BASE_FIELD_NUMBER: _ClassVar[int]
     image: _tokens_pb2.Image
     question: str
     budget: _tokens_pb2.Budget
     explain: bool
     plan_only: bool
-    def __init__(self, image: _Optional[_Union[_tokens_pb2.Image, _Mapping]] = ..., question: _Optional[str] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., explain: bool = ..., plan_only: bool = ...) -> None: ...
+    with_base: bool
+    def __init__(self, image: _Optional[_Union[_tokens_pb2.Image, _Mapping]] = ..., question: _Optional[str] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., explain: bool = ..., plan_only: bool = ..., with_base: bool = ...) -> None: ...
 
 class VisualTokens(_message.Message):
     __slots__ = ("image_digest", "encoder_id", "grid", "tiles", "features", "savings", "cache", "timings", "model", "checkpoint", "relevance")
@@ -86,18 +88,20 @@ class Window(_message.Message):
     def __init__(self, top: _Optional[int] = ..., bottom: _Optional[int] = ..., left: _Optional[int] = ..., right: _Optional[int] = ...) -> None: ...
 
 class Tile(_message.Message):
-    __slots__ = ("index", "importance", "valid", "positions", "explanation")
+    __slots__ = ("index", "importance", "valid", "positions", "explanation", "base")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     IMPORTANCE_FIELD_NUMBER: _ClassVar[int]
     VALID_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
     index: int
     importance: float
     valid: int
     positions: _containers.RepeatedScalarFieldContainer[int]
     explanation: TileExplanation
-    def __init__(self, index: _Optional[int] = ..., importance: _Optional[float] = ..., valid: _Optional[int] = ..., positions: _Optional[_Iterable[int]] = ..., explanation: _Optional[_Union[TileExplanation, _Mapping]] = ...) -> None: ...
+    base: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, index: _Optional[int] = ..., importance: _Optional[float] = ..., valid: _Optional[int] = ..., positions: _Optional[_Iterable[int]] = ..., explanation: _Optional[_Union[TileExplanation, _Mapping]] = ..., base: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class TileExplanation(_message.Message):
     __slots__ = ("saliency", "relevance", "density")

@@ -5,6 +5,7 @@ Nothing here knows of services, caches or images.
 """
 
 from .allocate import allocate
+from .base import allocate_with_base
 from .budget import TokenBudget, token_budget
 from .config import HeroConfig
 from .importance import importance_terms, saliency_cosines, tile_importance, weigh_terms
@@ -16,6 +17,7 @@ __all__ = [
     "HeroConfig",
     "TokenBudget",
     "allocate",
+    "allocate_with_base",
     "importance_terms",
     "order_tiles",
     "patch_scores",

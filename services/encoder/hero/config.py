@@ -32,6 +32,8 @@ class HeroConfig:
     # Ours, not the paper's, whose order is "score".
     order: Order = "diverse"
     quality_floor: float = 0.2
+    # Of the local budget what no question changes, where a base is asked for; see ``base.py``.
+    base_share: float = 0.5
     # What the authors' code does and the default corrects, see docs/architecture.md.
     softmax_again: bool = False
     count_padding: bool = False
@@ -42,6 +44,8 @@ class HeroConfig:
             raise ValueError("low_layers and high_layers need at least one index each, none below 0")
         if not 0 <= self.alpha <= 1 or not 0 <= self.density_weight <= 1:
             raise ValueError("alpha and density_weight must lie in [0, 1]")
+        if not 0 <= self.base_share <= 1:
+            raise ValueError("base_share must lie in [0, 1]")
         if self.order not in get_args(Order) or not self.quality_floor > 0:
             raise ValueError(f"order must be one of {get_args(Order)}, and quality_floor above 0")
         if not (self.saliency_temperature > 0 and self.relevance_temperature > 0):

@@ -28,7 +28,7 @@ def lines(untrained: str) -> list[Method]:
 
 def shown(bench: Bench, picture: Picture, sight: Sight, method: Method, retention: float, order: int = 0) -> Shown:
     asked = Asked(bench.embedder.embed(picture.questions[order].text), (picture.index, order))
-    return show(bench, sight, method.select(sight, asked, retention), method)
+    return show(bench, sight, asked, retention, method)
 
 
 @pytest.fixture(scope="module")

@@ -500,3 +500,25 @@ async def test_a_plan_alone_is_the_plan(
     output = tower.run(tiler.cut(picture(*SIZES[0]), tiler.grid(*SIZES[0])))
     cosines = output.embedding[1:] @ torch.from_numpy(embedder.embed(QUESTIONS[0]))
     assert whole.relevance == pytest.approx(float(cosines.max()) / tower.hero.relevance_temperature, abs=1e-3)
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+async def test_a_base_is_the_same_for_every_question(make: Make, budget: Budget) -> None:
+    pipeline = make()
+    data = encoded(picture(*SIZES[0]))
+    jobs = [job(data, question, budget=budget) for question in QUESTIONS]
+    plain = [await pipeline.visual_tokens(each) for each in jobs]
+    based = [await pipeline.visual_tokens(replace(each, with_base=True)) for each in jobs]
+    for tokens, usual in zip(based, plain, strict=True):
+        assert tokens.savings == usual.savings
+        assert not any(tile.base for tile in usual.tiles)
+        for tile in tokens.tiles:
+            assert list(tile.positions) == sorted(tile.positions)
+            assert list(tile.base) == [position for position in tile.positions if position in set(tile.base)]
+        # The thumbnail's budget is nobody's question's.
+        assert tokens.tiles[0].base == tokens.tiles[0].positions == usual.tiles[0].positions
+        assert len(tokens.features.data) == len(usual.features.data)
+    assert [tile.base for tile in based[0].tiles] == [tile.base for tile in based[1].tiles]
+    kept, total = based[0].savings.kept, based[0].savings.total
+    thumbnail, *local = [len(tile.base) for tile in based[0].tiles]
+    assert sum(local) == (kept - thumbnail if kept == total else (kept - thumbnail) // 2)
