@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up test test-unit test-compose lint bench bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up attach test test-unit test-compose lint bench bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ demo: $(INSTALLED) ## From nothing to one answer about one picture; leaves nothi
 
 up: $(INSTALLED) ## Redis and both services, until Ctrl-C
 	$(BIN)/python -m scripts.stack up
+
+attach: $(INSTALLED) ## The same beside a vLLM that runs already: make attach URL=http://HOST:PORT
+	$(BIN)/python -m scripts.stack attach $(URL)
 
 # A process a core, four at most: each loads torch for itself. A file stays in one of them.
 WORKERS := -n logical --maxprocesses 4 --dist loadfile

@@ -61,7 +61,7 @@ DASHBOARD = Dashboard(
                 stack=True,
             )
             for service, more in (
-                ("LLM", "encoder: there was none there"),
+                ("LLM", "encoder, engine: there was none there"),
                 ("encoder", "images: more new pictures than the tower takes"),
             )
         ),

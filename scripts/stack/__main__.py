@@ -1,7 +1,8 @@
 """Redis and both services on this machine, each a process of its own.
 
-python -m scripts.stack demo     one question about one picture, then everything stops
-python -m scripts.stack up       stays up until Ctrl-C
+python -m scripts.stack demo          one question about one picture, then everything stops
+python -m scripts.stack up            stays up until Ctrl-C
+python -m scripts.stack attach URL    the same with the language model in the vLLM at URL, which runs already
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import MutableMapping
 from pathlib import Path
 
 from scripts.stack.ending import Ending
@@ -25,6 +27,10 @@ from scripts.stack.screen import Screen
 from scripts.stack.shell import Shell
 from scripts.stack.stack import StackError
 from services.common.settings import SettingError
+from services.common.shown import assigned
+from services.llm.engines.remote.urls import VARIABLE as URLS
+
+ENGINE = "HEROSERVE_ENGINE"
 
 
 def show(command: list[str], shell: Shell, screen: Screen) -> None:
@@ -65,15 +71,33 @@ def up(ending: Ending, screen: Screen, shell: Shell) -> None:
                 raise
 
 
+def attach(urls: list[str], environ: MutableMapping[str, str]) -> None:
+    """Have what is started next ask these servers, as if the shell had said so.
+
+    Raises:
+        SettingError: the shell says otherwise, or they can't be used.
+    """
+    for name, value in ((ENGINE, "vllm-remote"), (URLS, ",".join(urls))):
+        if environ.get(name, "").strip() not in ("", value):
+            raise SettingError(f"{assigned(name, environ[name])}: attach sets it to {value!r}; unset it")
+        environ[name] = value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("command", choices=["demo", "up"])
-    command = parser.parse_args().command
+    parser.add_argument("command", choices=["demo", "up", "attach"])
+    parser.add_argument("urls", nargs="*", metavar="URL", help="of attach: http://HOST:PORT of a vLLM, or of several")
+    options = parser.parse_args()
+    command = options.command
+    if (command == "attach") != bool(options.urls):
+        parser.error("attach takes URLs, http://HOST:PORT, and the others take none")
     ending = Ending()
     ending.install()
     try:
+        if command == "attach":
+            attach(options.urls, os.environ)
         shell = Shell.read(os.environ)
-        {"demo": demo, "up": up}[command](ending, Screen(), shell)
+        {"demo": demo, "up": up, "attach": up}[command](ending, Screen(), shell)
     except (SettingError, StackError, OSError) as error:
         sys.exit(f"{command} failed: {error}")
     except subprocess.CalledProcessError as error:

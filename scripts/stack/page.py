@@ -10,6 +10,7 @@ from pathlib import Path
 from scripts.stack.paths import PICTURE, QUESTION, ROOT
 from scripts.stack.shell import Shell
 from scripts.stack.stack import Stack
+from services.llm.engines.remote.urls import VARIABLE as URLS
 
 
 def page(stack: Stack, shell: Shell) -> str:
@@ -26,6 +27,8 @@ def page(stack: Stack, shell: Shell) -> str:
     ]
     cache = f"{shell.shown_cache} (HEROSERVE_CACHE_URL)" if shell.cache_url else stack.redis.url
     lines = ["   ".join([f"{name:8}", *rest]) for name, *rest in rows]
+    if urls := shell.variables.get(URLS, "").strip():
+        lines += [f"vLLM       {urls}"]
     lines += [f"OpenAI     http://{shell.host}:{ports.of('llm')['HTTP']}/v1"]
     lines += [f"cache      {cache}", f"logs       {stack.folder}", "", *_first(ports.llm, shell), ""]
     return "\n".join([*lines, "Ctrl-C stops everything."])

@@ -21,8 +21,8 @@ import grpc
 
 # Why there is no room, for who keeps the service: a request would "wait" too long; the "line" is full, or full of its
 # caller's own ("share"); the "proxy" has as many under way as replicas take, or Ray "serve" has; a "rate" or a
-# "concurrency" is the API key's quota; too many new "images" wait; the "encoder" said so.
-Reason = Literal["wait", "line", "share", "proxy", "serve", "rate", "concurrency", "images", "encoder"]
+# "concurrency" is the API key's quota; too many new "images" wait; the "encoder" said so, or the "engine".
+Reason = Literal["wait", "line", "share", "proxy", "serve", "rate", "concurrency", "images", "encoder", "engine"]
 # By which of a service's two ports a request has come, and been refused.
 DoorName = Literal["grpc", "http"]
 

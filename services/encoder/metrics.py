@@ -48,7 +48,7 @@ REQUESTS = Counter(
     "Requests that reached a replica, or that our part of the proxy refused, by door and gRPC status.",
     ["door", "code"],
 )
-EXHAUSTED = exhausted("heroserve_encoder_exhausted_total", "images", "grpc")
+EXHAUSTED = exhausted("heroserve_encoder_exhausted_total", ("images",), "grpc")
 DECODERS_ENDED = Counter(
     "heroserve_decoders_ended_total",
     "Decoders ended before their time, by reason: timeout, memory, crash (a file's doing), lost (killed by others, or "

@@ -38,6 +38,7 @@ class ChatDeployment(Replica[LlmSettings]):
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, metrics.EXHAUSTED, settings.request_timeout_s)
         checkpoint = identify(source)
         self._engine = open_engine(settings, source)
+        await self._engine.begin()
         self.probe = Probe(self._engine.check_health)
         # While some generate, as many others have their images encoded.
         self._admission = deployment.open_admission(settings, 2 * self._engine.slots, ongoing(settings))
@@ -100,8 +101,8 @@ class ChatDeployment(Replica[LlmSettings]):
 
     async def ready(self) -> dict[str, str]:
         """As ``Replica``: a picture needs the encoder, which need not be there for a question without one."""
-        problem = await self._encoder.problem()
-        return {} if problem is None else {"encoder": problem}
+        problems = {"encoder": await self._encoder.problem(), "engine": self._engine.problem}
+        return {name: problem for name, problem in problems.items() if problem is not None}
 
 
 def build(args: dict[str, str] | None = None) -> Application:

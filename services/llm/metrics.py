@@ -13,7 +13,7 @@ REQUESTS = Counter(
     "Requests that reached a replica, or that our part of the proxy refused, by door (grpc, http) and gRPC status.",
     ["door", "code"],
 )
-EXHAUSTED = exhausted("heroserve_chat_exhausted_total", "encoder", "grpc", "http")
+EXHAUSTED = exhausted("heroserve_chat_exhausted_total", ("encoder", "engine"), "grpc", "http")
 TIME_TO_FIRST_TOKEN = Histogram(
     "heroserve_time_to_first_token_seconds", "From taking a request up to its first token.", buckets=_SECONDS
 )

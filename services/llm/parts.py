@@ -18,6 +18,7 @@ from services.llm.encoded import ImageEncoder
 from services.llm.encoder_client import EncoderClient
 from services.llm.engines.engine import Engine
 from services.llm.engines.registry import check_engine
+from services.llm.engines.remote.messages import RESERVED
 from services.llm.language_model import check_language_model
 from services.llm.layout import LAYOUTS
 from services.llm.prompt import PromptBuilder
@@ -81,7 +82,13 @@ def model_name(settings: LlmSettings) -> str:
 def open_prompts(settings: LlmSettings, source: Checkpoint | None = None) -> PromptBuilder:
     source = source or model(settings)
     half = language_half(source)
-    return PromptBuilder(source, half.image_token_id, half.config.vocab_size, settings.chat_template)
+    return PromptBuilder(
+        source,
+        half.image_token_id,
+        half.config.vocab_size,
+        settings.chat_template,
+        read_elsewhere=RESERVED if settings.engine == "vllm-remote" else None,
+    )
 
 
 def open_splicer(settings: LlmSettings, source: Checkpoint | None = None) -> Splicer:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 from services.common.checkpoint import Checkpoint
-from services.llm.job import ChatJob, ImagePart, Turn
+from services.llm.job import ChatJob, Turn, TurnRole
 from services.llm.probe import Fit, fit, line
 from services.llm.refusal import Refusal, Role
 from services.llm.render import FAILURES, Renderer
+from services.llm.spelt import refuse_spelt, without_words
 from services.llm.template import chat_template
 
 
@@ -22,24 +23,43 @@ class PromptBuilder:
         image_token_id: what its family puts in an image's place. It needs no embedding.
         embeddings: how many tokens have one.
         template: in place of the checkpoint's, see ``chat_template``.
+        read_elsewhere: texts are made into tokens a second time, elsewhere: what spells a control token is one there,
+            and so are these words. None where they are not.
 
     Raises:
         SettingError: they do not fit each other, or the template can't ask about an image.
     """
 
-    def __init__(self, source: Checkpoint, image_token_id: int, embeddings: int, template: str = "") -> None:
+    def __init__(
+        self,
+        source: Checkpoint,
+        image_token_id: int,
+        embeddings: int,
+        template: str = "",
+        read_elsewhere: Sequence[str] | None = None,
+    ) -> None:
         self.tokenizer: Any = source.tokenizer()
         self.image_token_id = image_token_id
         _check_vocabulary(source, self.tokenizer, image_token_id, embeddings)
         self.template = chat_template(source, self.tokenizer, template)
         self._fit: Fit = fit(source, self.tokenizer, self.template, image_token_id, embeddings, chosen=template)
-        self._renderer: Renderer = self._fit.renderer
+        self.renderer: Renderer = self._fit.renderer
+        self._read_elsewhere = read_elsewhere
         self._added = self.tokenizer.added_tokens_decoder
 
     @property
     def places_images(self) -> bool:
         """Whether the template can place more than one."""
         return self._fit.places_images
+
+    @property
+    def image_token(self) -> str:
+        """What the template writes in an image's place."""
+        return str(self.tokenizer.convert_ids_to_tokens(self.image_token_id))
+
+    def takes(self, role: TurnRole) -> bool:
+        """Whether the template takes anything of who speaks."""
+        return role not in self._fit.refused
 
     def build(self, job: ChatJob) -> list[int]:
         """Token ids of the whole prompt; each image is one ``image_token_id``.
@@ -56,8 +76,10 @@ class PromptBuilder:
                     f"is {turn.role}; the model's chat template takes none ({self._fit.refused[turn.role]})",
                 )
         try:
-            ids = self._renderer.ids(job.turns)
+            ids = self.renderer.ids(job.turns)
             self._refuse_control_tokens(job.turns, ids)
+            if self._read_elsewhere is not None:
+                refuse_spelt(self.renderer, self.tokenizer, job.turns, ids, self._read_elsewhere)
         except FAILURES as error:
             # Templates refuse what their model was not trained on, such as two turns of one role.
             raise Refusal(Role("messages"), f"do not fit the model's chat template: {line(error)}") from error
@@ -71,13 +93,13 @@ class PromptBuilder:
     def _refuse_control_tokens(self, turns: tuple[Turn, ...], ids: list[int]) -> None:
         """What spells one is harmless by now; a tokenizer that normalises texts, or a template that joins them, may
         still make one of what does not."""
-        bare = tuple(_without_words(turn) for turn in turns)
-        harmless = Counter(self._renderer.ids(bare))
+        bare = tuple(without_words(turn) for turn in turns)
+        harmless = Counter(self.renderer.ids(bare))
         if not self._made(ids, harmless):
             return
         for index, turn in enumerate(turns):
             # Whose: with the words of this turn alone.
-            if made := self._made(self._renderer.ids((*bare[:index], turn, *bare[index + 1 :])), harmless):
+            if made := self._made(self.renderer.ids((*bare[:index], turn, *bare[index + 1 :])), harmless):
                 raise Refusal(
                     Role("parts", turn=index), f"make the model's tokenizer read {made!r}, which is reserved, in a text"
                 )
@@ -93,10 +115,6 @@ class PromptBuilder:
             if added.special or token == self.image_token_id or (token in harmless and not added.content.isspace()):
                 return str(added.content)
         return None
-
-
-def _without_words(turn: Turn) -> Turn:
-    return replace(turn, parts=tuple(part if isinstance(part, ImagePart) else "x" for part in turn.parts))
 
 
 def _check_vocabulary(source: Checkpoint, tokenizer: Any, image_token_id: int, embeddings: int) -> None:

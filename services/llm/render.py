@@ -55,11 +55,14 @@ class Renderer:
         template: in Jinja.
         image_token: an image's placeholder.
         forms: by who speaks.
+
+    Attributes:
+        forms: see above.
     """
 
     def __init__(self, tokenizer: Any, template: str, image_token: str, forms: Mapping[TurnRole, Form]) -> None:
         self._tokenizer = tokenizer
-        self._forms = forms
+        self.forms = forms
         self._template = template
         if forms["user"] == "string":
             self._template = _STRINGS.replace("IMAGE", json.dumps(image_token)) + template
@@ -79,8 +82,13 @@ class Renderer:
             raise ValueError(f"it makes {len(text)} characters of {said}")
         return text
 
-    def ids(self, turns: Sequence[Turn]) -> list[int]:
-        """Token ids of what the template writes; control tokens are those that it writes itself.
+    def ids(self, turns: Sequence[Turn], *, sanitized: bool = True) -> list[int]:
+        """Token ids of what the template writes.
+
+        Args:
+            turns: of the conversation.
+            sanitized: control tokens are those that the template writes itself; else, as most who read templates have
+                it, those that texts spell too.
 
         Raises:
             ValueError: see ``text``.
@@ -92,26 +100,34 @@ class Renderer:
             chat_template=self._template,
             add_generation_prompt=True,
             return_dict=False,
-            sanitize_control_tokens=True,
+            sanitize_control_tokens=sanitized,
         )
-        # As processors do: templates differ in whether they write the beginning-of-sequence token themselves.
-        if ids and ids[0] == self._tokenizer.bos_token_id:
-            return ids
-        return [*self._before, *ids, *self._after]
+        before, after = self.added(ids)
+        return [*before, *ids, *after]
+
+    def added(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
+        """What goes before and behind a prompt, of ids that the template has written.
+
+        As processors do: templates differ in whether they write the beginning-of-sequence token themselves.
+        """
+        return ([], []) if ids and ids[0] == self._tokenizer.bos_token_id else (self._before, self._after)
+
+    def texts(self, turn: Turn) -> list[str]:
+        """What a turn without images says, in the parts that the template takes it in."""
+        # Of several texts that can't stand apart: a line each.
+        return turn.texts if self.forms[turn.role] == "parts" or not turn.texts else ["\n".join(turn.texts)]
 
     def _messages(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         return [{"role": turn.role, "content": self._content(turn)} for turn in turns]
 
     def _content(self, turn: Turn) -> str | list[dict[str, str]]:
-        form = self._forms[turn.role]
-        # Of several texts that can't stand apart: a line each.
-        joined = "\n".join(turn.texts)
+        form = self.forms[turn.role]
         if form == "parts":
             parts: Sequence[str | ImagePart] = turn.parts
         elif form == "string" and turn.role != "user":
-            return joined
+            return "".join(self.texts(turn))
         else:
-            parts = [*(part for part in turn.parts if isinstance(part, ImagePart)), *([joined] if turn.texts else [])]
+            parts = [*(part for part in turn.parts if isinstance(part, ImagePart)), *self.texts(turn)]
         return [{"type": "image"} if isinstance(part, ImagePart) else {"type": "text", "text": part} for part in parts]
 
 

@@ -10,11 +10,12 @@ from services.common.place import place
 from services.common.settings import Settings, own
 from services.common.variable import choice, integer, real, setting, text
 from services.families.grid import Newlines
+from services.llm.engines.remote import urls
 from services.llm.engines.vllm import arguments
 from services.llm.web.hosts import parse_hosts
 from services.llm.web.networks import parse_networks
 
-EngineName = Literal["transformers", "vllm"]
+EngineName = Literal["transformers", "vllm", "vllm-remote"]
 PositionIds = Literal["compact", "original"]
 Detail = Literal["off", "on"]
 Layout = Literal["raster", "base_first"]
@@ -43,7 +44,11 @@ class LlmSettings(Settings):
         120.0,
         "longest to wait for the encoder, retries included, in seconds",
     )
-    max_ongoing_requests: int = own("max_ongoing_requests", 0, "32, with vLLM twice its `--max-num-seqs`")
+    max_ongoing_requests: int = own(
+        "max_ongoing_requests",
+        0,
+        "32, with vLLM twice its `--max-num-seqs`, beside it twice `HEROSERVE_VLLM_REQUESTS` for each server",
+    )
     engine: EngineName = setting("HEROSERVE_ENGINE", choice(EngineName), "transformers", "what generates")
     engine_threads: int = setting(
         "HEROSERVE_ENGINE_THREADS", integer(1, 256), 4, "requests that `transformers` generates at once, a replica"
@@ -67,6 +72,26 @@ class LlmSettings(Settings):
         "",
         "where the language model is written once as vLLM reads it, a folder each checkpoint",
         shown="`heroserve` in `HF_HOME`",
+    )
+    vllm_urls: tuple[str, ...] = setting(
+        urls.VARIABLE,
+        urls.parse_urls,
+        (),
+        "with `HEROSERVE_ENGINE=vllm-remote`: `http://HOST:PORT` of the vLLM servers with the model's language model, "
+        "comma-separated; questions about one image go to the same one",
+    )
+    vllm_api_key: str = setting("HEROSERVE_VLLM_API_KEY", parse_key, "", "sent to these servers", secret=True)
+    vllm_requests: int = setting(
+        "HEROSERVE_VLLM_REQUESTS",
+        integer(1, 65536),
+        256,
+        "requests that each of these servers is sent at once, a replica",
+    )
+    vllm_timeout_s: float = setting(
+        "HEROSERVE_VLLM_TIMEOUT_S",
+        real(0, 3600, above=True),
+        120.0,
+        "longest that one of these servers may say nothing while it answers, in seconds",
     )
     chat_template: str = setting(
         "HEROSERVE_CHAT_TEMPLATE",

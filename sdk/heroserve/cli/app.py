@@ -8,6 +8,7 @@ import typer
 
 from heroserve import __version__
 from heroserve.cli.commands.ask import ask
+from heroserve.cli.commands.attach import attach
 from heroserve.cli.commands.completion import completion
 from heroserve.cli.commands.describe import describe
 from heroserve.cli.commands.encode import encode
@@ -21,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ask, describe, encode, completion):
+for command in (ask, describe, encode, attach, completion):
     app.command()(command)
 
 

@@ -55,12 +55,25 @@ class Engine(Protocol):
         """Whether it heeds ``sampling.json_schema``; who does not is never given one."""
         ...
 
+    @property
+    def problem(self) -> str | None:
+        """Why nobody would be answered now, for everybody to read; None where somebody would, or this process tells."""
+        ...
+
+    async def begin(self) -> None:
+        """Once, before anything is asked, in the event loop that it is used in.
+
+        Raises:
+            SettingError: it can't generate as it is set up.
+        """
+        ...
+
     def generate(
         self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = ""
     ) -> AsyncIterator[int | Read]:
         """Token ids as they come, at most ``max_tokens``; one that ends the answer is the last, but with
-        ``sampling.ignore_eos``. Where an answer ends before, it has ended. Before the first one that the prompt has
-        been read, from an engine that knows what it had cached of it.
+        ``sampling.ignore_eos``. Where an answer ends before, it has ended. And once, wherever among them, that the
+        prompt has been read, from an engine that knows what it had cached of it.
 
         Closing the iterator stops the work. ``sampling.stop`` is not the engine's: who reads the text closes.
         ``request_id`` is what the request is called in logs.

@@ -20,7 +20,9 @@ from services.common.weights.load import BUILDING, META
 from services.families.registry import language_half
 from services.llm.cost import PromptCost
 from services.llm.engines.engine import Engine
+from services.llm.engines.remote.urls import VARIABLE
 from services.llm.generation import Generation, read_generation, warn_of_what_is_not_served
+from services.llm.prompt import PromptBuilder
 from services.llm.settings import LlmSettings
 
 # Requests that a replica of the embedded engine works on at once, at most: while some generate, others are encoded.
@@ -62,6 +64,22 @@ def open_engine(settings: LlmSettings, source: Checkpoint) -> Engine:
             )
             drawing = Drawing.of(generation, half.config.vocab_size)
             return VllmEngine(folder, arguments, half.config, dtype, drawing)
+        case "vllm-remote":
+            from services.llm.engines.remote.open import open_remote
+            from services.llm.engines.vllm.drawing import Drawing
+
+            config = half.config
+            return open_remote(
+                urls=settings.vllm_urls,
+                api_key=settings.vllm_api_key,
+                timeout_s=settings.vllm_timeout_s,
+                slots=settings.vllm_requests,
+                prompts=PromptBuilder(source, half.image_token_id, config.vocab_size, settings.chat_template),
+                width=int(config.hidden_size),
+                drawing=Drawing.of(generation, config.vocab_size),
+                context_length=int(config.max_position_embeddings),
+                cost=PromptCost.of(config, half.stored_dtype),
+            )
 
 
 def check_engine(settings: LlmSettings, source: Checkpoint) -> None:
@@ -71,36 +89,44 @@ def check_engine(settings: LlmSettings, source: Checkpoint) -> None:
         SettingError: it can't generate as the checkpoint says.
     """
     half = language_half(source)
+    for variable, value, reader in (
+        ("HEROSERVE_VLLM_ARGS", settings.vllm_args, "vllm"),
+        ("HEROSERVE_TENSOR_PARALLEL", settings.tensor_parallel > 1, "vllm"),
+        (VARIABLE, settings.vllm_urls, "vllm-remote"),
+    ):
+        if value and settings.engine != reader:
+            logger.warning("%s is set, and HEROSERVE_ENGINE=%r does not read it", variable, settings.engine)
+    if settings.engine != "transformers" and settings.position_ids == "original":
+        raise SettingError(
+            "HEROSERVE_POSITION_IDS='original': vLLM numbers tokens one after the other, whatever was dropped; "
+            "set it to 'compact', or HEROSERVE_ENGINE to 'transformers'"
+        )
     match settings.engine:
         case "transformers":
-            for variable, value in (
-                ("HEROSERVE_VLLM_ARGS", settings.vllm_args),
-                ("HEROSERVE_TENSOR_PARALLEL", settings.tensor_parallel > 1),
-            ):
-                if value:
-                    logger.warning("%s is set, and HEROSERVE_ENGINE='transformers' does not read it", variable)
+            pass
+        case "vllm-remote":
+            if not settings.vllm_urls:
+                raise SettingError(
+                    f"{VARIABLE} is not set: HEROSERVE_ENGINE='vllm-remote' asks the vLLM there, http://HOST:PORT"
+                )
         case "vllm":
             from services.llm.engines.vllm import installed
 
             installed.check_installed()
             installed.prepare(1)
             from services.llm.engines.vllm.arguments import parse
-            from services.llm.engines.vllm.drawing import warn_of_what_is_not_there
             from services.llm.engines.vllm.kinds import check_kind
             from services.llm.export.config import check_exportable
 
-            if settings.position_ids == "original":
-                raise SettingError(
-                    "HEROSERVE_POSITION_IDS='original': vLLM numbers tokens one after the other, whatever was dropped; "
-                    "set it to 'compact', or HEROSERVE_ENGINE to 'transformers'"
-                )
             device = pick_device(settings.device).type
             installed.check_device(device, settings.device)
             parse(settings.vllm_args)
             check_exportable(half.config, source)
             check_kind(half.config, source, device)
-    generation = _check_model(source)
-    if settings.engine == "vllm":
+    generation = _check_model(source, loads=settings.engine != "vllm-remote")
+    if settings.engine != "transformers":
+        from services.llm.engines.vllm.drawing import warn_of_what_is_not_there
+
         warn_of_what_is_not_there(source, generation)
 
 
@@ -112,13 +138,19 @@ def ongoing(settings: LlmSettings) -> int:
     """
     if settings.max_ongoing_requests or settings.engine == "transformers":
         return settings.max_ongoing_requests or _ONGOING
+    if settings.engine == "vllm-remote":
+        return 2 * settings.vllm_requests * max(1, len(settings.vllm_urls))
     from services.llm.engines.vllm.usual import slots
 
     return 2 * slots(settings.vllm_args)
 
 
-def _check_model(source: Checkpoint) -> Generation:
+def _check_model(source: Checkpoint, *, loads: bool) -> Generation:
     """That the model can be loaded, and answers drawn as its checkpoint says.
+
+    Args:
+        source: the checkpoint.
+        loads: it is here that it is loaded, and its weights have to be.
 
     Raises:
         SettingError: it can't, or they can't.
@@ -133,7 +165,8 @@ def _check_model(source: Checkpoint) -> Generation:
         PromptCost.of(config, torch.float32)
     except BUILDING as error:
         raise source.unusable(f"its text_config can't be read ({first_line(error)})") from error
-    load_language_model(half, source, META, torch.float32)
+    if loads:
+        load_language_model(half, source, META, torch.float32)
     generation = read_generation(source, config)
     warn_of_what_is_not_served(source, generation, config.vocab_size)
     try:

@@ -38,6 +38,7 @@ class TransformersEngine:
 
     takes_position_ids = True
     takes_json_schema = False
+    problem = None
 
     def __init__(self, model: Any, end_tokens: frozenset[int], threads: int) -> None:
         self.model = model
@@ -79,6 +80,9 @@ class TransformersEngine:
             # One that still waits in line never starts.
             if running.cancel():
                 _WAITING.dec()
+
+    async def begin(self) -> None:
+        """It is ready as it is."""
 
     def check_health(self) -> None:
         if self.model.device.type == "cuda":

@@ -25,6 +25,11 @@ def main() -> None:
     parser.add_argument("model", metavar="MODEL", help="checkpoint, hub id or folder; 'bundled' is the bundled one")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="to write; it must not be there yet")
     parser.add_argument("--revision", default="", help="branch, tag or commit, where MODEL is a hub id")
+    parser.add_argument(
+        "--chat-template",
+        default="",
+        help="as HEROSERVE_CHAT_TEMPLATE has it, where services beside vLLM are given one",
+    )
     options = parser.parse_args()
     logs.settle()
     logs.configure("INFO", "auto", "")
@@ -34,7 +39,7 @@ def main() -> None:
         half = language_half(source)
         check_language_model(half.config, source)
         check_exportable(half.config, source)
-        export(half, source, options.folder, "FOLDER")
+        export(half, source, options.folder, "FOLDER", options.chat_template)
     except SettingError as error:
         sys.exit(f"heroserve: {error}")
     logging.getLogger("services.llm.export").info("the language model is in %s", options.folder)

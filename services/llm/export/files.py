@@ -11,13 +11,20 @@ from services.common.weights.stored import main_dtype, stored_tensors
 from services.families.family import LanguageHalf
 from services.llm.export.config import plain_config
 from services.llm.generation import FILE, read_generation
-from services.llm.template import chat_template
+from services.llm.prompt import PromptBuilder
+from services.llm.served_template import served_template
 
 _TEMPLATE = "chat_template.jinja"
 
 
-def write_files(half: LanguageHalf, source: Checkpoint, folder: Path) -> None:
+def write_files(half: LanguageHalf, source: Checkpoint, folder: Path, template: str = "") -> None:
     """Write them, the same bytes of the same checkpoint.
+
+    Args:
+        half: the checkpoint's.
+        source: the checkpoint.
+        folder: to write to.
+        template: in place of the checkpoint's chat template, see ``chat_template``.
 
     Raises:
         SettingError: the checkpoint's can't be read.
@@ -32,7 +39,9 @@ def write_files(half: LanguageHalf, source: Checkpoint, folder: Path) -> None:
     _write(folder / FILE, source.json(FILE) | {"eos_token_id": sorted(generation.end_tokens) or None})
     tokenizer = source.tokenizer()
     tokenizer.save_pretrained(folder)
-    (folder / _TEMPLATE).write_text(chat_template(source, tokenizer), encoding="utf-8")
+    prompts = PromptBuilder(source, half.image_token_id, half.config.vocab_size, template)
+    written = served_template(prompts.template, prompts.renderer, prompts.tokenizer)
+    (folder / _TEMPLATE).write_text(written, encoding="utf-8")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -63,8 +63,8 @@ def exported(half: LanguageHalf, source: Checkpoint, parent: Path, variable: str
     return folder
 
 
-def export(half: LanguageHalf, source: Checkpoint, folder: Path, variable: str) -> None:
-    """Write it to ``folder`` itself, which is not to be there yet.
+def export(half: LanguageHalf, source: Checkpoint, folder: Path, variable: str, template: str = "") -> None:
+    """Write it to ``folder`` itself, which is not to be there yet; ``template`` goes before the checkpoint's own.
 
     Raises:
         SettingError: as above.
@@ -73,7 +73,7 @@ def export(half: LanguageHalf, source: Checkpoint, folder: Path, variable: str) 
         raise SettingError(f"{assigned(variable, str(folder))}: it is there already; name a folder that is not")
     try:
         with tempfile.TemporaryDirectory() as small:
-            write_files(half, source, Path(small))
+            write_files(half, source, Path(small), template)
             folder.parent.mkdir(parents=True, exist_ok=True)
             _write(half, source, Path(small), folder)
     except (OSError, SafetensorError) as error:

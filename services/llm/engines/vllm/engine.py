@@ -43,6 +43,7 @@ class VllmEngine:
     """
 
     takes_position_ids = False
+    problem = None
 
     def __init__(
         self, folder: Path, arguments: dict[str, Any], config: Any, dtype: torch.dtype, drawing: Drawing
@@ -74,6 +75,9 @@ class VllmEngine:
     def takes_json_schema(self) -> bool:
         """Whether an answer can be held to one: its end has to be a token."""
         return self._end is not None
+
+    async def begin(self) -> None:
+        """It is ready as it is."""
 
     async def generate(
         self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = ""

@@ -1,0 +1,183 @@
+"""The engine whose language model is in a stock vLLM beside: this process has none of its weights."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import aiohttp
+
+from services.common import context, tracing
+from services.common.errors import Unavailable
+from services.common.settings import SettingError
+from services.common.shown import assigned
+from services.llm.assemble import Prompt
+from services.llm.cost import PromptCost
+from services.llm.engines.engine import Read
+from services.llm.engines.remote.agreement import difference
+from services.llm.engines.remote.failure import Failure, another, untold
+from services.llm.engines.remote.messages import Messages
+from services.llm.engines.remote.preference import key_of
+from services.llm.engines.remote.server import Server
+from services.llm.engines.remote.servers import Servers
+from services.llm.engines.remote.urls import VARIABLE
+from services.llm.engines.remote.wire import chat_fields
+from services.llm.engines.vllm.drawing import Drawing
+from services.llm.job import Sampling
+from services.llm.refusal import Refusal, Role
+
+# Servers that a request is sent to, where it might be what ends them.
+_TRIES = 2
+
+logger = logging.getLogger(__name__)
+
+
+class RemoteEngine:
+    """An ``Engine``: prompts are made and read elsewhere, from their texts and their images' embeddings.
+
+    Args:
+        servers: where.
+        session: by which they are asked; closed with it.
+        messages: makes what they are sent.
+        tokenizer: the checkpoint's.
+        drawing: how its answers are drawn.
+        context_length: of the checkpoint; a server's may be lower.
+        cost: of a token.
+        slots: requests that all servers together are sent at once.
+    """
+
+    takes_position_ids = False
+    takes_json_schema = True
+
+    def __init__(
+        self,
+        *,
+        servers: Servers,
+        session: aiohttp.ClientSession,
+        messages: Messages,
+        tokenizer: Any,
+        drawing: Drawing,
+        context_length: int,
+        cost: PromptCost,
+        slots: int,
+    ) -> None:
+        self._servers = servers
+        self._session = session
+        self._messages = messages
+        self._tokenizer = tokenizer
+        self._drawing = drawing
+        self.end_tokens = drawing.end_tokens
+        self._context_length = context_length
+        self.cost = cost
+        self.slots = slots
+
+    @property
+    def context_length(self) -> int:
+        """The lowest, so that any server can answer what another could."""
+        told = (server.context_length for server in self._servers.all.values())
+        return min(self._context_length, *(length for length in told if length is not None))
+
+    async def begin(self) -> None:
+        """Raises:
+        SettingError: no server is as it should be, and that will not pass.
+        """
+        await self._servers.begin()
+        failure = self._servers.failure
+        if failure is None:
+            return
+        if not failure.passes:
+            urls = ",".join(self._servers.all)
+            await self.close()
+            raise SettingError(f"{assigned(VARIABLE, urls)}: {failure}")
+        logger.warning("no vLLM answers yet; questions are refused until one does: %s", failure)
+
+    @property
+    def problem(self) -> str | None:
+        failure = self._servers.failure
+        return None if failure is None else failure.public
+
+    def check_health(self) -> None:
+        """Another replica would have the same servers: ``problem`` tells of them."""
+
+    async def close(self) -> None:
+        await self._servers.close()
+        await self._session.close()
+
+    async def generate(
+        self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = ""
+    ) -> AsyncIterator[int | Read]:
+        body = await asyncio.to_thread(self._body, prompt, sampling, max_tokens)
+        key = await asyncio.to_thread(key_of, prompt.turns)
+        tried: list[Server] = []
+        sent, failure = 0, None
+        while sent < _TRIES:
+            async with self._servers.one(key, tried) as server:
+                if server is None:
+                    failure = failure or self._servers.failure
+                    break
+                tried.append(server)
+                begun = False
+                try:
+                    async with aclosing(self._tokens(server, prompt, body, request_id)) as tokens:  # type: ignore[type-var]
+                        async for token in tokens:
+                            begun = True
+                            yield token
+                except Failure as caught:
+                    failure = caught
+                    if failure.refused and sampling.json_schema is not None:
+                        raise Refusal(Role("json_schema"), f"can't be generated for: {failure.refused}") from failure
+                    await self._servers.doubt(server, failure)
+                    if begun or failure.refused:
+                        break
+                    sent += not failure.unsent
+                else:
+                    return
+        # All of them have come back since.
+        error = Unavailable("vLLM was out of reach; try again") if failure is None else failure.error
+        # One of a server's is told to all who ask meanwhile.
+        raise error.with_traceback(None) from failure
+
+    async def _tokens(
+        self, server: Server, prompt: Prompt, body: Mapping[str, Any], request_id: str
+    ) -> AsyncIterator[int | Read]:
+        agreed = False
+        last: Sequence[int] = ()
+        async with aclosing(server.answer(body, _headers(request_id))) as answer:  # type: ignore[type-var]
+            async for event in answer:
+                if event.prompt is not None:
+                    agreed = True
+                    differs = difference(prompt, event.prompt, self._tokenizer)
+                    if differs is not None:
+                        raise another(server.url, differs)
+                if event.cached is not None:
+                    yield Read(cached_tokens=event.cached)
+                if event.tokens and not agreed:
+                    raise untold(server.url)
+                if event.ended:
+                    # What else it has to tell comes behind it.
+                    last = event.tokens
+                    continue
+                for token in event.tokens:
+                    yield token
+        for token in last:
+            yield token
+
+    def _body(self, prompt: Prompt, sampling: Sampling, max_tokens: int) -> dict[str, Any]:
+        # Behind its end a schema asks for nothing.
+        goes_on = sampling.ignore_eos and sampling.json_schema is None
+        ends = frozenset[int]() if goes_on else self.end_tokens
+        drawn = self._drawing.params(sampling, len(prompt), max_tokens, ends)
+        images = [image.embeddings for image in prompt.images]
+        body = {**chat_fields(drawn, sampling), "messages": self._messages.of(prompt.turns, images)}
+        if scope := context.current().scope:
+            # What is cached of one's prompts is not found, and not seen by the time it takes, by another.
+            body["cache_salt"] = scope
+        return body
+
+
+def _headers(request_id: str) -> dict[str, str]:
+    trace = tracing.here()
+    return {**(trace.headers if trace else {}), **({"X-Request-Id": request_id} if request_id else {})}

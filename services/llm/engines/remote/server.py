@@ -1,0 +1,162 @@
+"""One server: what it serves, how it is, and answers of it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import aiohttp
+
+from services.common.shown import first_line
+from services.llm.engines.remote.agreement import Example, difference
+from services.llm.engines.remote.events import Event, events
+from services.llm.engines.remote.failure import Failure, another, lost, of_status, set_up_wrong, untold
+
+_CHAT, _MODELS, _HEALTH = "/v1/chat/completions", "/v1/models", "/health"
+_ALWAYS = {"stream": True, "stream_options": {"include_usage": True}, "return_token_ids": True}
+_ASK_S = 10.0
+# Of an error's page, and of a line of a stream: the first has the prompt's token ids.
+_PAGE_BYTES = 64 << 10
+_LINE_BYTES = 8 << 20
+
+
+class Server:
+    """A vLLM.
+
+    Args:
+        url: its base URL.
+        session: to ask it by.
+        timeouts: of its answers.
+
+    Attributes:
+        model: what it calls what it serves; "" until it has been asked.
+        context_length: its limit of tokens; None until it has told.
+        failure: why it is sent nothing now; None while it is.
+        doubted: what it serves is to be asked again.
+        under_way: requests that it has.
+        heard: of an answer last, by time.monotonic().
+    """
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, timeouts: aiohttp.ClientTimeout) -> None:
+        self.url = url
+        self._session = session
+        self._timeouts = timeouts
+        self.model = ""
+        self.context_length: int | None = None
+        self.failure: Failure | None = lost(url, "it has not been asked yet")
+        self.doubted = True
+        self.under_way = 0
+        self.heard = 0.0
+
+    async def agree(self, examples: Sequence[Example], tokenizer: Any) -> None:
+        """Ask what it serves, and whether it makes our prompts.
+
+        Raises:
+            Failure: it does not answer, or not as the checkpoint would.
+        """
+        await self._ask_model()
+        for example in examples:
+            body = {"messages": example.messages, "max_tokens": 1, "temperature": 0}
+            given: Sequence[int] | None = None
+            async with aclosing(self.answer(body, {})) as answer:  # type: ignore[type-var]
+                async for event in answer:
+                    given = event.prompt if given is None else given
+            if given is None:
+                raise untold(self.url)
+            differs = difference(example.prompt, given, tokenizer)
+            if differs is not None:
+                raise another(self.url, differs)
+        self.doubted = False
+
+    async def check(self) -> None:
+        """Raises:
+        Failure: it says that it is not well, or nothing.
+        """
+        await self._get(_HEALTH)
+
+    async def answer(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> AsyncIterator[Event]:
+        """Send a request. Closing the iterator closes the connection, and so ends the work that the server has of it.
+
+        Args:
+            body: of it, but for what is the same in all.
+            headers: of it.
+
+        Raises:
+            Failure: there is no answer, or no whole one.
+        """
+        payload = await asyncio.to_thread(_dumped, {"model": self.model, **body, **_ALWAYS})
+        sent = {**headers, "Content-Type": "application/json"}
+        request = self._session.post(
+            self.url + _CHAT,
+            data=io.BytesIO(payload),
+            headers=sent,
+            timeout=self._timeouts,
+            allow_redirects=False,
+            read_bufsize=_LINE_BYTES,
+        )
+        try:
+            async with request as response:
+                try:
+                    if response.status != 200:
+                        raise await _refused(self.url, response, len(payload))
+                    async for event in events(self.url, response.content):
+                        self.heard = time.monotonic()
+                        yield event
+                finally:
+                    # While it is open the server works for it.
+                    if not response.content.at_eof():
+                        response.close()
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+            raise _trouble(self.url, error) from error
+
+    async def _ask_model(self) -> None:
+        models = await self._get(_MODELS)
+        try:
+            # Adapters of it have a parent.
+            (first, *_) = [model for model in models["data"] if not model.get("parent")]
+            self.model, self.context_length = str(first["id"]), int(first["max_model_len"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise set_up_wrong(self.url, "it does not tell of a model as vLLM does") from error
+
+    async def _get(self, path: str) -> Any:
+        timeout = aiohttp.ClientTimeout(total=_ASK_S)
+        try:
+            async with self._session.get(self.url + path, timeout=timeout, allow_redirects=False) as response:
+                if response.status != 200:
+                    raise await _refused(self.url, response, 0)
+                return json.loads(await _read(response, _LINE_BYTES)) if path == _MODELS else None
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+            raise _trouble(self.url, error) from error
+
+
+def _dumped(body: dict[str, Any]) -> bytes:
+    return json.dumps(body).encode()
+
+
+async def _refused(url: str, response: aiohttp.ClientResponse, size: int) -> Failure:
+    return of_status(url, response.status, await _read(response, _PAGE_BYTES), response.headers, size)
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """A body, or its beginning."""
+    body = b""
+    while len(body) < most and (more := await response.content.read(most - len(body))):
+        body += more
+    return body
+
+
+def _trouble(url: str, error: Exception) -> Failure:
+    """A connection's."""
+    match error:
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError() | aiohttp.InvalidURL():
+            return lost(url, f"it can't be reached ({first_line(error)})", unsent=True)
+        case asyncio.TimeoutError():
+            return lost(url, "it has said nothing for too long (HEROSERVE_VLLM_TIMEOUT_S)")
+        case ValueError():
+            return set_up_wrong(url, f"it answers what can't be read ({first_line(error)})")
+    return lost(url, f"the connection broke ({first_line(error)})")
