@@ -62,11 +62,11 @@ class ChatDeployment(Replica[LlmSettings]):
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """What Serve gives HTTP requests to, made when it is open."""
-        settings = self._settings
+        settings, most = self._settings, ongoing(self._settings)
         return routes.application(
             gate=self._gate,
             admission=self._admission,
-            uploads=deployment.open_admission(settings, settings.max_ongoing_requests),
+            uploads=deployment.open_admission(settings, most, most),
             chat=self._chat,
             kept=KeptImages(self._encoder),
             fetcher=parts.open_fetcher(settings),
