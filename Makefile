@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up attach test test-unit test-compose lint bench bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up attach test test-unit test-compose test-clients lint bench bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,21 @@ test-unit: $(INSTALLED) tools ## Of these the first part
 test-compose: $(INSTALLED) ## Images, compose stack and Kubernetes pods on real containers, with podman; about 15 minutes
 	@sh scripts/tools.sh 'podman=podman runc netavark aardvark-dns iptables'
 	$(BIN)/python -m pytest -r s -v tests/containers
+
+# Each has an environment of its own: what they need of others does not agree, neither among them nor with ours. What
+# is in NAME.alone.txt is installed without what it needs; NAME.txt has of that what is used.
+CLIENTS := $(wildcard tests/clients/requirements/*.alone.txt) tests/clients/requirements/constraints.txt
+CLIENTS := $(filter-out $(CLIENTS),$(wildcard tests/clients/requirements/*.txt))
+CLIENTS := $(CLIENTS:tests/clients/requirements/%.txt=build/clients/%/.installed)
+
+build/clients/%/.installed: tests/clients/requirements/%.txt tests/clients/requirements/constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --constraint tests/clients/requirements/constraints.txt --requirement $<
+	@alone=$(<:.txt=.alone.txt); [ ! -f $$alone ] || $(@D)/bin/pip install --quiet --no-deps --requirement $$alone
+	@touch $@
+
+test-clients: $(INSTALLED) $(CLIENTS) ## OpenAI's API, asked by clients that others wrote; 4 GB of environments, and then three minutes
+	$(BIN)/python -m pytest -r s -v tests/clients
 
 lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 	$(BIN)/ruff check .

@@ -251,6 +251,7 @@ def test_what_names_no_image(web: TestClient, part: Any, field: str, problem: st
 UPLOADS: dict[str, tuple[dict[str, Any], int, str]] = {
     "no image": ({"files": {"file": b"text"}, "data": {"purpose": "vision"}}, 400, "file"),
     "empty": ({"files": {"file": b""}, "data": {"purpose": "vision"}}, 400, "file"),
+    "more than a message holds": ({"files": {"file": bytes(65 << 20)}, "data": {"purpose": "vision"}}, 400, "file"),
     "no file": ({"files": {"other": b"x"}, "data": {"purpose": "vision"}}, 400, "file"),
     "no purpose": ({"files": {"file": DATA}}, 400, "purpose"),
     "another purpose": ({"files": {"file": DATA}, "data": {"purpose": "assistants"}}, 400, "purpose"),

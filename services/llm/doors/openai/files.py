@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from openai.types import FileObject
 
+from heroserve.errors import ImageError
+from heroserve.sources import check_size
 from services.common.admission import Admission
 from services.common.errors import InvalidArgument
 from services.common.gate import Gate
@@ -132,6 +134,10 @@ def _parse(data: bytes, content_type: str) -> form.Part:
             )
     if "file" not in parts:
         raise InvalidArgument("file", "is missing; send the picture's file")
-    if not parts["file"].data:
-        raise InvalidArgument("file", "is empty; send the picture's file")
+    try:
+        # The encoder has a limit of its own below this, of what a message to it can hold.
+        check_size(len(parts["file"].data), "the file")
+    except ImageError as error:
+        # The SDK's words, behind its name for the field.
+        raise InvalidArgument("file", str(error).partition(": ")[2]) from error
     return parts["file"]
