@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -40,7 +42,7 @@ class Door:
     def host(self) -> str:
         return f"http://localhost:{self.port}"
 
-    def run(self, environment: str, *command: str, timeout_s: float = 75, **variables: str) -> str:
+    def run(self, environment: str, *command: str, timeout_s: float = 120, **variables: str) -> str:
         """What a program of an environment prints.
 
         Args:
@@ -66,15 +68,22 @@ class Door:
             "DO_NOT_TRACK": "1",
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         }
-        done = subprocess.run(
+        with subprocess.Popen(
             [str(folder / command[0]), *command[1:]],
             env={**kept, **told, **variables},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout_s,
-        )
-        assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
-        return done.stdout
+            start_new_session=True,
+        ) as client:
+            try:
+                out, err = client.communicate(timeout=timeout_s)
+            finally:
+                # Whatever else it has started: some have a dozen processes.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(client.pid, signal.SIGKILL)
+        assert client.returncode == 0, f"{out[-3000:]}\n{err[-6000:]}"
+        return out
 
     def told(self, environment: str, program: str) -> Any:
         """What one of ``programs/`` says at last, in JSON."""

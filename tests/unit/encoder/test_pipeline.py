@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -477,6 +478,27 @@ async def test_too_late_no_image_is_begun_with(make: Make, within: InProcessTowe
     await pipeline.visual_tokens(job())
     with context.serving(RequestContext("late", deadline=time.monotonic() - 1)):
         assert (await pipeline.visual_tokens(job())).cache == VisualTokens.HIT
+
+
+class ForgetfulStore(MemoryStore):
+    """Lets go of rows and keeps what tells of them, as a Redis may that keeps both for itself."""
+
+    def forget(self) -> None:
+        self._entries = OrderedDict((key, (until, meta, b"")) for key, (until, meta, _) in self._entries.items())
+
+
+async def test_a_plan_alone_of_an_image_without_its_rows_has_them_made_again(make: Make) -> None:
+    store = ForgetfulStore(1 << 26, 60)
+    pipeline = make(store)
+    plan, by_digest = replace(job(), plan_only=True), replace(job(), data=None, plan_only=True)
+    assert (await pipeline.visual_tokens(plan)).cache == VisualTokens.MISS
+    store.forget()
+    # Who is told that it is there would ask for it by its digest, in vain and for ever.
+    with pytest.raises(NotFound):
+        await pipeline.visual_tokens(by_digest)
+    assert (await pipeline.visual_tokens(plan)).cache == VisualTokens.MISS
+    assert (await pipeline.visual_tokens(by_digest)).cache == VisualTokens.HIT
+    assert (await pipeline.visual_tokens(replace(job(), data=None))).cache == VisualTokens.HIT
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
