@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,65 @@ def test_what_the_shell_has_set_is_in_what_is_shown(tmp_path: Path):
     assert "http://127.0.0.2:5002/" in text
     assert "HEROSERVE_API_KEY=KEY " in text
     assert "black star" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "status", "told"),
+    [
+        (["attach"], {}, 2, "attach takes URLs, http://HOST:PORT, and the others take none"),
+        (["up", "http://a"], {}, 2, "attach takes URLs"),
+        (["attach", "gpu:8000"], {}, 1, "attach failed: HEROSERVE_VLLM_URL='gpu:8000': expected http://HOST:PORT"),
+        (["attach", "http://a", "http://a"], {}, 1, "URL 2 of 2, between commas, is http://a again"),
+        (
+            ["attach", "http://a"],
+            {"HEROSERVE_ENGINE": "transformers"},
+            1,
+            "attach failed: HEROSERVE_ENGINE='transformers': attach sets it to 'vllm-remote'; unset it",
+        ),
+        (["attach", "http://a"], {"HEROSERVE_VLLM_URL": "http://b"}, 1, "attach sets it to 'http://a'; unset it"),
+    ],
+)
+def test_what_can_not_be_attached_to_is_told_before_anything_starts(
+    arguments: list[str], variables: dict[str, str], status: int, told: str
+):
+    found = command(*arguments, **variables)
+    assert found.returncode == status
+    assert found.stdout == ""
+    assert told in found.stderr.splitlines()[-1]
+
+
+def test_where_it_is_attached_is_shown(tmp_path: Path):
+    lines = shown(tmp_path, HEROSERVE_ENGINE="vllm-remote", HEROSERVE_VLLM_URL="http://gpu:8000")
+    assert ["vLLM", "http://gpu:8000"] in [line.split() for line in lines]
+    assert not any(line.startswith("vLLM") for line in shown(tmp_path))
+
+
+def test_the_command_attaches_from_a_checkout():
+    found = subprocess.run(
+        [sys.executable, "-m", "heroserve", "attach", "gpu:8000"],
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "sdk"), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 1
+    assert found.stderr.startswith("attach failed: HEROSERVE_VLLM_URL='gpu:8000': expected http://HOST:PORT")
+
+
+def test_the_command_alone_says_what_it_lacks(tmp_path: Path):
+    """The wheel has no services."""
+    shutil.copytree(ROOT / "sdk" / "heroserve", tmp_path / "site" / "heroserve")
+    found = subprocess.run(
+        [sys.executable, "-m", "heroserve", "attach", "http://gpu:8000"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 2
+    assert found.stderr == (
+        "heroserve: attach: starts services, and this is the client alone; they run from a checkout of heroserve; "
+        "run it there, after `make install`\n"
+    )

@@ -28,6 +28,8 @@ def attach(
             code="FAILED_PRECONDITION",
             hint="run it there, after `make install`",
         )
+    # Back to where it was: output.py keeps libraries from file 2.
+    os.dup2(sys.stderr.fileno(), 2)
     os.chdir(_ROOT)
     # It gets signals as if it had been started itself.
     os.execv(sys.executable, [sys.executable, "-m", "scripts.stack", "attach", *urls])  # noqa: S606 - our own module
