@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from deploy.grafana import capacity, cost, encoder, llm, objectives, refusals, savings
+from deploy.grafana import capacity, cost, encoder, engine, llm, objectives, refusals, savings
 
 BOARDS = (
     savings.DASHBOARD,
@@ -12,6 +12,7 @@ BOARDS = (
     objectives.DASHBOARD,
     encoder.DASHBOARD,
     llm.DASHBOARD,
+    engine.DASHBOARD,
     refusals.DASHBOARD,
     capacity.DASHBOARD,
 )

@@ -31,8 +31,8 @@ def test_grafana_knows_every_key(board: dict):
     assert "panels.titel" in _lost(typed, json.loads(JSONEncoder().encode(Dashboard.from_json(typed))))
 
 
-def test_there_are_seven():
-    names = ("savings", "cost", "objectives", "encoder", "llm", "refusals", "capacity")
+def test_there_are_eight():
+    names = ("savings", "cost", "objectives", "encoder", "llm", "engine", "refusals", "capacity")
     assert {board["uid"] for board in BOARDS} == {f"heroserve-{name}" for name in names}
 
 

@@ -22,6 +22,7 @@ STAGING = {"cluster": "east", "namespace": "staging"}
 # The same name elsewhere.
 WEST = {"cluster": "west", "namespace": "production"}
 _KEPT = "cluster, namespace"
+_PREFIXES = r"heroserve[:_]|vllm:|ray_|redis_|up\b|DCGM_"
 
 
 def test_production_is_down_while_staging_and_another_cluster_are_up(tmp_path: Path):
@@ -87,7 +88,7 @@ def test_no_rule_adds_installations_up(rule: dict):
 def test_a_panel_is_of_the_installation_that_was_chosen(name: str):
     """Its variables each have one value, so that nothing is added up either."""
     expr = panels()[name]
-    for metric, matchers in re.findall(r"\b((?:heroserve[:_]|ray_|redis_|up\b|DCGM_)[\w:]*)((?:\{[^}]*\})?)", expr):
+    for metric, matchers in re.findall(rf"\b((?:{_PREFIXES})[\w:]*)((?:\{{[^}}]*\}})?)", expr):
         if metric != "heroserve:objective:ratio":
             assert 'cluster="$cluster"' in matchers, metric
             assert 'namespace="$namespace"' in matchers, metric

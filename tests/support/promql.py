@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.prometheus import ROOT, rules
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
-_SELECTOR = re.compile(r"\b((?:heroserve[:_]|ray_|redis_|kube_|DCGM_|up\b)[\w:]*)(?:\{([^}]*)\})?")
+_SELECTOR = re.compile(r"\b((?:heroserve[:_]|vllm:|ray_|redis_|kube_|DCGM_|up\b)[\w:]*)(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 # The longer ones first.
 _VARIABLES = {
