@@ -19,7 +19,7 @@ def images() -> None:
     """Those that the stack runs on."""
     if not compose.reached():
         pytest.skip("podman and podman-compose are needed: apt-get install podman")
-    compose.build()
+    compose.build(*SERVICES)
     compose.fetch()
 
 

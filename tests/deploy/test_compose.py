@@ -9,7 +9,19 @@ import pytest
 import yaml
 
 from services.encoder.settings import EncoderSettings
-from tests.support.manifests import ROOT, SERVICES, SETTINGS, Build, Object, composition
+from tests.support.manifests import (
+    CONTAINERS,
+    ON_GPUS,
+    PROFILES,
+    ROOT,
+    SERVICES,
+    SETTINGS,
+    Build,
+    Object,
+    build_arguments,
+    composition,
+    dotenv,
+)
 
 # What every container has of its own, whatever the shell says, and what one service has.
 OWN = {
@@ -26,6 +38,13 @@ OWN = {
     "HEROSERVE_CACHE_SENTINEL_PASSWORD": None,
     "HEROSERVE_ENCODER_TARGET": "encoder:9000",
 }
+# What the containers with vLLM, or beside it, have.
+ENGINES = {
+    "llm-vllm": {"HEROSERVE_ENGINE": "vllm"},
+    "llm-vllm-cpu": {"HEROSERVE_ENGINE": "vllm"},
+    "llm-remote": {"HEROSERVE_ENGINE": "vllm-remote", "HEROSERVE_VLLM_URL": "http://vllm:8000"},
+}
+NAMES = [(service, name) for service in SERVICES for name in CONTAINERS[service]]
 
 
 def test_compose_agrees(base: Build, production: Build) -> None:
@@ -35,35 +54,33 @@ def test_compose_agrees(base: Build, production: Build) -> None:
         (version,) = {group.container["image"].rpartition(":")[2] for group in base.workers(service)}
         known = set(_variables(service))
         ports = base.workers(service)[0].ports
-        for name, tag in ((service, version), (f"{service}-gpu", f"{version}-cuda")):
-            assert composed[name]["image"] == f"heroserve-{service}:{tag}"
+        for name, tag in CONTAINERS[service].items():
+            assert composed[name]["image"] == f"heroserve-{service}:{version}{tag}"
             environment = composed[name]["environment"]
             assert environment.keys() - {"OTEL_EXPORTER_OTLP_ENDPOINT"} <= known
             settings = SETTINGS[service].from_env(environment)
             assert settings.grpc_port == ports["serve-grpc"]
             assert settings.http_port == ports["serve"]
             assert settings.metrics_port == ports["app-metrics"]
-    # One name on the network whichever profile runs, which Prometheus and the LLM service know.
-    assert composed["encoder-gpu"]["networks"]["default"]["aliases"] == ["encoder"]
-    assert composed["llm-gpu"]["networks"]["default"]["aliases"] == ["llm"]
+            # One name on the network whichever profile runs, which Prometheus and the LLM service know.
+            assert name == service or composed[name]["networks"]["default"]["aliases"] == [service]
     assert composed["llm"]["environment"]["HEROSERVE_ENCODER_TARGET"] == f"encoder:{EncoderSettings().grpc_port}"
     pod = production.get("Deployment", "heroserve-redis")["spec"]["template"]["spec"]
     images = {container["name"]: container["image"] for container in pod["containers"]}
     assert images == {"redis": composed["redis"]["image"], "exporter": composed["redis-exporter"]["image"]}
 
 
-@pytest.mark.parametrize("gpu", ["", "-gpu"])
-@pytest.mark.parametrize("service", SERVICES)
-def test_what_is_set_in_the_shell_reaches_the_container(service: str, gpu: str) -> None:
+@pytest.mark.parametrize(("service", "name"), NAMES)
+def test_what_is_set_in_the_shell_reaches_the_container(service: str, name: str) -> None:
     shell = {name: f"shell's {name}" for kind in SERVICES for name in _variables(kind)}
-    environment = composition(**shell)[f"{service}{gpu}"]["environment"]
-    own = {**OWN, "HEROSERVE_DEVICE": "cuda" if gpu else "cpu"}
+    environment = composition(**shell)[name]["environment"]
+    own = {**OWN, "HEROSERVE_DEVICE": "cuda" if name in ON_GPUS else "cpu", **ENGINES.get(name, {})}
     if service == "encoder":
         # Users have the LLM service's keys; the encoder takes what that service sends.
         own["HEROSERVE_API_KEYS"] = "shell's HEROSERVE_ENCODER_API_KEY"
         own |= dict.fromkeys(("HEROSERVE_KEY_RATE", "HEROSERVE_KEY_CONCURRENCY"), "")
-    for name in _variables(service):
-        assert environment.get(name) == own.get(name, shell[name]), name
+    for variable in _variables(service):
+        assert environment.get(variable) == own.get(variable, shell[variable]), variable
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -78,17 +95,51 @@ def test_what_is_set_nowhere_is_the_default(service: str) -> None:
 
 
 def test_compose_drains_as_long_as_a_request_may_take() -> None:
-    for name in (*SERVICES, *(f"{service}-gpu" for service in SERVICES)):
+    for service, name in NAMES:
         grace = int(composition()[name]["stop_grace_period"].removesuffix("s"))
-        assert grace > SETTINGS[name.removesuffix("-gpu")]().request_timeout_s
+        assert grace > SETTINGS[service]().request_timeout_s
 
 
 def test_compose_pins_the_images_of_others() -> None:
-    for name, service in composition().items():
-        if name.removesuffix("-gpu") not in SERVICES:
+    for service in composition().values():
+        if not service["image"].startswith("heroserve-"):
             registry, _, tag = service["image"].rpartition(":")
             assert registry.startswith("docker.io/")
             assert re.match(r"v?\d+\.\d+\.\d+", tag), service["image"]
+
+
+def test_each_profile_has_both_services_once_and_what_they_need() -> None:
+    """And nothing of another's, which would have the same name on the network."""
+    always = {"redis", "redis-exporter", "prometheus", "alertmanager", "grafana"}
+    for profile in PROFILES:
+        names = composition(COMPOSE_PROFILES=profile).keys() - always
+        encoder = "encoder" if profile.endswith("cpu") else "encoder-gpu"
+        assert (names & CONTAINERS["encoder"].keys(), len(names & CONTAINERS["llm"].keys())) == ({encoder}, 1), profile
+        server = {"vllm-remote": "vllm", "vllm-remote-cpu": "vllm-cpu"}.get(profile)
+        others = names - CONTAINERS["encoder"].keys() - CONTAINERS["llm"].keys()
+        assert others == ({server, "language-model"} if server else set())
+
+
+def test_vllm_beside_serves_what_is_written_for_it() -> None:
+    """By one name, out of a folder that it can't write, and to nobody but the LLM service."""
+    composed = composition()
+    for name in ("vllm", "vllm-cpu"):
+        server = composed[name]
+        assert server["networks"]["default"]["aliases"] == ["vllm"]
+        assert "--port=8000" in server["command"]
+        assert "ports" not in server
+        folder = server["command"][2].removesuffix("/current")
+        assert f"language-model:{folder}:ro" in server["volumes"]
+        assert server["depends_on"]["language-model"] == {"condition": "service_completed_successfully"}
+    writer = composed["language-model"]
+    assert f"language-model:{folder}" in writer["volumes"]
+    assert writer["command"] == ["sh", "/export.sh", folder, dotenv()["HEROSERVE_VERSION"]]
+    # Of the checkpoint that the service has.
+    assert writer["image"] == composed["llm-remote"]["image"]
+    for variable in ("HEROSERVE_MODEL", "HEROSERVE_REVISION"):
+        assert variable in writer["environment"]
+    # In the image it belongs to who writes it, and so does a volume that is made from it.
+    assert f"/models {folder}\n" in stages()["base"]
 
 
 def test_prometheus_finds_composes_services() -> None:
@@ -105,6 +156,21 @@ def test_a_dockerfile_says_which_ports_there_are(service: str) -> None:
     ports = (settings.grpc_port, settings.http_port, settings.metrics_port, settings.ray_metrics_port)
     (exposed,) = re.findall(r"^EXPOSE (.+)$", stages()[service], re.MULTILINE)
     assert exposed.split() == [str(port) for port in ports]
+
+
+def test_the_image_with_vllm_is_the_llm_services_otherwise() -> None:
+    """What it says of ports, health and user, and what it runs."""
+    told = (re.sub(r"^#.*\n?", "", stages()[name], flags=re.M) for name in ("llm", "llm-vllm"))
+    plain, with_vllm = (stage.partition("COPY --from=code")[2].strip() for stage in told)
+    assert with_vllm == plain
+    assert with_vllm
+    # Under all that both have, and last: no other target is built on it.
+    assert stages()["llm-vllm"].startswith("FROM runtime AS llm-vllm\n")
+    assert list(stages())[-1] == "llm-vllm"
+    # Whichever files are named are in reach of the build.
+    needs = build_arguments("llm-vllm-cpu")["VLLM_NEEDS"]
+    assert (ROOT / needs).is_file()
+    assert f"\n!{needs}\n" in (ROOT / ".dockerignore").read_text()
 
 
 def test_images_differ_by_their_service_only() -> None:
@@ -128,8 +194,9 @@ def test_what_both_images_need_is_one_layer() -> None:
     for service in SERVICES:
         assert found[service].startswith(f"FROM runtime AS {service}\n")
         assert "RUN" not in found[service]
-        for name in (service, f"{service}-gpu"):
-            assert composition()[name]["build"]["target"] == service
+        for name in CONTAINERS[service]:
+            target = "llm-vllm" if name.startswith("llm-vllm") else service
+            assert composition()[name]["build"]["target"] == target
 
 
 def stages() -> dict[str, str]:

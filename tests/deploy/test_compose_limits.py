@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.common import ray_start
-from tests.support.manifests import ROOT, SERVICES, SETTINGS, composition, size
+from tests.support.manifests import CONTAINERS, ROOT, SETTINGS, composition, size
 
 # `Encoder` reserves half a core beside the tower.
 _INGRESS_CPUS = 0.5
@@ -18,20 +18,21 @@ def test_every_container_has_limits_that_fit_a_laptop() -> None:
 
 
 def test_each_limit_can_be_changed() -> None:
-    names = {name.removesuffix("-gpu"): name.removesuffix("-gpu").upper().replace("-", "_") for name in composition()}
-    shell = {f"{name}_MEMORY": f"{number}g" for number, name in enumerate(names.values(), start=11)}
-    shell |= {f"{name}_CPUS": f"0.{number}" for number, name in enumerate(names.values(), start=11)}
+    names = {name: _whose(name).upper().replace("-", "_") for name in composition()}
+    distinct = dict.fromkeys(names.values())
+    shell = {f"{name}_MEMORY": f"{number}g" for number, name in enumerate(distinct, start=11)}
+    shell |= {f"{name}_CPUS": f"0.{number}" for number, name in enumerate(distinct, start=11)}
     for name, service in composition(**shell).items():
-        variable = names[name.removesuffix("-gpu")]
+        variable = names[name]
         assert service["mem_limit"] == shell[f"{variable}_MEMORY"]
         assert float(service["cpus"]) == float(shell[f"{variable}_CPUS"])
 
 
 def test_what_ray_reserves_fits() -> None:
     for name, service in composition().items():
-        if name.removesuffix("-gpu") in SERVICES:
-            settings = SETTINGS[name.removesuffix("-gpu")]()
-            assert ray_start.OBJECT_STORE_BYTES < size(service["shm_size"]) < size(service["mem_limit"]) / 4
+        if _whose(name) in SETTINGS:
+            settings = SETTINGS[_whose(name)]()
+            assert ray_start.OBJECT_STORE_BYTES < size(service["shm_size"]) <= size(service["mem_limit"]) / 4
             assert settings.min_replicas * settings.replica_cpus + _INGRESS_CPUS < float(service["cpus"])
 
 
@@ -42,7 +43,16 @@ def test_redis_has_room_for_more_than_it_may_keep() -> None:
 
 
 def test_what_may_be_changed_is_told() -> None:
-    """In `.env`, for each of our services and for Redis."""
+    """In `.env`, for each of our services, for vLLM and for Redis."""
     told = (ROOT / ".env").read_text()
-    for variable in ("ENCODER_MEMORY", "ENCODER_CPUS", "LLM_MEMORY", "LLM_CPUS", "REDIS_MEMORY"):
+    bounds = [f"{name}_{what}" for name in ("ENCODER", "LLM", "VLLM") for what in ("MEMORY", "CPUS")]
+    for variable in (*bounds, "REDIS_MEMORY"):
         assert f"\n{variable}=\n" in told
+
+
+def _whose(name: str) -> str:
+    """By whose name its limits are called."""
+    for service, containers in CONTAINERS.items():
+        if name in containers:
+            return service
+    return name.removesuffix("-cpu")

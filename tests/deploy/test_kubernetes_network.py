@@ -63,7 +63,7 @@ def pods(production: Build) -> dict[str, Pod]:
     ],
 )
 def test_reaches(source: str | Pod, target: str, port: str | None, pods: dict[str, Pod], production: Build) -> None:
-    assert _allowed(production, pods[source] if isinstance(source, str) else source, pods[target], port)
+    assert allowed(production, pods[source] if isinstance(source, str) else source, pods[target], port)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_reaches(source: str | Pod, target: str, port: str | None, pods: dict[st
 )
 def test_is_refused(source: str | Pod, target: str | Pod, port: str, pods: dict[str, Pod], production: Build) -> None:
     asked = pods[target] if isinstance(target, str) else target
-    assert not _allowed(production, pods[source] if isinstance(source, str) else source, asked, port)
+    assert not allowed(production, pods[source] if isinstance(source, str) else source, asked, port)
 
 
 def test_redis_begins_nothing(production: Build) -> None:
@@ -121,7 +121,7 @@ def test_redis_begins_nothing(production: Build) -> None:
 
 def test_nobody_outside_reaches_the_llm_without_the_gateway(dev: Build) -> None:
     chat = Pod(dev.workers("llm")[0].labels)
-    assert not _allowed(dev, GATEWAY, chat, "serve-grpc")
+    assert not allowed(dev, GATEWAY, chat, "serve-grpc")
 
 
 def test_named_ports_are_there(production: Build) -> None:
@@ -132,7 +132,7 @@ def test_named_ports_are_there(production: Build) -> None:
             assert {port["port"] for port in rule.get("ports", [])} <= names
 
 
-def _allowed(build: Build, source: Pod, target: Pod, port: str | None) -> bool:
+def allowed(build: Build, source: Pod, target: Pod, port: str | None) -> bool:
     """Whether some policy for the target lets the source in; with no policy for it, everybody is in."""
     applying = [
         policy["spec"]

@@ -201,7 +201,11 @@ def test_kubernetes_and_compose_watch_the_same(production: Build) -> None:
     scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())["scrape_configs"]
     jobs = {item["job_name"]: item for item in scraped}
     app, of_ray = production.get("PodMonitor", "heroserve")["spec"]["podMetricsEndpoints"]
-    assert jobs.keys() == {*_jobs(app), *_jobs(of_ray), "heroserve-redis"}
+    assert jobs.keys() == {*_jobs(app), *_jobs(of_ray), "heroserve-vllm", "heroserve-redis"}
+    (beside,) = production.get("PodMonitor", "heroserve-vllm")["spec"]["podMetricsEndpoints"]
+    (kept,) = beside["metricRelabelings"]
+    assert kept["regex"] == jobs["heroserve-vllm"]["metric_relabel_configs"][0]["regex"]
+    assert {"targetLabel": "job", "replacement": "heroserve-vllm"} in beside["relabelings"]
     told = jobs["heroserve-llm-ray"]["metric_relabel_configs"]
     kept, dropped = of_ray["metricRelabelings"]
     assert kept["regex"] == told[0]["regex"]

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.manifests import ROOT, SERVICES, dotenv
+from tests.support.manifests import ROOT, dotenv
 
 _PROJECT = "heroserve-test"
 _COMPOSE = str(Path(sys.executable).parent / "podman-compose")
 # Nothing here stands in for them.
-_NOT_RUN = ("GRAFANA_IMAGE", "ALERTMANAGER_IMAGE")
+_NOT_RUN = ("GRAFANA_IMAGE", "ALERTMANAGER_IMAGE", "VLLM_IMAGE")
 _EXPORTER = "tests/containers/redis-exporter.Dockerfile"
 
 
@@ -45,16 +45,20 @@ def reached() -> bool:
     return bool(shutil.which("podman")) and Path(_COMPOSE).exists()
 
 
-def build() -> None:
-    """Both images, by what docker-compose.yml says."""
+def build(*names: str, **shell: str) -> None:
+    """Images of these containers, by what docker-compose.yml says.
+
+    Args:
+        shell: see ``run``.
+    """
     options = ["--network host", "-v /etc/ssl/certs:/etc/ssl/certs:ro", "--format docker"]
     wheels = os.environ.get("PIP_FIND_LINKS")
     if wheels:
         # torch's CPU build lies there, and its index may be out of reach.
         options += [f"-v {wheels}:{wheels}:ro", f"--build-arg PIP_FIND_LINKS={wheels}", "--build-arg TORCH_INDEX="]
-    for service in SERVICES:
+    for name in names:
         # One after the other: podman begins what both need twice where they are built side by side.
-        compose(f"--podman-build-args={' '.join(options)} --layers", "build", service, timeout=1800)
+        compose(f"--podman-build-args={' '.join(options)} --layers", "build", name, timeout=1800, **shell)
 
 
 def fetch() -> None:

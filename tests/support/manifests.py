@@ -28,6 +28,8 @@ OVERLAYS = ("dev", "production")
 OPTIONAL = (
     "gpu",
     "half-gpu",
+    "vllm",
+    "vllm-remote",
     "monitoring",
     "ingress-tls",
     "external-redis",
@@ -47,6 +49,8 @@ CUSTOM_KINDS = {
 }
 SETTINGS: dict[str, type[Settings]] = {"encoder": EncoderSettings, "llm": LlmSettings}
 SERVICES = tuple(SETTINGS)
+# Of docker-compose.yml.
+PROFILES = ("cpu", "gpu", "vllm", "vllm-cpu", "vllm-remote", "vllm-remote-cpu")
 
 Object = dict[str, Any]
 
@@ -183,11 +187,25 @@ def composition(**shell: str) -> dict[str, Object]:
         ROOT / "docker-compose.yml",
         "config",
     )
-    environ = {"PATH": os.environ["PATH"], "COMPOSE_PROFILES": "cpu,gpu", **shell}
+    environ = {"PATH": os.environ["PATH"], "COMPOSE_PROFILES": ",".join(PROFILES), **shell}
     told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     services: dict[str, Object] = yaml.safe_load(told.stdout)["services"]
     return services
+
+
+# Of docker-compose.yml, the containers of each of our services, by what is after the version in their image's tag.
+CONTAINERS = {
+    "encoder": {"encoder": "", "encoder-gpu": "-cuda"},
+    "llm": {"llm": "", "llm-gpu": "-cuda", "llm-vllm": "-vllm", "llm-vllm-cpu": "-vllm-cpu", "llm-remote": ""},
+}
+# With GPUs.
+ON_GPUS = {"encoder-gpu", "llm-gpu", "llm-vllm", "vllm"}
+
+
+def build_arguments(name: str) -> dict[str, str]:
+    """Of a container's image, which podman-compose lists."""
+    return dict(argument.split("=", 1) for argument in composition()[name]["build"]["args"])
 
 
 def size(text: str) -> int:
