@@ -19,7 +19,7 @@ import pytest
 
 from scripts.stack import PICTURE, ROOT, Ports, Stack
 
-KEY = "a-key-of-the-tests"
+KEY, OTHER_KEY = "a-key-of-the-tests", "somebody-elses-key"
 ENVIRONMENTS = ROOT / "build" / "clients"
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -113,7 +113,7 @@ def door(pictures: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Do
     try:
         with pytest.MonkeyPatch.context() as environment:
             environment.delenv("HEROSERVE_MODEL", raising=False)
-            environment.setenv("HEROSERVE_API_KEYS", KEY)
+            environment.setenv("HEROSERVE_API_KEYS", f"{KEY},{OTHER_KEY}")
             environment.setenv("HEROSERVE_ENCODER_API_KEY", KEY)
             environment.setenv("HEROSERVE_MAX_IMAGES", "2")
             environment.setenv("HEROSERVE_IMAGE_HOSTS", pictures.split("/")[2])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scripts.stack import PICTURE, ROOT
-from tests.clients.conftest import KEY, Door
+from tests.clients.conftest import KEY, OTHER_KEY, Door
 
 QUESTION = {"type": "text", "text": "what character is on the black star?"}
 
@@ -70,6 +70,10 @@ def test_a_file(door: Door, send: Any):
     assert json.loads(body)["choices"][0]["message"]["content"] == "T"
     assert curl(door, f"/v1/files/{file['id']}")[0] == 200
     assert curl(door, f"/v1/files/{file['id']}", "--request", "DELETE")[0] == 405
+    # Who has another key finds nothing of it.
+    assert curl(door, f"/v1/files/{file['id']}", key=OTHER_KEY)[0] == 404
+    part = {"type": "file", "file": {"file_id": file["id"]}}
+    assert curl(door, "/v1/chat/completions", *send(part), key=OTHER_KEY)[0] == 404
 
 
 def test_the_rest(door: Door, send: Any):

@@ -59,7 +59,7 @@ def _checked(entry: str) -> str:
     host, port = _split(entry.lower())
     if not _is_host(host) or (port is not None and not 1 <= port <= 65535):
         raise ValueError(
-            "expected hosts with commas between them, such as images.example.com, *.example.com or "
+            "expected hosts in ASCII with commas between them, such as images.example.com, *.example.com or "
             "images.example.com:8443, without https:// and without a path"
         )
     return entry.lower()

@@ -78,7 +78,7 @@ CASES = {
         " A.example.com, *.b.example.com:8443,[fd00::1]:80,10.1.2.3",
         ("a.example.com", "*.b.example.com:8443", "[fd00::1]:80", "10.1.2.3"),
         ["https://a.com", "a.com/x", "*", "a b", "127.1", "a.com:0", "a.com,", "user@a.com", "::1", "*.1.2.3"],
-        "hosts with commas between them",
+        "hosts in ASCII with commas between them",
     ),
     "HEROSERVE_IMAGE_NETWORKS": (
         "image_networks",

@@ -442,7 +442,13 @@ def test_keys_models_and_paths(serve):
     assert client.post("/v1/chat/completions", json=ask()).json()["choices"][0]["message"]["content"] == "Hello"
     under = TestClient(client.app, root_path="/llm", headers=dict(client.headers))
     assert "POST /v1/x is not" in under.post("/llm/v1/x").json()["error"]["message"]
-    for method, path, status in (("POST", "/v1/completions", 404), ("GET", "/v1/chat/completions", 405)):
+    for method, path, status in (
+        ("POST", "/v1/completions", 404),
+        ("GET", "/v1/chat/completions", 405),
+        # Who is sent elsewhere would be sent to a path that only the application has.
+        ("POST", "/v1/chat/completions/", 404),
+        ("POST", "/v1/files/", 405),
+    ):
         answered = client.request(method, path)
         assert (answered.status_code, answered.json()["error"]["code"]) == (status, "unknown_url")
 

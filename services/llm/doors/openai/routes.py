@@ -63,7 +63,7 @@ def application(
         yield
         await fetcher.close()
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     door = Door(gate, admission, chat, fetcher, model, detail, max_images, timeout_s)
     files = Files(gate, uploads, kept, timeout_s)
     card = answer.model(model, int(time.time()), context_length)
