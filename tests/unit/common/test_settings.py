@@ -71,6 +71,7 @@ CASES = {
     "HEROSERVE_CHAT_TEMPLATE": ("chat_template", "{{ x }}\n", "{{ x }}\n", [], ""),
     "HEROSERVE_NEWLINES": ("newlines", "every_row", "every_row", ["none"], "one of every_row, kept_rows"),
     "HEROSERVE_POSITION_IDS": ("position_ids", "original", "original", ["gap"], "one of compact, original"),
+    "HEROSERVE_LAYOUT": ("layout", "base_first", "base_first", ["shuffled"], "one of raster, base_first"),
     "HEROSERVE_MAX_IMAGES": ("max_images", "64", 64, ["0", "65"], "from 1 to 64"),
     "HEROSERVE_DEFAULT_MAX_TOKENS": ("default_max_tokens", "1048576", 1048576, ["0", "1048577"], "from 1 to 1048576"),
     "HEROSERVE_IMAGE_HOSTS": (
