@@ -74,7 +74,7 @@ class Prometheus(Api):
     """Scrapes what the checked-in configuration names, here and oftener.
 
     Args:
-        targets: port of each of its jobs.
+        targets: port of each of its jobs; what is not there is not scraped.
         folder: for its configuration, data and log.
     """
 
@@ -92,6 +92,7 @@ class Prometheus(Api):
             # What has a minute of its own is as often as the rest.
             rules = re.sub(r"^    interval: .+\n", "", path.read_text(), flags=re.MULTILINE)
             (folder / "rules" / path.name).write_text(rules)
+        config["scrape_configs"] = [job for job in config["scrape_configs"] if job["job_name"] in targets]
         for job in config["scrape_configs"]:
             del job["dns_sd_configs"]
             job["static_configs"] = [{"targets": [f"127.0.0.1:{targets[job['job_name']]}"]}]
