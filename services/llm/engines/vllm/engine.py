@@ -49,7 +49,7 @@ class VllmEngine:
         self, folder: Path, arguments: dict[str, Any], config: Any, dtype: torch.dtype, drawing: Drawing
     ) -> None:
         self.load = Load()
-        orphans = Orphans()
+        self._orphans = Orphans()
         engine = AsyncEngineArgs(
             model=str(folder),
             enable_prompt_embeds=True,
@@ -58,7 +58,7 @@ class VllmEngine:
             **arguments,
         )
         self._llm: Any = AsyncLLM.from_engine_args(engine, stat_loggers=[stat_logger(self.load)])
-        orphans.settled()
+        self._orphans.settled()
         self.end_tokens = drawing.end_tokens
         self.context_length = int(self._llm.model_config.max_model_len)
         self.slots = int(self._llm.vllm_config.scheduler_config.max_num_seqs)
@@ -116,6 +116,7 @@ class VllmEngine:
     def close(self) -> None:
         """End its processes."""
         self._llm.shutdown()
+        self._orphans.dismiss()
 
     def _prompt(self, prompt: Prompt) -> Any:
         """Text by its ids, which vLLM embeds; images by their embeddings, with nothing that is read in text's rows."""
