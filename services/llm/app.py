@@ -20,7 +20,7 @@ from services.common.grpc_call import GrpcCall
 from services.common.identity import identify
 from services.common.probe import Probe
 from services.common.replica import Replica
-from services.llm import metrics, parts
+from services.llm import metrics, parts, scaling
 from services.llm.card import examples
 from services.llm.doors import grpc as door
 from services.llm.doors.openai import routes
@@ -99,6 +99,10 @@ class ChatDeployment(Replica[LlmSettings]):
 
         return await self._gate.unary(GrpcCall(methods.DESCRIBE.path, grpc_context, request), answer, ChatDescription())
 
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Serve asks for, and ``scaling.policy`` goes by."""
+        return {scaling.WAITING: self._engine.waiting}
+
     async def ready(self) -> dict[str, str]:
         """As ``Replica``: a picture needs the encoder, which need not be there for a question without one."""
         problems = {"encoder": await self._encoder.problem(), "engine": self._engine.problem}
@@ -115,5 +119,10 @@ def build(args: dict[str, str] | None = None) -> Application:
     settings = parts.settled(settings, source)
     replica = serve.ingress()(ChatDeployment)
     parallel = settings.tensor_parallel if settings.engine == "vllm" else 1
-    chat = deployment.deploy(replica, "Chat", settings, accelerator=True, parallel=parallel, ongoing=ongoing(settings))
+    # A thread of the embedded engine's is no measure of an accelerator: others wait for it all the time.
+    policy = "services.llm.scaling:policy" if settings.engine == "vllm" else None
+    most = ongoing(settings)
+    chat = deployment.deploy(
+        replica, "Chat", settings, accelerator=True, parallel=parallel, ongoing=most, policy=policy
+    )
     return chat.bind(settings, source)

@@ -46,6 +46,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def waiting(self) -> int:
+        """Requests of its own that it has no room to begin with."""
+        ...
+
+    @property
     def takes_position_ids(self) -> bool:
         """Whether it heeds ``Prompt.position_ids``; else it numbers tokens one after the other."""
         ...

@@ -49,6 +49,10 @@ class TransformersEngine:
         self.slots = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="generate")
 
+    @property
+    def waiting(self) -> int:
+        return self._pool._work_queue.qsize()
+
     async def generate(
         self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = ""
     ) -> AsyncIterator[int]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.serve.config import AutoscalingConfig
 from transformers import GenerationConfig
 
 from services.common.checkpoint import Checkpoint
 from services.common.deployment import deploy
 from services.common.replica import Replica
 from services.common.settings import SettingError
-from services.llm import parts
+from services.llm import parts, scaling
 from services.llm.engines.registry import check_engine, ongoing
 from services.llm.engines.vllm.arguments import words
 from services.llm.engines.vllm.drawing import Drawing, warn_of_what_is_not_there
@@ -152,3 +154,30 @@ def test_what_vllm_does_not_have_is_told_by_name(untrained: str, caplog: pytest.
     for name in ("no_repeat_ngram_size=3", "begin_suppress_tokens=[5]", "typical_p=0.9"):
         assert name in told
     assert "top_k" not in told
+
+
+@pytest.mark.parametrize(
+    ("ongoing", "waiting", "replicas"),
+    [(100, 0, 2.5), (10, 0, 0.25), (60, 30, 4), (60, 10, 2.4), (200, 1, 5), (30, 30, 60)],
+)
+def test_replicas_are_wanted_for_what_is_under_way_and_for_what_has_no_room(
+    ongoing: int, waiting: int, replicas: float
+):
+    """Of two replicas that are to have 40 requests each, where none waits for room."""
+
+    context = SimpleNamespace(
+        config=AutoscalingConfig(target_ongoing_requests=40),
+        current_num_replicas=2,
+        total_num_requests=ongoing,
+        aggregated_metrics={scaling.WAITING: {"a": waiting / 2, "b": waiting / 2}},
+    )
+    assert scaling.policy(context) == (replicas, {})
+    context.aggregated_metrics = {}
+    assert scaling.policy(context) == (ongoing / 40, {})
+
+
+def test_serve_finds_the_policy():
+    """By its name, as the controller does."""
+    options = deploy(Nothing, "Chat", LlmSettings(), policy="services.llm.scaling:policy")
+    found = options._deployment_config.autoscaling_config.policy.get_policy()
+    assert found.__module__ == "services.llm.scaling"

@@ -80,6 +80,10 @@ class RemoteEngine:
         told = (server.context_length for server in self._servers.all.values())
         return min(self._context_length, *(length for length in told if length is not None))
 
+    @property
+    def waiting(self) -> int:
+        return self._servers.waiting
+
     async def begin(self) -> None:
         """Raises:
         SettingError: no server is as it should be, and that will not pass.

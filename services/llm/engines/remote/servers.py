@@ -40,6 +40,7 @@ class Servers:
     def __init__(self, servers: Sequence[Server], slots: int, examples: Sequence[Example], tokenizer: Any) -> None:
         self.all = {server.url: server for server in servers}
         self._slots = slots
+        self.waiting = 0
         self._examples = examples
         self._tokenizer = tokenizer
         self._changed = asyncio.Condition()
@@ -111,10 +112,12 @@ class Servers:
                             return self.all[url]
                     if not waits:
                         waits = True
+                        self.waiting += 1
                         _WAITING.inc()
                     await self._changed.wait()
         finally:
             if waits:
+                self.waiting -= 1
                 _WAITING.dec()
 
     async def _watch(self, server: Server) -> None:

@@ -72,6 +72,10 @@ class VllmEngine:
         self._end: int | None = None if tokenizer is None else tokenizer.eos_token_id
 
     @property
+    def waiting(self) -> int:
+        return self.load.waiting
+
+    @property
     def takes_json_schema(self) -> bool:
         """Whether an answer can be held to one: its end has to be a token."""
         return self._end is not None
