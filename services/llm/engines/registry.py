@@ -113,7 +113,7 @@ def check_engine(settings: LlmSettings, source: Checkpoint) -> None:
             from services.llm.engines.vllm import installed
 
             installed.check_installed()
-            installed.prepare(1)
+            installed.prepare()
             from services.llm.engines.vllm.arguments import parse
             from services.llm.engines.vllm.kinds import check_kind
             from services.llm.export.config import check_exportable

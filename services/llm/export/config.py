@@ -11,6 +11,9 @@ from services.common.checkpoint import Checkpoint
 # Kinds whose causal language model, with what is below, says what their body does under a plain head; tried, each. One
 # that scales embeddings, say, need not do so at the same place in another engine as in transformers.
 _KINDS = ("llama", "mistral", "qwen2")
+# Of what these kinds can be told, what other engines have no code for, or other code.
+_ACTIVATIONS = ("silu", "swish")
+_ROPES = ("default", "linear", "llama3", "yarn")
 
 # Of kinds whose causal language model, by itself, does more to its logits than a plain head does (language_model.py):
 # what keeps it from that. What these are called elsewhere is no matter: a kind has what its own config class names.
@@ -31,13 +34,27 @@ def architecture(config: Any) -> str:
 
 def check_exportable(config: Any, source: Checkpoint) -> None:
     """Raises:
-    SettingError: its kind is not one that is known to be read alike elsewhere.
+    SettingError: its kind is not one that is known to be read alike elsewhere, or something about it.
     """
     if config.model_type not in _KINDS:
         raise source.unusable(
             f"its language model is a {config.model_type!r}, which is not known to be read elsewhere as in a vision "
             f"model; exported are {', '.join(_KINDS)}"
         )
+
+    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    layers = set(getattr(config, "layer_types", None) or ())
+    for name, value, known in (
+        ("hidden_act", config.hidden_act, _ACTIVATIONS),
+        ("rope_parameters.rope_type", rope, _ROPES),
+        # Of some layers only: of all of them it is a mistral's.
+        ("layer_types", "sliding_attention" if len(layers) > 1 else "", ("",)),
+    ):
+        if value not in known:
+            others = f", as {', '.join(known)} is" if any(known) else ""
+            raise source.unusable(
+                f"its text_config has {name} {value!r}, which is not known to be read elsewhere as here{others}"
+            )
 
 
 def plain_config(config: Any, dtype: str, end_tokens: frozenset[int], *, tied: bool) -> dict[str, Any]:

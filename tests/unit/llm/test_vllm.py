@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from services.common.replica import Replica
 from services.common.settings import SettingError
 from services.llm import parts, scaling
 from services.llm.engines.registry import check_engine, ongoing
+from services.llm.engines.vllm import installed
 from services.llm.engines.vllm.arguments import words
 from services.llm.engines.vllm.drawing import Drawing, warn_of_what_is_not_there
 from services.llm.export.config import check_exportable
@@ -103,6 +105,43 @@ def test_a_kind_that_is_not_known_to_be_read_alike_is_refused_by_name(folder: Pa
         check_exportable(source.config.text_config, source)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hidden_act": "gelu"}, "text_config has hidden_act 'gelu', which is not known"),
+        (
+            {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+            "rope_type 'dynamic', which is not known to be read elsewhere as here, as default, linear, llama3, yarn is",
+        ),
+        (
+            {"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 1},
+            "layer_types 'sliding_attention'",
+        ),
+    ],
+)
+def test_what_would_be_read_otherwise_is_refused_by_name(folder: Path, change: dict[str, Any], told: str):
+    edit(folder, text_config=change)
+    source = Checkpoint(str(folder), "HEROSERVE_MODEL")
+    with pytest.raises(SettingError, match=told):
+        check_exportable(source.config.text_config, source)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
+        {"model_type": "mistral", "sliding_window": 64},
+        {"model_type": "qwen2"},
+    ],
+    ids=str,
+)
+def test_what_is_read_alike_is_not(folder: Path, change: dict[str, Any]):
+    edit(folder, text_config=change)
+    source = Checkpoint(str(folder), "HEROSERVE_MODEL")
+    check_exportable(source.config.text_config, source)
+
+
 def drawn(ends: tuple[int, ...] = (7,), **config: Any) -> Drawing:
     return Drawing.of(Generation(GenerationConfig(**config), frozenset(ends)), tokens=100)
 
@@ -181,3 +220,18 @@ def test_serve_finds_the_policy():
     options = deploy(Nothing, "Chat", LlmSettings(), policy="services.llm.scaling:policy")
     found = options._deployment_config.autoscaling_config.policy.get_policy()
     assert found.__module__ == "services.llm.scaling"
+
+
+def test_threads_are_the_replicas_and_not_what_was_checked_with(monkeypatch: pytest.MonkeyPatch):
+    """Who checks passes its environment on to Ray, and so to replicas."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "fork")
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
+    # So that whatever it sets is taken back.
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    installed.prepare()
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    installed.prepare(8)
+    assert os.environ["OMP_NUM_THREADS"] == "8"
+    assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == "fork"
+    assert os.environ["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"

