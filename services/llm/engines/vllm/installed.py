@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -30,8 +31,13 @@ def prepare(threads: int | None = None) -> None:
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }.items():
         os.environ.setdefault(name, value)
-    if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
+    if threads is None:
+        return
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    theirs = logging.getLogger("vllm")
+    theirs.handlers = logging.getLogger("services").handlers
+    theirs.setLevel(logging.WARNING)
+    theirs.propagate = False
 
 
 def check_installed() -> None:
