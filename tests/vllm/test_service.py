@@ -121,9 +121,13 @@ def test_the_embedded_engines_answers_for_many_at_once_over_both_doors(stack: St
     with api:
         url = "data:image/png;base64," + base64.b64encode(images[0]).decode()
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": QUESTION}]
-        whole = api.chat.completions.create(model="", messages=[{"role": "user", "content": content}], max_tokens=12)
-        assert whole.choices[0].message.content == answers[0].text
-        assert whole.usage.prompt_tokens_details.cached_tokens > 0
+        asked = {"model": "", "messages": [{"role": "user", "content": content}], "max_tokens": 12}
+        assert api.chat.completions.create(**asked).choices[0].message.content == answers[0].text
+        # Of more tokens than a block has.
+        whole = {"extra_body": {"heroserve": {"retention": 1.0}}}
+        first, second = (api.chat.completions.create(**asked, **whole) for _ in range(2))
+        assert first.usage.prompt_tokens_details.cached_tokens == 0
+        assert second.usage.prompt_tokens_details.cached_tokens >= 128
         held = api.chat.completions.create(
             model="",
             messages=[{"role": "user", "content": content}],
@@ -155,9 +159,9 @@ async def _embedded(images: list[bytes]) -> list[str]:
 def test_its_counts_are_scraped(stack: Stack):
     with stack.client() as client:
         image = encoded(picture(260, 190, seed=40))
-        client.ask(image, QUESTION, max_tokens=3)
+        client.ask(image, QUESTION, max_tokens=3, retention=1.0)
         hits = stack.sample("heroserve_engine_prefix_tokens_total", outcome="hit")
-        answer = client.ask(image, QUESTION, max_tokens=3)
+        answer = client.ask(image, QUESTION, max_tokens=3, retention=1.0)
     assert answer.usage.prompt_cached_tokens > 0
     assert stack.sample("heroserve_engine_prefix_tokens_total", outcome="hit") > hits
     assert stack.sample("heroserve_engine_running") == 0
@@ -169,12 +173,21 @@ def test_an_engine_that_is_killed_is_told_of_and_replaced(stack: Stack):
     (victim, *_) = [process for process in engines() if process.cmdline()[0] == "VLLM::EngineCore"]
     workers = [process for process in engines() if process.pid != victim.pid]
     image = encoded(picture(240, 180, seed=50))
-    with stack.client() as client:
+    url = "data:image/png;base64," + base64.b64encode(image).decode()
+    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": QUESTION}]
+    api = openai.OpenAI(base_url=f"http://127.0.0.1:{stack.ports['http']}/v1", api_key="none", max_retries=0)
+    with api, stack.client() as client:
         expected = client.ask(image, QUESTION, max_tokens=6).text
-        stream = client.stream(image, QUESTION, max_tokens=1500, temperature=2.0, seed=1)
+        stream = api.chat.completions.create(
+            model="",
+            messages=[{"role": "user", "content": content}],
+            max_tokens=3000,
+            stream=True,
+            extra_body={"ignore_eos": True},
+        )
         next(iter(stream))
         os.kill(victim.pid, signal.SIGKILL)
-        with pytest.raises(heroserve.Unavailable), stream:
+        with pytest.raises(openai.APIError, match="the engine has died"):
             for _ in stream:
                 pass
 
