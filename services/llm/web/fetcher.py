@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from services.common.shown import one_line
+from services.llm.web.error import FetchError
 from services.llm.web.hosts import Hosts
 from services.llm.web.networks import Networks
+from services.llm.web.resolver import CheckedResolver, check_addresses
 
 MAX_URL_CHARS = 8192
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -22,14 +23,6 @@ _PIECE = 64 << 10
 _CONNECTIONS = 64
 # Packed ones are not asked for, since a small one may become any size.
 _HEADERS = {"accept": "image/*", "accept-encoding": "identity", "user-agent": "heroserve"}
-
-
-class FetchError(Exception):
-    """An image can't be had from where it is said to be; ``problem`` is a sentence about its URL without a subject."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
 
 
 class ImageFetcher:
@@ -131,7 +124,7 @@ class ImageFetcher:
             shown = one_line(url.host_port_subcomponent or host, 120)
             raise FetchError(f"{what} at {shown}, which HEROSERVE_IMAGE_HOSTS does not name")
         if _is_address(host):
-            _check_addresses([host], self._networks)
+            check_addresses([host], self._networks)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         if response.status != 200:
@@ -157,7 +150,7 @@ class ImageFetcher:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            resolver = _Checked(self._resolver or aiohttp.ThreadedResolver(), self._networks)
+            resolver = CheckedResolver(self._resolver or aiohttp.ThreadedResolver(), self._networks)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=_CONNECTIONS),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -167,30 +160,6 @@ class ImageFetcher:
                 trust_env=False,
             )
         return self._session
-
-
-class _Checked(AbstractResolver):
-    """Names to addresses that may be connected to, all of them or none."""
-
-    def __init__(self, resolver: AbstractResolver, networks: Networks) -> None:
-        self._resolver = resolver
-        self._networks = networks
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        _check_addresses([each["host"] for each in found], self._networks)
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
-
-
-def _check_addresses(addresses: list[str], networks: Networks) -> None:
-    if not all(networks.admits(address) for address in addresses):
-        # Which one is nobody's business outside.
-        raise FetchError("is at a host with an address that is not public, nor within HEROSERVE_IMAGE_NETWORKS")
 
 
 def _is_address(host: str) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from services.llm.web.fetcher import FetchError, ImageFetcher
+from services.llm.web.error import FetchError
+from services.llm.web.fetcher import ImageFetcher
 from services.llm.web.hosts import Hosts, parse_hosts
 from services.llm.web.networks import Networks
 from tests.support.web import LOOPBACK, Names, server

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.llm.web.fetcher import FetchError, ImageFetcher
+from services.llm.web.error import FetchError
+from services.llm.web.fetcher import ImageFetcher
 from services.llm.web.hosts import Hosts, parse_hosts
 from services.llm.web.networks import Networks
 

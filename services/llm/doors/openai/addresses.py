@@ -12,7 +12,8 @@ from services.common.http_call import HttpError
 from services.common.together import together
 from services.llm.doors.openai.request import Asked
 from services.llm.job import ChatJob, ImagePart, check_images
-from services.llm.web.fetcher import FetchError, ImageFetcher
+from services.llm.web.error import FetchError
+from services.llm.web.fetcher import ImageFetcher
 
 
 async def fetched(asked: Asked, fetcher: ImageFetcher, max_images: int) -> ChatJob:

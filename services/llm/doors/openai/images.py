@@ -14,7 +14,8 @@ from heroserve.sources import read_path
 from services.common.errors import InvalidArgument
 from services.llm.doors.openai import fields
 from services.llm.job import ImagePart
-from services.llm.web.fetcher import FetchError, ImageFetcher
+from services.llm.web.error import FetchError
+from services.llm.web.fetcher import ImageFetcher
 
 _DETAILS = ("auto", "low", "high", "original")
 # Of a part, the object that says which image it is, where there is one. ``input_`` is how OpenAI's newer API has them.

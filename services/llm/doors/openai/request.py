@@ -11,19 +11,12 @@ from yarl import URL
 from services.common.budget import Budget, BudgetError, MaxVisualTokens, Retention
 from services.common.errors import InvalidArgument
 from services.llm.doors.openai import fields, neutral
-from services.llm.doors.openai.images import KINDS, Named, parse_image
+from services.llm.doors.openai.images import Named
+from services.llm.doors.openai.messages import parse_turn
 from services.llm.doors.openai.sampling import MOST_TOKENS, limit, sampling
-from services.llm.job import ChatJob, ImagePart, Turn, TurnRole
+from services.llm.job import ChatJob, ImagePart, Turn
 from services.llm.web.fetcher import ImageFetcher
 
-_ROLES: dict[object, TurnRole] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-}
-# How its newer API, and others, call what is said.
-_TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 # OpenAI's own price of an image that is asked for with low detail.
 LOW_DETAIL = MaxVisualTokens(85)
 _BUDGETS = ("retention", "max_visual_tokens")
@@ -75,7 +68,7 @@ def parse(body: Mapping[str, Any], fetcher: ImageFetcher, detail: bool = False) 
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise fields.wrong("messages", messages, "an array of messages")
-    parsed = [_turn(f"messages[{i}]", message, fetcher) for i, message in enumerate(messages)]
+    parsed = [parse_turn(f"messages[{i}]", message, fetcher) for i, message in enumerate(messages)]
     images = {
         (i, j): part for i, (_, parts) in enumerate(parsed) for j, part in enumerate(parts) if isinstance(part, Named)
     }
@@ -99,38 +92,6 @@ def parse(body: Mapping[str, Any], fetcher: ImageFetcher, detail: bool = False) 
         named={place: image.field for place, image in images.items()},
         addresses={place: image.url for place, image in images.items() if image.url is not None},
     )
-
-
-def _turn(field: str, message: object, fetcher: ImageFetcher) -> tuple[TurnRole, list[str | Named]]:
-    if not isinstance(message, dict):
-        raise fields.wrong(field, message, "a message, which is an object")
-    role = message.get("role")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise fields.wrong(f"{field}.role", role, "system, developer, user or assistant")
-    if message.get("tool_calls") or message.get("function_call"):
-        raise InvalidArgument(f"{field}.tool_calls", "are not served: the model calls no tools")
-    content = message.get("content")
-    if content is None and role == "assistant":
-        # As an answer that says nothing comes back.
-        content = ""
-    if isinstance(content, str):
-        return _ROLES[role], [fields.text(f"{field}.content", content)]
-    if not isinstance(content, list):
-        raise fields.wrong(f"{field}.content", content, "a string or an array of parts")
-    return _ROLES[role], [_part(f"{field}.content[{i}]", part, fetcher) for i, part in enumerate(content)]
-
-
-def _part(field: str, part: object, fetcher: ImageFetcher) -> str | Named:
-    if isinstance(part, str):
-        return fields.text(field, part)
-    if not isinstance(part, dict):
-        raise fields.wrong(field, part, "a part, which is an object")
-    kind = part.get("type")
-    if isinstance(kind, str) and kind in _TEXTS:
-        return fields.text(f"{field}.{_TEXTS[kind]}", part.get(_TEXTS[kind]))
-    if isinstance(kind, str) and kind in KINDS:
-        return parse_image(field, part, fetcher)
-    raise fields.wrong(f"{field}.type", kind, "text or image_url (or image_file, file, input_text, input_image)")
 
 
 def _for_the_heart(part: str | Named) -> str | ImagePart:
