@@ -9,6 +9,8 @@ from services.llm.conversations import FIRST, QUESTION
 from services.llm.job import Turn
 from services.llm.render import Renderer
 
+# A variable of templates, by which a server is asked for its checkpoint: any value will do.
+ASKED = "heroserve_checkpoint"
 # Before a template that does not take texts in parts of all who speak. It ends in no block: one would swallow a line
 # break.
 _JOINED = """\
@@ -32,7 +34,7 @@ _JOINED = """\
 {{ '' }}"""
 
 
-def served_template(template: str, renderer: Renderer, tokenizer: Any) -> str:
+def served_template(template: str, renderer: Renderer, tokenizer: Any, checkpoint: str = "") -> str:
     """The same prompts, from texts alone.
 
     Servers add no special tokens to what a template writes, hand it messages in one form, whoever speaks, and an image
@@ -43,6 +45,8 @@ def served_template(template: str, renderer: Renderer, tokenizer: Any) -> str:
         template: in Jinja.
         renderer: of it.
         tokenizer: the checkpoint's.
+        checkpoint: which it is; written in place of a prompt where ``ASKED`` is given, for tokens don't tell weights
+            apart. "" for none.
     """
     forms = {role: form for role, form in renderer.forms.items() if form != "parts"}
     one, two = (renderer.text([Turn("user", said)]) for said in ((QUESTION,), (QUESTION, FIRST)))
@@ -54,7 +58,13 @@ def served_template(template: str, renderer: Renderer, tokenizer: Any) -> str:
         "".join(tokenizer.convert_ids_to_tokens(token) for token in tokens)
         for tokens in renderer.added(tokenizer.encode(one, add_special_tokens=False))
     )
-    return _written(before) + whole + _written(after)
+    # Jinja leaves out a line break at a template's end, where it is the end.
+    whole = _written(before) + whole.removesuffix("\n") + _written(after)
+    if checkpoint:
+        # Blocks swallow blanks and line breaks beside them.
+        asked = f"{{% if {ASKED} is defined %}}{_written(checkpoint)}{{% else %}}"
+        whole = asked + "{{ '' }}" + whole + "{{ '' }}{% endif %}"
+    return whole
 
 
 def _written(text: str) -> str:

@@ -14,6 +14,7 @@ from huggingface_hub import constants
 from services.common.checkpoint import Checkpoint
 from services.common.device import pick_device, pick_dtype
 from services.common.errors import FailedPrecondition
+from services.common.identity import identify
 from services.common.settings import SettingError
 from services.common.shown import first_line
 from services.common.weights.load import BUILDING, META
@@ -75,6 +76,7 @@ def open_engine(settings: LlmSettings, source: Checkpoint) -> Engine:
                 timeout_s=settings.vllm_timeout_s,
                 slots=settings.vllm_requests,
                 prompts=PromptBuilder(source, half.image_token_id, config.vocab_size, settings.chat_template),
+                checkpoint=identify(source),
                 width=int(config.hidden_size),
                 drawing=Drawing.of(generation, config.vocab_size),
                 context_length=int(config.max_position_embeddings),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from services.common.checkpoint import Checkpoint
+from services.common.identity import identify
 from services.common.weights.stored import main_dtype, stored_tensors
 from services.families.family import LanguageHalf
 from services.llm.export.config import plain_config
@@ -40,7 +41,7 @@ def write_files(half: LanguageHalf, source: Checkpoint, folder: Path, template: 
     tokenizer = source.tokenizer()
     tokenizer.save_pretrained(folder)
     prompts = PromptBuilder(source, half.image_token_id, half.config.vocab_size, template)
-    written = served_template(prompts.template, prompts.renderer, prompts.tokenizer)
+    written = served_template(prompts.template, prompts.renderer, prompts.tokenizer, identify(source))
     (folder / _TEMPLATE).write_text(written, encoding="utf-8")
 
 

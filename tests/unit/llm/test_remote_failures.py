@@ -11,6 +11,7 @@ from aiohttp import web
 
 from scripts.free_port import free_port
 from services.common.errors import FailedPrecondition, ResourceExhausted, ServiceError, Unavailable
+from services.llm.engines.remote.agreement import Terms
 from services.llm.engines.remote.failure import Failure
 from services.llm.engines.remote.server import Server
 from services.llm.refusal import Refusal
@@ -166,6 +167,6 @@ async def test_what_is_no_vllm_is_told_so(models: Any):
     server.models = models
     async with server.running(), client(server.url) as asked:
         with pytest.raises(Failure) as caught:
-            await asked.agree([], None)
+            await asked.agree(Terms([], "", None))
     assert isinstance(caught.value.error, FailedPrecondition)
     assert server.url in str(caught.value.error)

@@ -16,18 +16,19 @@ import torch
 
 from services.llm import parts
 from services.llm.assemble import Prompt, Span
-from services.llm.engines.remote.agreement import difference
+from services.llm.engines.remote.agreement import Terms, another_checkpoint, difference
 from services.llm.engines.remote.messages import RESERVED, Messages, packed
 from services.llm.job import ChatJob, ImagePart, Turn
 from services.llm.prompt import PromptBuilder
 from services.llm.refusal import Refusal
-from services.llm.served_template import served_template
+from services.llm.served_template import ASKED, served_template
 from services.llm.settings import LlmSettings
 from tests.support.kinds import CHECKPOINTS, CONVERSATIONS, IMAGE, mimic
 from tests.support.templates import ADDS_STRINGS, MIXED, NO_SYSTEM, SHOWS_LISTS
 from tests.support.tokenizers import bytes_like, sentencepiece_like
 
 WIDTH = 4
+CHECKPOINT = "digest:0123456789abcdef-0123456789abcdef01234567"
 KINDS = CHECKPOINTS | {
     "shows lists": (sentencepiece_like, SHOWS_LISTS),
     "adds strings": (sentencepiece_like, ADDS_STRINGS),
@@ -93,7 +94,7 @@ def made(prompts: PromptBuilder, messages: list[dict[str, Any]], template: str) 
 def test_every_conversation_becomes_our_prompt_on_every_kind_of_checkpoint(folder: Path, kind: str):
     prompts = opened(folder, kind)
     messages = Messages(prompts.renderer, prompts.image_token)
-    template = served_template(prompts.template, prompts.renderer, prompts.tokenizer)
+    template = served_template(prompts.template, prompts.renderer, prompts.tokenizer, CHECKPOINT)
     tried = 0
     for name, said in CONVERSATIONS.items():
         turns = job(said).turns
@@ -106,6 +107,34 @@ def test_every_conversation_becomes_our_prompt_on_every_kind_of_checkpoint(folde
         assert [each.tolist() for each in embeddings] == [span.embeddings.tolist() for span in prompt.images]
         tried += 1
     assert tried >= 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_template_tells_its_checkpoint_where_it_is_asked(folder: Path, kind: str):
+    prompts = opened(folder, kind)
+    template = served_template(prompts.template, prompts.renderer, prompts.tokenizer, CHECKPOINT)
+    ids = prompts.tokenizer.apply_chat_template(
+        [{"role": "user", "content": [{"type": "text", "text": "x"}]}],
+        chat_template=template,
+        add_generation_prompt=True,
+        return_dict=False,
+        **{ASKED: True},
+    )
+    assert another_checkpoint(ids, Terms([], CHECKPOINT, prompts.tokenizer)) is None
+    other = CHECKPOINT[:-1] + "8"
+    assert another_checkpoint(ids, Terms([], other, prompts.tokenizer)) == CHECKPOINT
+
+
+def test_what_jinja_does_at_edges_it_does_not_do_within(folder: Path):
+    prompts = opened(folder, "vicuna")
+    for template in ("\n{% for m in messages %}x{% endfor %}\n\n", "  {{ messages[0].role }}  \n", "{{ 1 }}\n\n\n"):
+        conversation = [{"role": "user", "content": "x"}]
+        served = served_template(template, prompts.renderer, prompts.tokenizer, CHECKPOINT)
+        plain, within = (
+            prompts.tokenizer.apply_chat_template(conversation, chat_template=each, tokenize=False)
+            for each in (template, served)
+        )
+        assert within == "<s>" + plain
 
 
 @pytest.mark.parametrize("kind", ["vicuna", "mistral", "llama3"])

@@ -18,6 +18,7 @@ from services.llm.assemble import Prompt
 from services.llm.cost import PromptCost
 from services.llm.engines.engine import Read
 from services.llm.engines.remote import servers as module
+from services.llm.engines.remote.agreement import Terms
 from services.llm.engines.remote.engine import RemoteEngine
 from services.llm.engines.remote.open import open_remote
 from services.llm.engines.remote.preference import key_of, preferred
@@ -127,12 +128,13 @@ async def engine(
         made = open_remote(
             **{"urls": [server.url for server in servers], "api_key": "s3cret", "timeout_s": 30, "slots": 4} | options,
             prompts=prompts,
+            checkpoint="",
             width=4,
             drawing=Drawing(frozenset({1})),
             context_length=4096,
             cost=PromptCost(1, 1, 1, 1),
         )
-        made._servers._examples = []
+        made._servers.terms = Terms([], "", prompts.tokenizer)
         stack.push_async_callback(made.close)
         if begin:
             await made.begin()

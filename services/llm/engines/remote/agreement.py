@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.common.identity import same
 from services.common.shown import shown
 from services.llm.assemble import Prompt
 
@@ -21,6 +22,33 @@ class Example:
 
     messages: list[dict[str, Any]]
     prompt: Prompt
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a server has to agree to before it is sent requests.
+
+    Args:
+        examples: it makes these prompts.
+        checkpoint: its weights are of this one, as ``identify`` has it; "" does not ask.
+        tokenizer: of the checkpoint.
+    """
+
+    examples: Sequence[Example]
+    checkpoint: str
+    tokenizer: Any
+
+
+def another_checkpoint(given: Sequence[int], terms: Terms) -> str | None:
+    """Which one a server's template tells, where that is another; None where it is the same.
+
+    Args:
+        given: token ids of what it was made to write.
+        terms: with ours.
+    """
+    expected = terms.tokenizer.encode(terms.checkpoint, add_special_tokens=False)
+    told = str(terms.tokenizer.decode(given)).strip()
+    return None if list(given) == expected or same(told, terms.checkpoint) else told
 
 
 def difference(prompt: Prompt, given: Sequence[int], tokenizer: Any) -> str | None:

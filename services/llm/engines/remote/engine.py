@@ -127,7 +127,10 @@ class RemoteEngine:
                 try:
                     async with aclosing(self._tokens(server, prompt, body, request_id)) as tokens:  # type: ignore[type-var]
                         async for token in tokens:
-                            begun = True
+                            if not begun:
+                                begun = True
+                                # Megabytes, which nobody is sent again.
+                                body.clear()
                             yield token
                 except Failure as caught:
                     failure = caught

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.common.errors import FailedPrecondition, ResourceExhausted, ServiceError, Unavailable
-from services.common.shown import one_line
+from services.common.shown import one_line, shown
 from services.llm.refusal import Refusal, Role
 
 # Of a server's words, in a line of ours.
@@ -78,6 +78,15 @@ def another(server: str, differs: str) -> Failure:
             f"vLLM at {server}: it serves another model, tokenizer or chat template than HEROSERVE_MODEL's: {differs}; "
             "serve what `python -m services.llm.export` writes"
         )
+    )
+
+
+def another_one(server: str, told: str, own: str) -> Failure:
+    """Its language model is of another checkpoint."""
+    return set_up_wrong(
+        server,
+        f"its language model is of another checkpoint than HEROSERVE_MODEL ({shown(told)} there, {own!r} here); "
+        "serve what `python -m services.llm.export` writes of the same hub id, or of the same folder",
     )
 
 

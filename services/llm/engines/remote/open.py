@@ -10,7 +10,7 @@ import torch
 
 from services.llm.assemble import Prompt, Span
 from services.llm.conversations import FIRST, IMAGE, QUESTION, SECOND
-from services.llm.engines.remote.agreement import Example
+from services.llm.engines.remote.agreement import Example, Terms
 from services.llm.engines.remote.engine import RemoteEngine
 from services.llm.engines.remote.messages import Messages
 from services.llm.engines.remote.server import Server
@@ -32,6 +32,7 @@ def open_remote(
     timeout_s: float,
     slots: int,
     prompts: PromptBuilder,
+    checkpoint: str,
     width: int,
     **engine: Any,
 ) -> RemoteEngine:
@@ -43,6 +44,7 @@ def open_remote(
         timeout_s: longest that a server may say nothing.
         slots: requests that each is sent at once.
         prompts: makes ours.
+        checkpoint: that the servers' language model is to be of, see ``identify``.
         width: D, of the language model.
         engine: see ``RemoteEngine``.
     """
@@ -54,9 +56,8 @@ def open_remote(
     )
     timeouts = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=timeout_s)
     messages = Messages(prompts.renderer, prompts.image_token)
-    servers = Servers(
-        [Server(url, session, timeouts) for url in urls], slots, examples(prompts, messages, width), prompts.tokenizer
-    )
+    terms = Terms(examples(prompts, messages, width), checkpoint, prompts.tokenizer)
+    servers = Servers([Server(url, session, timeouts) for url in urls], slots, terms)
     return RemoteEngine(
         servers=servers,
         session=session,

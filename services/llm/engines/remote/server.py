@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -13,9 +14,10 @@ from typing import Any
 import aiohttp
 
 from services.common.shown import first_line
-from services.llm.engines.remote.agreement import Example, difference
+from services.llm.engines.remote.agreement import Example, Terms, another_checkpoint, difference
 from services.llm.engines.remote.events import Event, events
-from services.llm.engines.remote.failure import Failure, another, lost, of_status, set_up_wrong, untold
+from services.llm.engines.remote.failure import Failure, another, another_one, lost, of_status, set_up_wrong, untold
+from services.llm.served_template import ASKED
 
 _CHAT, _MODELS, _HEALTH = "/v1/chat/completions", "/v1/models", "/health"
 _ALWAYS = {"stream": True, "stream_options": {"include_usage": True}, "return_token_ids": True}
@@ -23,6 +25,8 @@ _ASK_S = 10.0
 # Of an error's page, and of a line of a stream: the first has the prompt's token ids.
 _PAGE_BYTES = 64 << 10
 _LINE_BYTES = 8 << 20
+
+logger = logging.getLogger(__name__)
 
 
 class Server:
@@ -50,28 +54,51 @@ class Server:
         self.context_length: int | None = None
         self.failure: Failure | None = lost(url, "it has not been asked yet")
         self.doubted = True
+        self._warned = False
         self.under_way = 0
         self.heard = 0.0
 
-    async def agree(self, examples: Sequence[Example], tokenizer: Any) -> None:
+    async def agree(self, terms: Terms) -> None:
         """Ask what it serves, and whether it makes our prompts.
 
         Raises:
             Failure: it does not answer, or not as the checkpoint would.
         """
         await self._ask_model()
-        for example in examples:
-            body = {"messages": example.messages, "max_tokens": 1, "temperature": 0}
-            given: Sequence[int] | None = None
-            async with aclosing(self.answer(body, {})) as answer:  # type: ignore[type-var]
-                async for event in answer:
-                    given = event.prompt if given is None else given
-            if given is None:
-                raise untold(self.url)
-            differs = difference(example.prompt, given, tokenizer)
+        for example in terms.examples:
+            given = await self._prompt(example.messages)
+            differs = difference(example.prompt, given, terms.tokenizer)
             if differs is not None:
                 raise another(self.url, differs)
+            # vLLM wants embeddings placed, if there are any.
+            if terms.checkpoint and not example.prompt.images:
+                await self._agree_on_weights(example, given, terms)
         self.doubted = False
+
+    async def _agree_on_weights(self, example: Example, usual: Sequence[int], terms: Terms) -> None:
+        given = await self._prompt(example.messages, chat_template_kwargs={ASKED: True})
+        if list(given) == list(usual):
+            # A template of other origin.
+            if not self._warned:
+                self._warned = True
+                logger.warning(
+                    "vLLM at %s does not tell which checkpoint its language model is of, and is trusted; what "
+                    "`python -m services.llm.export` writes tells",
+                    self.url,
+                )
+        elif told := another_checkpoint(given, terms):
+            raise another_one(self.url, told, terms.checkpoint)
+
+    async def _prompt(self, messages: list[dict[str, Any]], **fields: Any) -> Sequence[int]:
+        """Token ids that it makes of a conversation."""
+        body = {"messages": messages, "max_tokens": 1, "temperature": 0, **fields}
+        given: Sequence[int] | None = None
+        async with aclosing(self.answer(body, {})) as answer:  # type: ignore[type-var]
+            async for event in answer:
+                given = event.prompt if given is None else given
+        if given is None:
+            raise untold(self.url)
+        return given
 
     async def check(self) -> None:
         """Raises:
@@ -90,10 +117,11 @@ class Server:
             Failure: there is no answer, or no whole one.
         """
         payload = await asyncio.to_thread(_dumped, {"model": self.model, **body, **_ALWAYS})
+        size = payload.getbuffer().nbytes
         sent = {**headers, "Content-Type": "application/json"}
         request = self._session.post(
             self.url + _CHAT,
-            data=io.BytesIO(payload),
+            data=payload,
             headers=sent,
             timeout=self._timeouts,
             allow_redirects=False,
@@ -103,7 +131,9 @@ class Server:
             async with request as response:
                 try:
                     if response.status != 200:
-                        raise await _refused(self.url, response, len(payload))
+                        raise await _refused(self.url, response, size)
+                    # Megabytes, which it has read.
+                    payload.close()
                     async for event in events(self.url, response.content):
                         self.heard = time.monotonic()
                         yield event
@@ -134,8 +164,8 @@ class Server:
             raise _trouble(self.url, error) from error
 
 
-def _dumped(body: dict[str, Any]) -> bytes:
-    return json.dumps(body).encode()
+def _dumped(body: dict[str, Any]) -> io.BytesIO:
+    return io.BytesIO(json.dumps(body).encode())
 
 
 async def _refused(url: str, response: aiohttp.ClientResponse, size: int) -> Failure:

@@ -9,10 +9,9 @@ import math
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from services.common.waiting import WAITING
-from services.llm.engines.remote.agreement import Example
+from services.llm.engines.remote.agreement import Terms
 from services.llm.engines.remote.failure import Failure
 from services.llm.engines.remote.preference import preferred
 from services.llm.engines.remote.server import Server
@@ -33,16 +32,14 @@ class Servers:
     Args:
         servers: to choose from.
         slots: requests that each is sent at once.
-        examples: a server must make the prompts of, before it is sent any other.
-        tokenizer: the checkpoint's.
+        terms: that a server must agree to before it is sent any request.
     """
 
-    def __init__(self, servers: Sequence[Server], slots: int, examples: Sequence[Example], tokenizer: Any) -> None:
+    def __init__(self, servers: Sequence[Server], slots: int, terms: Terms) -> None:
         self.all = {server.url: server for server in servers}
         self._slots = slots
         self.waiting = 0
-        self._examples = examples
-        self._tokenizer = tokenizer
+        self.terms = terms
         self._changed = asyncio.Condition()
         self._closed = False
         self._looks: list[asyncio.Task[None]] = []
@@ -140,7 +137,7 @@ class Servers:
             if server.failure is None and not server.doubted:
                 await server.check()
             else:
-                await server.agree(self._examples, self._tokenizer)
+                await server.agree(self.terms)
         except Failure as failure:
             # One with much to do may be slow to say how it is.
             if server.failure is not None or server.doubted or server.heard < began:
