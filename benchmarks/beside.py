@@ -1,0 +1,128 @@
+"""Answers a second of servers with OpenAI's API, in one run: a stock vLLM that is sent pictures, ours beside one.
+
+    python -m benchmarks.beside http://localhost:8000/v1 http://localhost:8001/v1@1 http://localhost:8001/v1@0.2
+
+Each is a base URL; behind ``@`` the share of visual tokens that ours is to keep. docs/vllm.md says how they are
+started. The first is what the others are compared with. Questions are about scenes of the test split: new ones in the
+first round, which each server encodes, and the same again in the second. Servers take turns, so that what else the
+machine does meets all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import io
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+import openai
+from PIL import Image
+
+from models.world.questions import ask
+from models.world.render import render
+from models.world.scene import sample_scene
+from models.world.tiles import scene_grid
+
+KIND = "character"
+
+
+@dataclass
+class Server:
+    """Attributes: name: as it was given; rates: answers a second by concurrency and round; right: answers."""
+
+    name: str
+    rates: dict[tuple[int, str], float] = field(default_factory=dict)
+    right: int = 0
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        url, _, retention = self.name.partition("@")
+        self._client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=600)
+        # A stock server's template leaves begin-of-text to the tokenizer, and ours has no such field.
+        self._body: dict[str, Any] = (
+            {"heroserve": {"retention": float(retention)}} if retention else {"add_special_tokens": True}
+        )
+        self._model = ""
+
+    async def answer(self, picture: str, question: str, expected: str) -> None:
+        if not self._model:
+            self._model = (await self._client.models.list()).data[0].id
+        content: Any = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": question}]
+        completion = await self._client.chat.completions.create(
+            model=self._model,
+            messages=[{"role": "user", "content": content}],
+            temperature=0,
+            max_tokens=16,
+            extra_body=self._body,
+        )
+        self.asked += 1
+        self.right += completion.choices[0].message.content == expected
+
+    async def rate(self, asked: list[tuple[str, str, str]], concurrency: int) -> float:
+        """Answers a second, with so many callers who each ask again when they have theirs."""
+        left = iter(asked)
+
+        async def caller() -> None:
+            for each in left:
+                await self.answer(*each)
+
+        began = time.monotonic()
+        await asyncio.gather(*(caller() for _ in range(concurrency)))
+        return len(asked) / (time.monotonic() - began)
+
+
+def questions(numbers: count[int], wanted: int) -> list[tuple[str, str, str]]:
+    """Pictures that no server has seen, as data URLs; questions about them; answers."""
+    found: list[tuple[str, str, str]] = []
+    while len(found) < wanted:
+        scene = sample_scene("test", next(numbers))
+        question = ask(KIND, scene, scene_grid(scene), np.random.default_rng(0))
+        if question is not None:
+            file = io.BytesIO()
+            Image.fromarray(render(scene)).save(file, "PNG")
+            url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+            found.append((url, question.text, question.answer))
+    return found
+
+
+async def compare(servers: list[Server], levels: list[int], each: int) -> None:
+    numbers = count()
+    for server in servers:
+        # The first answer of a server takes what it does once.
+        await server.rate(questions(numbers, 2), 1)
+    for level in levels:
+        asked = questions(numbers, max(each, 2 * level))
+        for round_ in ("new", "again"):
+            for server in servers:
+                server.rates[level, round_] = await server.rate(asked, level)
+
+
+def table(servers: list[Server]) -> str:
+    """In Markdown."""
+    columns = list(servers[0].rates)
+    head = ["answers a second", *(f"{level} at once, {round_}" for level, round_ in columns), "right"]
+    lines = [head, ["---", *["---:"] * (len(columns) + 1)]]
+    for server in servers:
+        cells = [f"{server.rates[at]:.1f} ({server.rates[at] / servers[0].rates[at]:.1f}x)" for at in columns]
+        lines.append([server.name, *cells, f"{server.right / server.asked:.0%}"])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("servers", nargs="+", metavar="URL[@RETENTION]")
+    parser.add_argument("--levels", default="1,8,32", help="callers at once")
+    parser.add_argument("--questions", type=int, default=24, help="at each of them, and two a caller at least")
+    options = parser.parse_args()
+    servers = [Server(name) for name in options.servers]
+    asyncio.run(compare(servers, [int(level) for level in options.levels.split(",")], options.questions))
+    print(table(servers))
+
+
+if __name__ == "__main__":
+    main()
