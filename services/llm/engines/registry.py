@@ -107,10 +107,13 @@ def check_engine(settings: LlmSettings, source: Checkpoint) -> None:
         case "transformers":
             pass
         case "vllm-remote":
+            from services.llm.export.config import check_exportable
+
             if not settings.vllm_urls:
                 raise SettingError(
                     f"{VARIABLE} is not set: HEROSERVE_ENGINE='vllm-remote' asks the vLLM there, http://HOST:PORT"
                 )
+            check_exportable(half.config, source)
         case "vllm":
             from services.llm.engines.vllm import installed
 

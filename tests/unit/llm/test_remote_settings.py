@@ -58,3 +58,11 @@ def test_what_it_does_not_read_is_told(
     with caplog.at_level(logging.WARNING):
         parts.check(settings(untrained, engine=engine, **other))
     assert f"{variable} is set, and HEROSERVE_ENGINE={engine!r} does not read it" in caplog.messages
+
+
+def test_a_kind_that_is_not_read_alike_elsewhere_is_refused(folder: Path):
+    """Wherever its weights are."""
+    edit(folder, text_config={"hidden_act": "gelu"})
+    parts.check(LlmSettings(model=str(folder)))
+    with pytest.raises(SettingError, match="hidden_act 'gelu', which is not known to be read elsewhere as here"):
+        parts.check(settings(str(folder)))
