@@ -13,7 +13,7 @@ from services.common.shown import one_line
 from services.llm.web.error import FetchError
 from services.llm.web.hosts import Hosts
 from services.llm.web.networks import Networks
-from services.llm.web.resolver import CheckedResolver, check_addresses
+from services.llm.web.resolver import CheckedResolver, Lookup, check_addresses
 
 MAX_URL_CHARS = 8192
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -52,7 +52,7 @@ class ImageFetcher:
         self._networks = networks
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
-        self._resolver = resolver
+        self._resolver = CheckedResolver(resolver or Lookup(), networks)
         self._session: aiohttp.ClientSession | None = None
 
     def check(self, text: str) -> URL:
@@ -94,6 +94,7 @@ class ImageFetcher:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+        await self._resolver.close()
 
     async def _follow(self, url: URL) -> bytes:
         for _ in range(_MOST_REDIRECTS + 1):
@@ -150,9 +151,8 @@ class ImageFetcher:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            resolver = CheckedResolver(self._resolver or aiohttp.ThreadedResolver(), self._networks)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=_CONNECTIONS),
+                connector=aiohttp.TCPConnector(resolver=self._resolver, use_dns_cache=False, limit=_CONNECTIONS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=_HEADERS,
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s),

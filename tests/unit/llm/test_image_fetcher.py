@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -194,6 +195,29 @@ async def test_hosts_that_are_not_there():
     with pytest.raises(FetchError, match="its host can't be reached"):
         # Nobody listens on port 9.
         await fetch("/x", Names(a_test=["127.0.0.9"]))
+
+
+async def test_the_machines_own_names_need_no_thread_of_others():
+    over = threading.Event()
+    # More than there are, so that none is left for what asks asyncio for one.
+    busy = [asyncio.ensure_future(asyncio.to_thread(over.wait, 60)) for _ in range(64)]
+    try:
+        async with server(x=page()) as port:
+            fetcher = ImageFetcher(
+                Hosts(parse_hosts(f"localhost:{port}")),
+                Networks(["127.0.0.0/8", "::1/128"]),
+                max_bytes=100,
+                timeout_s=20,
+            )
+            try:
+                assert await fetcher.get(fetcher.check(f"http://localhost:{port}/x")) == FILE
+                with pytest.raises(FetchError, match="HEROSERVE_IMAGE_HOSTS does not name"):
+                    fetcher.check(f"http://127.0.0.1:{port}/x")
+            finally:
+                await fetcher.close()
+    finally:
+        over.set()
+        await asyncio.wait(busy)
 
 
 async def test_what_breaks_off_or_is_no_http():
