@@ -303,6 +303,9 @@ async def test_none_there_at_the_start_is_waited_for_and_one_that_is_wrong_is_no
     wrong.models = says(401)
     async with engine(prompts, down) as made:
         assert made.problem == "vLLM does not answer"
+        assert made.context_length == 4096
+        with pytest.raises(Unavailable):
+            await asked(made)
     async with engine(prompts, down, wrong, begin=False) as made:
         with pytest.raises(SettingError, match=r"^HEROSERVE_VLLM_URL='http.*HEROSERVE_VLLM_API_KEY") as refused:
             await made.begin()

@@ -78,7 +78,7 @@ class RemoteEngine:
     def context_length(self) -> int:
         """The lowest, so that any server can answer what another could."""
         told = (server.context_length for server in self._servers.all.values())
-        return min(self._context_length, *(length for length in told if length is not None))
+        return min([self._context_length, *(length for length in told if length is not None)])
 
     @property
     def waiting(self) -> int:

@@ -13,17 +13,16 @@ from typing import Any
 
 import aiohttp
 
-from services.common.shown import first_line
 from services.llm.engines.remote.agreement import Example, Terms, another_checkpoint, difference
 from services.llm.engines.remote.events import Event, events
-from services.llm.engines.remote.failure import Failure, another, another_one, lost, of_status, set_up_wrong, untold
+from services.llm.engines.remote.failure import Failure, another, another_one, lost, set_up_wrong, untold
+from services.llm.engines.remote.trouble import read, refused, trouble
 from services.llm.served_template import ASKED
 
 _CHAT, _MODELS, _HEALTH = "/v1/chat/completions", "/v1/models", "/health"
 _ALWAYS = {"stream": True, "stream_options": {"include_usage": True}, "return_token_ids": True}
 _ASK_S = 10.0
-# Of an error's page, and of a line of a stream: the first has the prompt's token ids.
-_PAGE_BYTES = 64 << 10
+# Of a line of a stream: the first has the prompt's token ids.
 _LINE_BYTES = 8 << 20
 
 logger = logging.getLogger(__name__)
@@ -131,7 +130,7 @@ class Server:
             async with request as response:
                 try:
                     if response.status != 200:
-                        raise await _refused(self.url, response, size)
+                        raise await refused(self.url, response, size)
                     # Megabytes, which it has read.
                     payload.close()
                     async for event in events(self.url, response.content):
@@ -142,7 +141,7 @@ class Server:
                     if not response.content.at_eof():
                         response.close()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-            raise _trouble(self.url, error) from error
+            raise trouble(self.url, error) from error
 
     async def _ask_model(self) -> None:
         models = await self._get(_MODELS)
@@ -158,35 +157,11 @@ class Server:
         try:
             async with self._session.get(self.url + path, timeout=timeout, allow_redirects=False) as response:
                 if response.status != 200:
-                    raise await _refused(self.url, response, 0)
-                return json.loads(await _read(response, _LINE_BYTES)) if path == _MODELS else None
+                    raise await refused(self.url, response, 0)
+                return json.loads(await read(response, _LINE_BYTES)) if path == _MODELS else None
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-            raise _trouble(self.url, error) from error
+            raise trouble(self.url, error) from error
 
 
 def _dumped(body: dict[str, Any]) -> io.BytesIO:
     return io.BytesIO(json.dumps(body).encode())
-
-
-async def _refused(url: str, response: aiohttp.ClientResponse, size: int) -> Failure:
-    return of_status(url, response.status, await _read(response, _PAGE_BYTES), response.headers, size)
-
-
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """A body, or its beginning."""
-    body = b""
-    while len(body) < most and (more := await response.content.read(most - len(body))):
-        body += more
-    return body
-
-
-def _trouble(url: str, error: Exception) -> Failure:
-    """A connection's."""
-    match error:
-        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError() | aiohttp.InvalidURL():
-            return lost(url, f"it can't be reached ({first_line(error)})", unsent=True)
-        case asyncio.TimeoutError():
-            return lost(url, "it has said nothing for too long (HEROSERVE_VLLM_TIMEOUT_S)")
-        case ValueError():
-            return set_up_wrong(url, f"it answers what can't be read ({first_line(error)})")
-    return lost(url, f"the connection broke ({first_line(error)})")
