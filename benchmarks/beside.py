@@ -4,8 +4,8 @@
 
 Each is a base URL; behind ``@`` the share of visual tokens that ours is to keep. docs/vllm.md says how they are
 started. The first is what the others are compared with. Questions are about scenes of the test split: new ones in the
-first round, which each server encodes, and the same again in the second. Servers take turns, so that what else the
-machine does meets all of them.
+first round, others for each server, and the same again in the second. Servers take turns, so that what else the machine
+does meets all of them.
 """
 
 from __future__ import annotations
@@ -96,10 +96,11 @@ async def compare(servers: list[Server], levels: list[int], each: int) -> None:
         # The first answer of a server takes what it does once.
         await server.rate(questions(numbers, 2), 1)
     for level in levels:
-        asked = questions(numbers, max(each, 2 * level))
+        # Of each its own: two of them may be one service, which keeps what it has encoded.
+        asked = [questions(numbers, max(each, 2 * level)) for _ in servers]
         for round_ in ("new", "again"):
-            for server in servers:
-                server.rates[level, round_] = await server.rate(asked, level)
+            for server, own in zip(servers, asked, strict=True):
+                server.rates[level, round_] = await server.rate(own, level)
 
 
 def table(servers: list[Server]) -> str:
