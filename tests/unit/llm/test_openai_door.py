@@ -278,7 +278,7 @@ def serve(untrained, encoder, prompts, splicer, engine):
         read = LlmSettings(model=untrained)
         app = routes.application(
             gate=Gate(keys, metrics.REQUESTS, metrics.EXHAUSTED, timeout_s),
-            admission=Admission(4, Line(10, 10.0, 1 << 20)),
+            admission=options.get("admission", Admission(4, Line(10, 10.0, 1 << 20))),
             uploads=Admission(4, Line(10, 10.0, 1 << 20)),
             chat=chat or parts.open_chat(read, encoder, prompts, splicer, engine),
             kept=KeptImages(encoder),
@@ -453,6 +453,10 @@ def test_keys_models_and_paths(serve):
         assert (answered.status_code, answered.json()["error"]["code"]) == (status, "unknown_url")
 
 
+# That the page is asked for which waits to be told to go on.
+SLOW, GO_ON = threading.Event(), threading.Event()
+
+
 @pytest.fixture
 def pages() -> Iterator[tuple[int, list[str]]]:
     """A web server with the picture at every path but /no; its port, and what it was asked."""
@@ -461,6 +465,9 @@ def pages() -> Iterator[tuple[int, list[str]]]:
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
+            if self.path == "/slow":
+                SLOW.set()
+                GO_ON.wait(30)
             self.send_response(404 if self.path == "/no" else 200)
             self.end_headers()
             self.wfile.write(b"s3cret" if self.path == "/no" else DATA)
@@ -485,6 +492,25 @@ class Listening(Scripted):
         self.job = job
         async for piece in super().generate(job):
             yield piece
+
+
+def test_an_image_is_fetched_before_its_request_takes_a_turn(serve, pages):
+    port, _ = pages
+    read = LlmSettings(image_hosts=(f"127.0.0.1:{port}",), image_networks=("127.0.0.0/8",))
+    there = {"type": "image_url", "image_url": {"url": f"http://127.0.0.1:{port}/slow"}}
+    heart = Listening(HELLO, END)
+    with serve(heart, fetcher=parts.open_fetcher(read), admission=Admission(1, Line(0, 0.0, 0))) as client:
+        waiting = threading.Thread(
+            target=client.post, args=("/v1/chat/completions",), kwargs={"json": ask(user(there, TEXT))}
+        )
+        waiting.start()
+        assert SLOW.wait(30)
+        # The only turn there is.
+        answered = client.post("/v1/chat/completions", json=ask({"role": "user", "content": "Go on"}))
+        assert answered.status_code == 200
+        GO_ON.set()
+        waiting.join()
+    assert heart.job.turns[0].parts[0] == ImagePart(data=DATA)
 
 
 def test_an_image_is_fetched_once_a_request_from_who_is_named(serve, pages):

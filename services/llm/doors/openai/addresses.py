@@ -23,8 +23,6 @@ async def fetched(asked: Asked, fetcher: ImageFetcher, max_images: int) -> ChatJ
         Refusal: there are too many images to begin with.
         HttpError: one can't be had.
     """
-    if not asked.addresses:
-        return asked.job
     check_images(asked.job, max_images)
     fields: dict[URL, str] = {}
     for place, url in asked.addresses.items():

@@ -29,6 +29,7 @@ class Door:
 
     gate: Gate
     admission: Admission
+    uploads: Admission
     chat: ChatPipeline
     fetcher: ImageFetcher
     model: str
@@ -65,10 +66,15 @@ class Completion(Exchange):
         with door.gate.guard(self._call) as serving:
             # Megabytes of base64 would keep the loop from everybody else's tokens.
             asked = await asyncio.to_thread(door.parse, self._data)
-            async with door.admission.turn(serving, self._call.bytes_in):
-                words = fields.words(asked.limit, asked.named)
-                with words.telling():
-                    job = await addresses.fetched(asked, door.fetcher, door.max_images)
+            words = fields.words(asked.limit, asked.named)
+            job, more = asked.job, 0
+            if asked.addresses:
+                # Before its turn: a host that says nothing for a while holds no place in the engine.
+                async with door.uploads.turn(serving, self._call.bytes_in):
+                    with words.telling():
+                        job = await addresses.fetched(asked, door.fetcher, door.max_images)
+                more = sum(len(image.data or b"") for _, image in job.images)
+            async with door.admission.turn(serving, self._call.bytes_in + more):
                 pieces = words.told(door.chat.generate(job))
                 head = Head(f"chatcmpl-{self._call.request_id}", int(time.time()), door.model)
                 async with aclosing(pieces):  # type: ignore[type-var]

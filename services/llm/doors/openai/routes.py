@@ -47,7 +47,7 @@ def application(
     Args:
         gate: every request passes it.
         admission: whose turn it is.
-        uploads: whose turn it is to have a file kept, which is no work for the engine.
+        uploads: whose turn it is to have a file kept or fetched, which is no work for the engine.
         chat: the heart.
         kept: where uploads go.
         fetcher: of images that are named by their address.
@@ -64,7 +64,7 @@ def application(
         await fetcher.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
-    door = Door(gate, admission, chat, fetcher, model, detail, max_images, timeout_s)
+    door = Door(gate, admission, uploads, chat, fetcher, model, detail, max_images, timeout_s)
     files = Files(gate, uploads, kept, timeout_s)
     card = answer.model(model, int(time.time()), context_length)
 
