@@ -1,6 +1,6 @@
 """Answers a second by concurrency, of the embedded engine and of vLLM, in one run.
 
-    .venv-vllm/bin/python -m benchmarks.engines [--rounds N] [--cpus N]
+    .venv-vllm/bin/python -m benchmarks.engines [--rounds N] [--retention R] [--cpus N]
 
 Both run the bundled model under the service's own chat heart, with the service's defaults. The encoder is not measured:
 each request finds the visual tokens of an image ready, and no two requests the same, so that neither engine has read a
@@ -37,15 +37,14 @@ LEVELS = {1: 8, 8: 32, 32: 64, 128: 128}
 ANSWER = 32
 QUESTION = "How many red circles are there?"
 GRID = Grid(width=336, height=336, rows=3, cols=3, side=8, top=0, bottom=24, left=0, right=24)
-RETENTION = 0.2
 
 
 class Ready:
     """Visual tokens of images that nobody had: as many as are kept of each tile, of random rows."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, retention: float) -> None:
         self._width = width
-        self._kept = [np.arange(round(GRID.tile_tokens * RETENTION)) for _ in range(1 + GRID.rows * GRID.cols)]
+        self._kept = [np.arange(round(GRID.tile_tokens * retention)) for _ in range(1 + GRID.rows * GRID.cols)]
 
     async def fetch(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> EncodedImage:
         rows = torch.randn(sum(map(len, self._kept)), self._width)
@@ -55,7 +54,7 @@ class Ready:
         raise NotImplementedError("one image has nothing to share")
 
 
-def open_chat(name: EngineName, cpus: int) -> tuple[ChatPipeline, Engine]:
+def open_chat(name: EngineName, cpus: int, retention: float) -> tuple[ChatPipeline, Engine]:
     """The heart over an engine, as the service has it."""
     settings = LlmSettings(model=BUNDLED_MODEL, engine=name, replica_cpus=cpus)
     source = parts.model(settings)
@@ -63,7 +62,7 @@ def open_chat(name: EngineName, cpus: int) -> tuple[ChatPipeline, Engine]:
     engine = open_engine(settings, source)
     splicer = parts.open_splicer(settings, source)
     prompts = parts.open_prompts(settings, source)
-    encoder = Ready(splicer.feature_width)
+    encoder = Ready(splicer.feature_width, retention)
     return parts.open_chat(settings, encoder, prompts, splicer, engine, source), engine
 
 
@@ -93,12 +92,12 @@ def shown(rates: list[float]) -> str:
     return f"{statistics.median(rates):.1f} ({min(rates):.1f} to {max(rates):.1f})"
 
 
-async def run(rounds: int, cpus: int) -> None:
+async def run(rounds: int, cpus: int, retention: float) -> None:
     chats: dict[str, ChatPipeline] = {}
     engines: dict[str, Any] = {}
     names: tuple[EngineName, ...] = ("transformers", "vllm")
     for name in names:
-        chats[name], engines[name] = open_chat(name, cpus)
+        chats[name], engines[name] = open_chat(name, cpus, retention)
     for chat in chats.values():
         bill = await answer(chat)
     usage = bill.usage
@@ -120,12 +119,13 @@ async def run(rounds: int, cpus: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--retention", type=float, default=0.2, help="share of the image's 640 visual tokens")
     parser.add_argument("--cpus", type=int, default=1, help="what HEROSERVE_REPLICA_CPUS would be")
     options = parser.parse_args()
     installed.check_installed()
     installed.prepare(options.cpus)
     torch.set_num_threads(options.cpus)
-    asyncio.run(run(options.rounds, options.cpus))
+    asyncio.run(run(options.rounds, options.cpus, options.retention))
 
 
 if __name__ == "__main__":
