@@ -6,13 +6,15 @@ from deploy.grafana.dashboard import Dashboard
 from deploy.grafana.panel import FAILED, HIT, KEPT, MISS, NEUTRAL, Panel, Query
 from deploy.grafana.promql import HERE, percentiles, rate, share
 
-# A server of vLLM's own beside the service (HEROSERVE_ENGINE=vllm-remote) tells by its own names.
+# A server of vLLM's own beside the service (HEROSERVE_ENGINE=vllm-remote) tells by its own names, which a service with vLLM in it
+# has on its page too.
 _BESIDE = "vLLM beside"
+_SERVER = 'job="heroserve-vllm"'
 _PREFIX = "heroserve_engine_prefix_tokens_total"
 _HIT = 'outcome="hit"'
 _QUERIES, _HITS = "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"
 _CACHED = share(rate(_PREFIX, _HIT), rate(_PREFIX))
-_CACHED_BESIDE = share(rate(_HITS), rate(_QUERIES))
+_CACHED_BESIDE = share(rate(_HITS, _SERVER), rate(_QUERIES, _SERVER))
 
 
 def _sum(gauge: str, labels: str = "") -> str:
@@ -20,8 +22,9 @@ def _sum(gauge: str, labels: str = "") -> str:
 
 
 _RUNNING, _WAITING = _sum("heroserve_engine_running"), _sum("heroserve_requests_waiting", 'where="engine"')
-_RUNNING_BESIDE, _WAITING_BESIDE = _sum("vllm:num_requests_running"), _sum("vllm:num_requests_waiting")
-_USED, _USED_BESIDE = f"heroserve_engine_kv_cache_usage{{{HERE}}}", f"vllm:kv_cache_usage_perc{{{HERE}}}"
+_RUNNING_BESIDE = _sum("vllm:num_requests_running", _SERVER)
+_WAITING_BESIDE = _sum("vllm:num_requests_waiting", _SERVER)
+_USED, _USED_BESIDE = f"heroserve_engine_kv_cache_usage{{{HERE}}}", f"vllm:kv_cache_usage_perc{{{_SERVER}, {HERE}}}"
 
 _TILES = (
     Panel(
@@ -121,7 +124,7 @@ DASHBOARD = Dashboard(
                 Query(rate("heroserve_generated_tokens_total"), "generated"),
                 Query(rate("heroserve_prompt_tokens_total"), "prompts"),
                 Query(rate(_PREFIX, _HIT), "prompts, from the cache"),
-                Query(rate(_HITS), f"{_BESIDE}, prompts, from the cache"),
+                Query(rate(_HITS, _SERVER), f"{_BESIDE}, prompts, from the cache"),
             ),
             unit="cps",
             colors={"generated": "purple", "prompts": MISS, "prompts, from the cache": HIT},
@@ -131,7 +134,7 @@ DASHBOARD = Dashboard(
             "A second, for want of KV cache: what had been computed of them is computed again.",
             (
                 Query(rate("heroserve_engine_preemptions_total"), "put back"),
-                Query(rate("vllm:num_preemptions_total"), f"{_BESIDE}, put back"),
+                Query(rate("vllm:num_preemptions_total", _SERVER), f"{_BESIDE}, put back"),
             ),
             unit="cps",
             colors={"put back": FAILED},
