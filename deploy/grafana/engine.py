@@ -6,8 +6,8 @@ from deploy.grafana.dashboard import Dashboard
 from deploy.grafana.panel import FAILED, HIT, KEPT, MISS, NEUTRAL, Panel, Query
 from deploy.grafana.promql import HERE, percentiles, rate, share
 
-# A server of vLLM's own beside the service (HEROSERVE_ENGINE=vllm-remote) tells by its own names, which a service with vLLM in it
-# has on its page too.
+# A server of vLLM's own beside the service (HEROSERVE_ENGINE=vllm-remote) tells by its own names, which a service with
+# vLLM in it has on its page too.
 _BESIDE = "vLLM beside"
 _SERVER = 'job="heroserve-vllm"'
 _PREFIX = "heroserve_engine_prefix_tokens_total"
