@@ -70,18 +70,24 @@ class Hero:
     with_base: bool = False
 
     def __call__(self, sight: Sight, asked: Asked, retention: float) -> Kept:
-        entry, plan = self._plan(sight, asked, retention)
+        entry, plan = self.plan(sight, asked, retention)
         return _first(entry, plan.counts)
 
-    def base(self, sight: Sight, asked: Asked, retention: float) -> Kept:
-        """Of what is kept that which no question changes, where there is to be a base."""
-        entry, plan = self._plan(sight, asked, retention)
-        return _first(entry, plan.base or [0] * len(plan.counts))
-
-    def _plan(self, sight: Sight, asked: Asked, retention: float) -> tuple[Entry, TokenPlan]:
+    def plan(self, sight: Sight, asked: Asked, retention: float) -> tuple[Entry, TokenPlan]:
         entry = sight.entry(self.config)
         embedding = asked.embedding if self.relevance else None
         return entry, plan_tokens(entry, embedding, Retention(retention), self.config, with_base=self.with_base)
+
+
+@dataclass(frozen=True)
+class Base:
+    """Of what HERO keeps that which no question changes."""
+
+    hero: Hero
+
+    def __call__(self, sight: Sight, asked: Asked, retention: float) -> Kept:
+        entry, plan = self.hero.plan(sight, asked, retention)
+        return _first(entry, plan.base or [0] * len(plan.counts))
 
 
 def _first(entry: Entry, counts: list[int]) -> Kept:
@@ -121,7 +127,7 @@ def methods(config: HeroConfig) -> list[Method]:
     with_base = Hero(config, with_base=True)
     return [
         Method(HERO, "HERO", Hero(config)),
-        Method("base_first", "HERO, a base first", with_base, base=with_base.base),
+        Method("base_first", "HERO, a base first", with_base, base=Base(with_base)),
         Method("by_score", "HERO, the paper's order", Hero(replace(config, order="score"))),
         Method("no_relevance", "HERO, no relevance", Hero(config, relevance=False)),
         Method("no_saliency", "HERO, no saliency", Hero(replace(config, alpha=0.0))),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 VARIABLE = "HEROSERVE_API_KEYS"
 # What who is not let in is told.
-REFUSED = "authorization: send metadata 'authorization: Bearer <API key>' with a valid key"
+REFUSED = "authorization: send 'authorization: Bearer <API key>' with a valid key"
 
 # What a header can carry, and nobody misreads: the values of gRPC's metadata are ASCII, and blanks at their ends go.
 _KEY = re.compile(r"[!-~]+")

@@ -19,7 +19,7 @@ BLOCKS = [block for document in documents() for block in blocks(document)]
 COMMANDS = [command for block in BLOCKS for command in commands(block)]
 PROGRAMS = [block for block in BLOCKS if block.language == "python"]
 # What has no words for a machine; a `text` block is what the program above it prints.
-PROSE = ("mermaid", "text")
+PROSE = ("mermaid", "text", "diff")
 BIN = Path(sys.executable).parent
 
 

@@ -115,7 +115,7 @@ async def test_hero_is_what_the_encoder_serves(
     order = len(picture.questions) - 1
     tokens = await served(untrained, picture, picture.questions[order].text, retention)
     sight = bench.look(picture)
-    shown = show(bench, sight, lines[0].select(sight, asked(bench, picture, order), retention), lines[0])
+    shown = show(bench, sight, asked(bench, picture, order), retention, lines[0])
     assert [list(tile.positions) for tile in tokens.tiles] == [tile.tolist() for tile in shown.kept]
     assert tokens.grid == grid_message(sight.grid)
     rows = np.frombuffer(tokens.features.data, np.float32)

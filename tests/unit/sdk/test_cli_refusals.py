@@ -207,7 +207,7 @@ def test_the_encoders_words_too(run, peer):
     )
 
 
-NO_KEY = "authorization: send metadata 'authorization: Bearer <API key>' with a valid key"
+NO_KEY = "authorization: send 'authorization: Bearer <API key>' with a valid key"
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def prepare(threads: int | None = None) -> None:
         return
     os.environ["OMP_NUM_THREADS"] = str(threads)
     theirs = logging.getLogger("vllm")
-    theirs.handlers = logging.getLogger("services").handlers
+    theirs.handlers = logging.getLogger("services").handlers[:]
     theirs.setLevel(logging.WARNING)
     theirs.propagate = False
 
