@@ -125,15 +125,6 @@ def check(job: ChatJob, max_images: int) -> None:
     if characters > MAX_TEXT_CHARS:
         raise Refusal(Role("messages"), f"have {characters} characters; the limit is {MAX_TEXT_CHARS}")
     _check_sampling(job.sampling)
-    check_images(job, max_images)
-
-
-def check_images(job: ChatJob, max_images: int) -> None:
-    """Of ``check`` what a door asks before it fetches them.
-
-    Raises:
-        Refusal: there are too many.
-    """
     if len(job.images) > max_images:
         raise Refusal(Role("messages"), f"have {len(job.images)} images; the limit is {max_images}")
 

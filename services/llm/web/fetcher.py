@@ -106,6 +106,8 @@ class ImageFetcher:
         raise FetchError(f"redirects more than {_MOST_REDIRECTS} times, which is the limit")
 
     def _redirected(self, url: URL, location: str) -> URL:
+        if not location:
+            raise FetchError("redirects, and does not say where")
         try:
             there = url.join(URL(location)) if len(location) <= MAX_URL_CHARS else URL()
         except ValueError:

@@ -529,6 +529,14 @@ def test_an_image_is_fetched_once_a_request_from_who_is_named(serve, pages):
         # Too many to be served are too many to be fetched.
         refused = client.post("/v1/chat/completions", json=ask(user(*[there] * 4, TEXT)))
         assert "have 4 images; the limit is 3" in refused.json()["error"]["message"]
+        # Nor is one for what can't be answered whatever it shows.
+        for hopeless, param in (
+            (ask(user(there, TEXT), {"role": "assistant", "content": "Hm."}), "messages[1].role"),
+            (ask(user(there, TEXT)) | {"temperature": 9}, "temperature"),
+            (ask({"role": "system", "content": [there, TEXT]}, user(TEXT)), "messages[0].content"),
+        ):
+            refused = client.post("/v1/chat/completions", json=hopeless)
+            assert refused.json()["error"]["param"] == param
         assert len(asked) == 1
 
         gone = {"type": "image_url", "image_url": f"http://127.0.0.1:{port}/no"}

@@ -11,19 +11,22 @@ from services.common import context
 from services.common.http_call import HttpError
 from services.common.together import together
 from services.llm.doors.openai.request import Asked
-from services.llm.job import ChatJob, ImagePart, check_images
+from services.llm.job import ChatJob, ImagePart, check
 from services.llm.web.error import FetchError
 from services.llm.web.fetcher import ImageFetcher
+
+# In the place of a file.
+_SOME = b"-"
 
 
 async def fetched(asked: Asked, fetcher: ImageFetcher, max_images: int) -> ChatJob:
     """The job of a request, with a file in the place of each address; what is named twice is fetched once.
 
     Raises:
-        Refusal: there are too many images to begin with.
+        Refusal: the job can't be done whatever the images show; nothing is fetched for it.
         HttpError: one can't be had.
     """
-    check_images(asked.job, max_images)
+    check(_filled(asked, dict.fromkeys(asked.addresses.values(), _SOME)), max_images)
     fields: dict[URL, str] = {}
     for place, url in asked.addresses.items():
         fields.setdefault(url, asked.named[place])

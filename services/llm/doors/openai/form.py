@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
@@ -9,6 +10,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from services.common.errors import InvalidArgument
 from services.common.shown import one_line
+
+# What it does not take is told to who sent it, and in the request's own line.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 # What a client sends is a file, its purpose, and little else.
 _MOST_PARTS = 16

@@ -10,6 +10,7 @@ from yarl import URL
 
 from services.common.budget import Budget, BudgetError, MaxVisualTokens, Retention
 from services.common.errors import InvalidArgument
+from services.common.shown import one_line
 from services.llm.doors.openai import fields, neutral
 from services.llm.doors.openai.images import Named
 from services.llm.doors.openai.messages import parse_turn
@@ -103,7 +104,7 @@ def _knobs(knobs: object) -> dict[str, Any]:
     given = {name: value for name, value in fields.mapping("heroserve", knobs).items() if value is not None}
     for name in given:
         if name not in _KNOBS:
-            raise InvalidArgument(f"heroserve.{name[:60]}", f"is no option; {', '.join(_KNOBS)} are")
+            raise InvalidArgument(f"heroserve.{one_line(name, 60)}", f"is no option; {', '.join(_KNOBS)} are")
     return given
 
 
