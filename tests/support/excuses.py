@@ -121,6 +121,7 @@ EXCUSES = (
     Excuse(r"\.venv/bin/python -m benchmarks\.beside .*", "needs two vLLMs", _nothing),
     Excuse(r"\.venv/bin/python -m pytest .*", "this is one", _paths),
     Excuse(r"pip install \.", "changes the environment; tests/deploy/test_distributions.py installs it", _nothing),
+    Excuse(r"pip install 'heroserve\[.*", "changes the environment, by gigabytes", _nothing),
     Excuse(r"pip install [a-z-]+", "changes the environment, from a package index", _nothing),
     Excuse(r"PYTHONPATH=\S+ import-linter .*", "of a package that the environment does not have", _nothing),
     Excuse(r"docker compose up.*", "needs a container engine; tests/containers runs the stack", _compose),
