@@ -41,7 +41,8 @@ class ChatDeployment(Replica[LlmSettings]):
         await self._engine.begin()
         self.probe = Probe(self._engine.check_health)
         # While some generate, as many others have their images encoded.
-        self._admission = deployment.open_admission(settings, 2 * self._engine.slots, ongoing(settings))
+        self._ongoing = ongoing(settings)
+        self._admission = deployment.open_admission(settings, 2 * self._engine.slots, self._ongoing)
         splicer = parts.open_splicer(settings, source)
         prompts = parts.open_prompts(settings, source)
         self._encoder = parts.open_encoder(settings, splicer, checkpoint)
@@ -62,11 +63,11 @@ class ChatDeployment(Replica[LlmSettings]):
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """What Serve gives HTTP requests to, made when it is open."""
-        settings, most = self._settings, ongoing(self._settings)
+        settings = self._settings
         return routes.application(
             gate=self._gate,
             admission=self._admission,
-            uploads=deployment.open_admission(settings, most, most),
+            uploads=deployment.open_admission(settings, self._ongoing, self._ongoing),
             chat=self._chat,
             kept=KeptImages(self._encoder),
             fetcher=parts.open_fetcher(settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -86,7 +87,9 @@ class VllmEngine:
     async def generate(
         self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = ""
     ) -> AsyncIterator[int | Read]:
-        given, params = self._prompt(prompt), self._params(prompt, sampling, max_tokens)
+        # Rows of megabytes, for which others' tokens would wait.
+        given = await asyncio.to_thread(self._prompt, prompt)
+        params = self._params(prompt, sampling, max_tokens)
         answer = self._llm.generate(given, params, request_id or "heroserve")
         self.load.add(1)
         try:
