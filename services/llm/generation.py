@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from reprlib import Repr
 from typing import Any
@@ -98,7 +98,7 @@ def warn_of_what_is_not_served(source: Checkpoint, generation: Generation, token
             source.variable,
             source.name,
             FILE,
-            ", ".join(f"{name}={_short.repr(value)}" for name, value in generation.not_served.items()),
+            entries(generation.not_served),
         )
     named = ((name, getattr(generation.config, name, None)) for name in _TOKENS)
     listed = {name: value if isinstance(value, list | tuple) else [value] for name, value in named}
@@ -112,6 +112,11 @@ def warn_of_what_is_not_served(source: Checkpoint, generation: Generation, token
             ", ".join(f"{name} {_short.repr(ids)}" for name, ids in beyond.items()),
             tokens,
         )
+
+
+def entries(values: Mapping[str, object]) -> str:
+    """Entries of a generation config as a line names them, long values in short."""
+    return ", ".join(f"{name}={_short.repr(value)}" for name, value in values.items())
 
 
 def _has_nan(value: object) -> bool:

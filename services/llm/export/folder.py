@@ -49,17 +49,14 @@ def exported(half: LanguageHalf, source: Checkpoint, parent: Path, variable: str
     Raises:
         SettingError: it can't be written there, or the checkpoint can't be read.
     """
-    try:
-        with tempfile.TemporaryDirectory() as small:
-            write_files(half, source, Path(small))
-            name = f"{half.config.model_type}-{identify(source).replace(':', '-')}-{_digest(Path(small))}"
-            parent.mkdir(parents=True, exist_ok=True)
-            folder = parent / name
-            with _alone(parent / f".{name}.lock"):
-                if not folder.is_dir():
-                    _write(half, source, Path(small), folder)
-    except (OSError, SafetensorError) as error:
-        raise _refused(variable, parent, (getattr(error, "strerror", None) or first_line(error))) from error
+    with _refusing(variable, parent), tempfile.TemporaryDirectory() as small:
+        write_files(half, source, Path(small))
+        name = f"{half.config.model_type}-{identify(source).replace(':', '-')}-{_digest(Path(small))}"
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = parent / name
+        with _alone(parent / f".{name}.lock"):
+            if not folder.is_dir():
+                _write(half, source, Path(small), folder)
     return folder
 
 
@@ -71,13 +68,10 @@ def export(half: LanguageHalf, source: Checkpoint, folder: Path, variable: str, 
     """
     if folder.exists():
         raise SettingError(f"{assigned(variable, str(folder))}: it is there already; name a folder that is not")
-    try:
-        with tempfile.TemporaryDirectory() as small:
-            write_files(half, source, Path(small), template)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _write(half, source, Path(small), folder)
-    except (OSError, SafetensorError) as error:
-        raise _refused(variable, folder, (getattr(error, "strerror", None) or first_line(error))) from error
+    with _refusing(variable, folder), tempfile.TemporaryDirectory() as small:
+        write_files(half, source, Path(small), template)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _write(half, source, Path(small), folder)
 
 
 def _write(half: LanguageHalf, source: Checkpoint, small: Path, folder: Path) -> None:
@@ -142,5 +136,13 @@ def _settle(path: Path) -> None:
         os.close(descriptor)
 
 
-def _refused(variable: str, path: Path, reason: str) -> SettingError:
-    return SettingError(f"{assigned(variable, str(path))}: the language model can't be written there ({reason})")
+@contextmanager
+def _refusing(variable: str, path: Path) -> Iterator[None]:
+    """What keeps it from being written, in a line about what named ``path``."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise SettingError(
+            f"{assigned(variable, str(path))}: the language model can't be written there ({reason})"
+        ) from error

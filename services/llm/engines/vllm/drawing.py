@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from reprlib import Repr
 from typing import Any
 
 from services.common.checkpoint import Checkpoint
-from services.llm.generation import FILE, Generation
+from services.llm.generation import FILE, Generation, entries
 from services.llm.job import Sampling
 
 # Below it vLLM is greedy, and from there on it draws no colder than the second.
@@ -24,9 +23,6 @@ _NOT_THERE: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(("exponential_decay_length_penalty", "begin_suppress_tokens", "top_h"), (None,)),
     **dict.fromkeys(("watermarking_config", "remove_invalid_values"), (None, False)),
 }
-
-_short = Repr()
-_short.maxother = _short.maxstring = 60
 
 logger = logging.getLogger(__name__)
 
@@ -105,5 +101,5 @@ def warn_of_what_is_not_there(source: Checkpoint, generation: Generation) -> Non
             "%s=%r: %s asks for %s, which vLLM does not have, and the engine 'transformers' does: answers are drawn "
             "without",
             *(source.variable, source.name, FILE),
-            ", ".join(f"{name}={_short.repr(value)}" for name, value in odd.items()),
+            entries(odd),
         )
