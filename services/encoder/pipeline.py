@@ -115,7 +115,10 @@ class EncodePipeline:
         if not job.plan_only:
             _count(entry, plan)
         tokens = await asyncio.to_thread(
-            visual_tokens, job.digest, self._encoder_id, entry, plan, rows, cache, explain=job.explain
+            visual_tokens,
+            *(job.digest, self._encoder_id, entry, plan, rows, cache),
+            placement=self._tiler.place(entry.grid),
+            explain=job.explain,
         )
         # Of this encoder, also where another with the same tower has cached the rows: they are the same rows.
         tokens.model, tokens.checkpoint = self._model, self._checkpoint

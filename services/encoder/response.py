@@ -20,6 +20,7 @@ from services.common.rows import Bytes2D, to_wire
 from services.encoder.cache.entry import Entry
 from services.encoder.plan import TokenPlan
 from services.families.grid import Grid as TileGrid
+from services.families.grid import Placement
 
 Positions = np.ndarray[Any, np.dtype[np.uint16]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -33,6 +34,7 @@ def visual_tokens(
     rows: Bytes2D | None,
     cache: VisualTokens.Cache,
     *,
+    placement: Placement,
     explain: bool,
 ) -> VisualTokens:
     """The answer to an EncodeRequest, but for its timings.
@@ -44,6 +46,7 @@ def visual_tokens(
         rows: those rows, tile after tile in ranked order, uint8 [sum(plan.counts), row_bytes]; None where only the plan
             is asked for.
         cache: where they came from.
+        placement: where the image lies on its tiles.
         explain: tell the terms of each local tile's importance.
     """
     counts = [0] * len(plan.counts) if rows is None else plan.counts
@@ -60,7 +63,7 @@ def visual_tokens(
     return VisualTokens(
         image_digest=digest,
         encoder_id=encoder_id,
-        grid=grid_message(entry.grid),
+        grid=grid_message(entry.grid, placement),
         tiles=_tiles(entry, plan, kept_of, base_of, explain),
         features=Features(
             dtype=to_wire(entry.dtype),
@@ -75,7 +78,7 @@ def visual_tokens(
     )
 
 
-def grid_message(grid: TileGrid) -> Grid:
+def grid_message(grid: TileGrid, placement: Placement) -> Grid:
     """The grid an image was cut by, as it goes over the wire."""
     return Grid(
         rows=grid.rows,
@@ -84,6 +87,9 @@ def grid_message(grid: TileGrid) -> Grid:
         image_width=grid.width,
         image_height=grid.height,
         window=Window(top=grid.top, bottom=grid.bottom, left=grid.left, right=grid.right),
+        tile_size=placement.tile_size,
+        token_size=placement.token_size,
+        placement=Window(top=placement.top, bottom=placement.bottom, left=placement.left, right=placement.right),
     )
 
 

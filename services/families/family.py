@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 import torch
 
-from services.families.grid import Grid, Newlines
+from services.families.grid import Grid, Newlines, Placement
 
 if TYPE_CHECKING:
     # Each is one half's: the other does without.
@@ -72,6 +72,10 @@ class Tiler(Protocol):
         Raises:
             CutError: there is no such grid.
         """
+        ...
+
+    def place(self, grid: Grid) -> Placement:
+        """Where ``cutter`` puts an image of this grid."""
         ...
 
     @property

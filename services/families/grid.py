@@ -12,6 +12,25 @@ Newlines = Literal["every_row", "kept_rows"]
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where an image's pixels lie on its tiles, which is for people to look at: nothing is computed by it.
+
+    Args:
+        tile_size: side of a tile in pixels.
+        token_size: side in pixels of the square of a tile that one visual token shows.
+        top, bottom, left, right: half-open and in pixels of the whole mosaic of local tiles: the image, all of it,
+            stretched to this; around it is padding.
+    """
+
+    tile_size: int
+    token_size: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+@dataclass(frozen=True)
 class Grid:
     """An image's rows x cols local tiles, ``side`` visual tokens each way; beside them there is the thumbnail.
 

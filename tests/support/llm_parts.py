@@ -34,7 +34,7 @@ from services.encoder.request import parse_request as parse_encode_request
 from services.encoder.response import grid_message
 from services.encoder.settings import EncoderSettings
 from services.families.family import Splice
-from services.families.grid import Grid
+from services.families.grid import Grid, Placement
 from services.families.llava_next.splice import splice
 from services.families.llava_next.tiles import AnyresTiler
 from services.families.registry import vision_half
@@ -134,7 +134,7 @@ class Seen:
 
     Args:
         inputs: of the processor, without text.
-        grid: how it is cut.
+        grid, placement: how it is cut, and where it then lies.
         features: [T, N, H], the tower's, before the projector.
         full: [L, D], the packed sequence that the language model would read.
         ids: int64 [L], for each of that sequence ``tile * N + patch``, or -1 for a newline.
@@ -142,6 +142,7 @@ class Seen:
 
     inputs: Any
     grid: Grid
+    placement: Placement
     features: torch.Tensor
     full: torch.Tensor
     ids: np.ndarray
@@ -172,7 +173,7 @@ class Seen:
         valid = self.grid.valid()
         rows = self.features[torch.from_numpy(keep)].to(dtype).contiguous()
         return VisualTokens(
-            grid=grid_message(self.grid),
+            grid=grid_message(self.grid, self.placement),
             tiles=[
                 Tile(index=t, valid=int(valid[t].sum()), positions=np.flatnonzero(keep[t]).tolist())
                 for t in range(len(keep))
@@ -198,7 +199,8 @@ class Seen:
 @torch.inference_mode()
 def see(hf: Any, processor: Any, image: Pillow.Image) -> Seen:
     inputs = processor.image_processor(images=[image], return_tensors="pt")
-    grid = AnyresTiler(112, 14, tuple(map(tuple, hf.config.image_grid_pinpoints)), 3).grid(*image.size)
+    tiler = AnyresTiler(112, 14, tuple(map(tuple, hf.config.image_grid_pinpoints)), 3)
+    grid = tiler.grid(*image.size)
     hidden = hf.model.vision_tower(inputs.pixel_values[0], output_hidden_states=True).hidden_states
     features = hidden[hf.config.vision_feature_layer][:, 1:]
     full = hf.model.get_image_features(inputs.pixel_values, inputs.image_sizes).pooler_output[0]
@@ -207,7 +209,7 @@ def see(hf: Any, processor: Any, image: Pillow.Image) -> Seen:
     packed, _ = hf.model.pack_image_features(
         [numbers], inputs.image_sizes, "default", image_newline=torch.tensor([-1.0])
     )
-    return Seen(inputs, grid, features, full, packed[0][:, 0].long().numpy())
+    return Seen(inputs, grid, tiler.place(grid), features, full, packed[0][:, 0].long().numpy())
 
 
 def edit(

@@ -26,7 +26,7 @@ from heroserve.v1 import encoder_pb2 as heroserve_dot_v1_dot_encoder__pb2
 from heroserve.v1 import tokens_pb2 as heroserve_dot_v1_dot_tokens__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17heroserve/v1/chat.proto\x12\x0cheroserve.v1\x1a\x1aheroserve/v1/encoder.proto\x1a\x19heroserve/v1/tokens.proto\"\xb0\x01\n\x0fGenerateRequest\x12\'\n\x08messages\x18\x01 \x03(\x0b\x32\x15.heroserve.v1.Message\x12$\n\x06\x62udget\x18\x02 \x01(\x0b\x32\x14.heroserve.v1.Budget\x12(\n\x08sampling\x18\x03 \x01(\x0b\x32\x16.heroserve.v1.Sampling\x12\x0e\n\x06replan\x18\x04 \x01(\x08\x12\x14\n\x0cshare_budget\x18\x05 \x01(\x08\"\x99\x01\n\x07Message\x12(\n\x04role\x18\x01 \x01(\x0e\x32\x1a.heroserve.v1.Message.Role\x12!\n\x05parts\x18\x02 \x03(\x0b\x32\x12.heroserve.v1.Part\"A\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\n\n\x06SYSTEM\x10\x01\x12\x08\n\x04USER\x10\x02\x12\r\n\tASSISTANT\x10\x03\"G\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12$\n\x05image\x18\x02 \x01(\x0b\x32\x13.heroserve.v1.ImageH\x00\x42\t\n\x07\x63ontent\"\xce\x01\n\x08Sampling\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x03\x88\x01\x01\x12\x0c\n\x04stop\x18\x05 \x03(\t\x12\x18\n\x0bjson_schema\x18\x06 \x01(\tH\x04\x88\x01\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x07\n\x05_seedB\x0e\n\x0c_json_schema\"\xa2\x02\n\x10GenerateResponse\x12\r\n\x05\x64\x65lta\x18\x01 \x01(\t\x12\x42\n\rfinish_reason\x18\x02 \x01(\x0e\x32+.heroserve.v1.GenerateResponse.FinishReason\x12\"\n\x05usage\x18\x03 \x01(\x0b\x32\x13.heroserve.v1.Usage\x12&\n\x07savings\x18\x04 \x01(\x0b\x32\x15.heroserve.v1.Savings\x12*\n\x07timings\x18\x05 \x01(\x0b\x32\x19.heroserve.v1.ChatTimings\"C\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x08\n\x04STOP\x10\x01\x12\n\n\x06LENGTH\x10\x02\"\x99\x01\n\x05Usage\x12\x1a\n\x12prompt_text_tokens\x18\x01 \x01(\r\x12\x1c\n\x14prompt_visual_tokens\x18\x02 \x01(\r\x12\x1d\n\x15prompt_newline_tokens\x18\x03 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x04 \x01(\r\x12\x1c\n\x14prompt_cached_tokens\x18\x05 \x01(\r\"I\n\x0b\x43hatTimings\x12\x0e\n\x06\x65ncode\x18\x01 \x01(\x01\x12\x1b\n\x13time_to_first_token\x18\x02 \x01(\x01\x12\r\n\x05total\x18\x03 \x01(\x01\"\x15\n\x13\x44\x65scribeChatRequest\"\x9b\x02\n\x0f\x43hatDescription\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x03 \x01(\r\x12\x1a\n\x12\x64\x65\x66\x61ult_max_tokens\x18\x04 \x01(\r\x12\x12\n\nmax_images\x18\x05 \x01(\r\x12\x10\n\x08newlines\x18\x06 \x01(\t\x12\x14\n\x0cposition_ids\x18\x07 \x01(\t\x12\x0f\n\x07trained\x18\x08 \x01(\x08\x12\x31\n\x07\x65ncoder\x18\t \x01(\x0b\x32 .heroserve.v1.EncoderDescription\x12\x0f\n\x07version\x18\n \x01(\t\x12\x12\n\ncheckpoint\x18\x0b \x01(\t\x12\x10\n\x08\x65xamples\x18\x0c \x03(\t2\xa7\x01\n\nVisionChat\x12K\n\x08Generate\x12\x1d.heroserve.v1.GenerateRequest\x1a\x1e.heroserve.v1.GenerateResponse0\x01\x12L\n\x08\x44\x65scribe\x12!.heroserve.v1.DescribeChatRequest\x1a\x1d.heroserve.v1.ChatDescriptionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17heroserve/v1/chat.proto\x12\x0cheroserve.v1\x1a\x1aheroserve/v1/encoder.proto\x1a\x19heroserve/v1/tokens.proto\"\xc1\x01\n\x0fGenerateRequest\x12\'\n\x08messages\x18\x01 \x03(\x0b\x32\x15.heroserve.v1.Message\x12$\n\x06\x62udget\x18\x02 \x01(\x0b\x32\x14.heroserve.v1.Budget\x12(\n\x08sampling\x18\x03 \x01(\x0b\x32\x16.heroserve.v1.Sampling\x12\x0e\n\x06replan\x18\x04 \x01(\x08\x12\x14\n\x0cshare_budget\x18\x05 \x01(\x08\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\x08\"\x99\x01\n\x07Message\x12(\n\x04role\x18\x01 \x01(\x0e\x32\x1a.heroserve.v1.Message.Role\x12!\n\x05parts\x18\x02 \x03(\x0b\x32\x12.heroserve.v1.Part\"A\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\n\n\x06SYSTEM\x10\x01\x12\x08\n\x04USER\x10\x02\x12\r\n\tASSISTANT\x10\x03\"G\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12$\n\x05image\x18\x02 \x01(\x0b\x32\x13.heroserve.v1.ImageH\x00\x42\t\n\x07\x63ontent\"\xce\x01\n\x08Sampling\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x03\x88\x01\x01\x12\x0c\n\x04stop\x18\x05 \x03(\t\x12\x18\n\x0bjson_schema\x18\x06 \x01(\tH\x04\x88\x01\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x07\n\x05_seedB\x0e\n\x0c_json_schema\"\xd3\x02\n\x10GenerateResponse\x12\r\n\x05\x64\x65lta\x18\x01 \x01(\t\x12\x42\n\rfinish_reason\x18\x02 \x01(\x0e\x32+.heroserve.v1.GenerateResponse.FinishReason\x12\"\n\x05usage\x18\x03 \x01(\x0b\x32\x13.heroserve.v1.Usage\x12&\n\x07savings\x18\x04 \x01(\x0b\x32\x15.heroserve.v1.Savings\x12*\n\x07timings\x18\x05 \x01(\x0b\x32\x19.heroserve.v1.ChatTimings\x12/\n\x0c\x65xplanations\x18\x06 \x03(\x0b\x32\x19.heroserve.v1.Explanation\"C\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x08\n\x04STOP\x10\x01\x12\n\n\x06LENGTH\x10\x02\"\xa2\x01\n\x0b\x45xplanation\x12\x14\n\x0cimage_digest\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12 \n\x04grid\x18\x03 \x01(\x0b\x32\x12.heroserve.v1.Grid\x12!\n\x05tiles\x18\x04 \x03(\x0b\x32\x12.heroserve.v1.Tile\x12&\n\x07savings\x18\x05 \x01(\x0b\x32\x15.heroserve.v1.Savings\"\x99\x01\n\x05Usage\x12\x1a\n\x12prompt_text_tokens\x18\x01 \x01(\r\x12\x1c\n\x14prompt_visual_tokens\x18\x02 \x01(\r\x12\x1d\n\x15prompt_newline_tokens\x18\x03 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x04 \x01(\r\x12\x1c\n\x14prompt_cached_tokens\x18\x05 \x01(\r\"I\n\x0b\x43hatTimings\x12\x0e\n\x06\x65ncode\x18\x01 \x01(\x01\x12\x1b\n\x13time_to_first_token\x18\x02 \x01(\x01\x12\r\n\x05total\x18\x03 \x01(\x01\"\x15\n\x13\x44\x65scribeChatRequest\"\x9b\x02\n\x0f\x43hatDescription\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x03 \x01(\r\x12\x1a\n\x12\x64\x65\x66\x61ult_max_tokens\x18\x04 \x01(\r\x12\x12\n\nmax_images\x18\x05 \x01(\r\x12\x10\n\x08newlines\x18\x06 \x01(\t\x12\x14\n\x0cposition_ids\x18\x07 \x01(\t\x12\x0f\n\x07trained\x18\x08 \x01(\x08\x12\x31\n\x07\x65ncoder\x18\t \x01(\x0b\x32 .heroserve.v1.EncoderDescription\x12\x0f\n\x07version\x18\n \x01(\t\x12\x12\n\ncheckpoint\x18\x0b \x01(\t\x12\x10\n\x08\x65xamples\x18\x0c \x03(\t2\xa7\x01\n\nVisionChat\x12K\n\x08Generate\x12\x1d.heroserve.v1.GenerateRequest\x1a\x1e.heroserve.v1.GenerateResponse0\x01\x12L\n\x08\x44\x65scribe\x12!.heroserve.v1.DescribeChatRequest\x1a\x1d.heroserve.v1.ChatDescriptionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,27 +34,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heroserve.v1.chat_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GENERATEREQUEST']._serialized_start=97
-  _globals['_GENERATEREQUEST']._serialized_end=273
-  _globals['_MESSAGE']._serialized_start=276
-  _globals['_MESSAGE']._serialized_end=429
-  _globals['_MESSAGE_ROLE']._serialized_start=364
-  _globals['_MESSAGE_ROLE']._serialized_end=429
-  _globals['_PART']._serialized_start=431
-  _globals['_PART']._serialized_end=502
-  _globals['_SAMPLING']._serialized_start=505
-  _globals['_SAMPLING']._serialized_end=711
-  _globals['_GENERATERESPONSE']._serialized_start=714
-  _globals['_GENERATERESPONSE']._serialized_end=1004
-  _globals['_GENERATERESPONSE_FINISHREASON']._serialized_start=937
-  _globals['_GENERATERESPONSE_FINISHREASON']._serialized_end=1004
-  _globals['_USAGE']._serialized_start=1007
-  _globals['_USAGE']._serialized_end=1160
-  _globals['_CHATTIMINGS']._serialized_start=1162
-  _globals['_CHATTIMINGS']._serialized_end=1235
-  _globals['_DESCRIBECHATREQUEST']._serialized_start=1237
-  _globals['_DESCRIBECHATREQUEST']._serialized_end=1258
-  _globals['_CHATDESCRIPTION']._serialized_start=1261
-  _globals['_CHATDESCRIPTION']._serialized_end=1544
-  _globals['_VISIONCHAT']._serialized_start=1547
-  _globals['_VISIONCHAT']._serialized_end=1714
+  _globals['_GENERATEREQUEST']._serialized_end=290
+  _globals['_MESSAGE']._serialized_start=293
+  _globals['_MESSAGE']._serialized_end=446
+  _globals['_MESSAGE_ROLE']._serialized_start=381
+  _globals['_MESSAGE_ROLE']._serialized_end=446
+  _globals['_PART']._serialized_start=448
+  _globals['_PART']._serialized_end=519
+  _globals['_SAMPLING']._serialized_start=522
+  _globals['_SAMPLING']._serialized_end=728
+  _globals['_GENERATERESPONSE']._serialized_start=731
+  _globals['_GENERATERESPONSE']._serialized_end=1070
+  _globals['_GENERATERESPONSE_FINISHREASON']._serialized_start=1003
+  _globals['_GENERATERESPONSE_FINISHREASON']._serialized_end=1070
+  _globals['_EXPLANATION']._serialized_start=1073
+  _globals['_EXPLANATION']._serialized_end=1235
+  _globals['_USAGE']._serialized_start=1238
+  _globals['_USAGE']._serialized_end=1391
+  _globals['_CHATTIMINGS']._serialized_start=1393
+  _globals['_CHATTIMINGS']._serialized_end=1466
+  _globals['_DESCRIBECHATREQUEST']._serialized_start=1468
+  _globals['_DESCRIBECHATREQUEST']._serialized_end=1489
+  _globals['_CHATDESCRIPTION']._serialized_start=1492
+  _globals['_CHATDESCRIPTION']._serialized_end=1775
+  _globals['_VISIONCHAT']._serialized_start=1778
+  _globals['_VISIONCHAT']._serialized_end=1945
 # @@protoc_insertion_point(module_scope)

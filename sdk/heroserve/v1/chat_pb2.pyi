@@ -9,18 +9,20 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("messages", "budget", "sampling", "replan", "share_budget")
+    __slots__ = ("messages", "budget", "sampling", "replan", "share_budget", "explain")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     REPLAN_FIELD_NUMBER: _ClassVar[int]
     SHARE_BUDGET_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     budget: _tokens_pb2.Budget
     sampling: Sampling
     replan: bool
     share_budget: bool
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., replan: bool = ..., share_budget: bool = ...) -> None: ...
+    explain: bool
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., replan: bool = ..., share_budget: bool = ..., explain: bool = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("role", "parts")
@@ -65,7 +67,7 @@ class Sampling(_message.Message):
     def __init__(self, max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., json_schema: _Optional[str] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
-    __slots__ = ("delta", "finish_reason", "usage", "savings", "timings")
+    __slots__ = ("delta", "finish_reason", "usage", "savings", "timings", "explanations")
     class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         FINISH_REASON_UNSPECIFIED: _ClassVar[GenerateResponse.FinishReason]
@@ -79,12 +81,28 @@ class GenerateResponse(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     SAVINGS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     delta: str
     finish_reason: GenerateResponse.FinishReason
     usage: Usage
     savings: _tokens_pb2.Savings
     timings: ChatTimings
-    def __init__(self, delta: _Optional[str] = ..., finish_reason: _Optional[_Union[GenerateResponse.FinishReason, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., savings: _Optional[_Union[_tokens_pb2.Savings, _Mapping]] = ..., timings: _Optional[_Union[ChatTimings, _Mapping]] = ...) -> None: ...
+    explanations: _containers.RepeatedCompositeFieldContainer[Explanation]
+    def __init__(self, delta: _Optional[str] = ..., finish_reason: _Optional[_Union[GenerateResponse.FinishReason, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., savings: _Optional[_Union[_tokens_pb2.Savings, _Mapping]] = ..., timings: _Optional[_Union[ChatTimings, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("image_digest", "question", "grid", "tiles", "savings")
+    IMAGE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    GRID_FIELD_NUMBER: _ClassVar[int]
+    TILES_FIELD_NUMBER: _ClassVar[int]
+    SAVINGS_FIELD_NUMBER: _ClassVar[int]
+    image_digest: str
+    question: str
+    grid: _encoder_pb2.Grid
+    tiles: _containers.RepeatedCompositeFieldContainer[_encoder_pb2.Tile]
+    savings: _tokens_pb2.Savings
+    def __init__(self, image_digest: _Optional[str] = ..., question: _Optional[str] = ..., grid: _Optional[_Union[_encoder_pb2.Grid, _Mapping]] = ..., tiles: _Optional[_Iterable[_Union[_encoder_pb2.Tile, _Mapping]]] = ..., savings: _Optional[_Union[_tokens_pb2.Savings, _Mapping]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("prompt_text_tokens", "prompt_visual_tokens", "prompt_newline_tokens", "completion_tokens", "prompt_cached_tokens")

@@ -60,20 +60,26 @@ class VisualTokens(_message.Message):
     def __init__(self, image_digest: _Optional[str] = ..., encoder_id: _Optional[str] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., tiles: _Optional[_Iterable[_Union[Tile, _Mapping]]] = ..., features: _Optional[_Union[Features, _Mapping]] = ..., savings: _Optional[_Union[_tokens_pb2.Savings, _Mapping]] = ..., cache: _Optional[_Union[VisualTokens.Cache, str]] = ..., timings: _Optional[_Union[EncodeTimings, _Mapping]] = ..., model: _Optional[str] = ..., checkpoint: _Optional[str] = ..., relevance: _Optional[float] = ...) -> None: ...
 
 class Grid(_message.Message):
-    __slots__ = ("rows", "cols", "patches_per_side", "image_width", "image_height", "window")
+    __slots__ = ("rows", "cols", "patches_per_side", "image_width", "image_height", "window", "tile_size", "token_size", "placement")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     COLS_FIELD_NUMBER: _ClassVar[int]
     PATCHES_PER_SIDE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_WIDTH_FIELD_NUMBER: _ClassVar[int]
     IMAGE_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    TILE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     rows: int
     cols: int
     patches_per_side: int
     image_width: int
     image_height: int
     window: Window
-    def __init__(self, rows: _Optional[int] = ..., cols: _Optional[int] = ..., patches_per_side: _Optional[int] = ..., image_width: _Optional[int] = ..., image_height: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ...) -> None: ...
+    tile_size: int
+    token_size: int
+    placement: Window
+    def __init__(self, rows: _Optional[int] = ..., cols: _Optional[int] = ..., patches_per_side: _Optional[int] = ..., image_width: _Optional[int] = ..., image_height: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., tile_size: _Optional[int] = ..., token_size: _Optional[int] = ..., placement: _Optional[_Union[Window, _Mapping]] = ...) -> None: ...
 
 class Window(_message.Message):
     __slots__ = ("top", "bottom", "left", "right")

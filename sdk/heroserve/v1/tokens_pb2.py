@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19heroserve/v1/tokens.proto\x12\x0cheroserve.v1\"3\n\x05Image\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06\x64igest\x18\x02 \x01(\tH\x00\x42\x08\n\x06source\"C\n\x06\x42udget\x12\x13\n\tretention\x18\x01 \x01(\x01H\x00\x12\x1b\n\x11max_visual_tokens\x18\x02 \x01(\rH\x00\x42\x07\n\x05limit\"7\n\x07Savings\x12\r\n\x05total\x18\x01 \x01(\r\x12\x0c\n\x04kept\x18\x02 \x01(\r\x12\x0f\n\x07\x64ropped\x18\x03 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19heroserve/v1/tokens.proto\x12\x0cheroserve.v1\"3\n\x05Image\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06\x64igest\x18\x02 \x01(\tH\x00\x42\x08\n\x06source\"C\n\x06\x42udget\x12\x13\n\tretention\x18\x01 \x01(\x01H\x00\x12\x1b\n\x11max_visual_tokens\x18\x02 \x01(\rH\x00\x42\x07\n\x05limit\"f\n\x07Savings\x12\r\n\x05total\x18\x01 \x01(\r\x12\x0c\n\x04kept\x18\x02 \x01(\r\x12\x0f\n\x07\x64ropped\x18\x03 \x01(\r\x12\x15\n\rprefill_flops\x18\x04 \x01(\x01\x12\x16\n\x0ekv_cache_bytes\x18\x05 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,5 +36,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUDGET']._serialized_start=96
   _globals['_BUDGET']._serialized_end=163
   _globals['_SAVINGS']._serialized_start=165
-  _globals['_SAVINGS']._serialized_end=220
+  _globals['_SAVINGS']._serialized_end=267
 # @@protoc_insertion_point(module_scope)

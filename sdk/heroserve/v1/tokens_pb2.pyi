@@ -21,11 +21,15 @@ class Budget(_message.Message):
     def __init__(self, retention: _Optional[float] = ..., max_visual_tokens: _Optional[int] = ...) -> None: ...
 
 class Savings(_message.Message):
-    __slots__ = ("total", "kept", "dropped")
+    __slots__ = ("total", "kept", "dropped", "prefill_flops", "kv_cache_bytes")
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
+    PREFILL_FLOPS_FIELD_NUMBER: _ClassVar[int]
+    KV_CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
     total: int
     kept: int
     dropped: int
-    def __init__(self, total: _Optional[int] = ..., kept: _Optional[int] = ..., dropped: _Optional[int] = ...) -> None: ...
+    prefill_flops: float
+    kv_cache_bytes: int
+    def __init__(self, total: _Optional[int] = ..., kept: _Optional[int] = ..., dropped: _Optional[int] = ..., prefill_flops: _Optional[float] = ..., kv_cache_bytes: _Optional[int] = ...) -> None: ...

@@ -27,15 +27,19 @@ class AnyresCutter:
         """The thumbnail and the local tiles in raster order, uint8 [1 + K, 3, tile_size, tile_size]."""
         size = self.tile_size
         resample = Image.Resampling(self.resample)
-        high, wide = grid.rows * size, grid.cols * size
-        scale_w, scale_h = wide / image.width, high / image.height
-        if scale_w < scale_h:
-            fit = (wide, min(math.ceil(image.height * scale_w), high))
-        else:
-            fit = (min(math.ceil(image.width * scale_h), wide), high)
-        mosaic = np.zeros((high, wide, 3), np.uint8)
-        y, x = (high - fit[1]) // 2, (wide - fit[0]) // 2
-        mosaic[y : y + fit[1], x : x + fit[0]] = np.asarray(image.resize(fit, resample))
+        x, y, width, height = self.fit(grid)
+        mosaic = np.zeros((grid.rows * size, grid.cols * size, 3), np.uint8)
+        mosaic[y : y + height, x : x + width] = np.asarray(image.resize((width, height), resample))
         tiles = mosaic.reshape(grid.rows, size, grid.cols, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
         thumbnail = np.asarray(image.resize((size, size), resample))
         return np.ascontiguousarray(np.concatenate([thumbnail[None], tiles]).transpose(0, 3, 1, 2))
+
+    def fit(self, grid: Grid) -> tuple[int, int, int, int]:
+        """Where the image lies in the mosaic of local tiles: left, top, width and height in pixels."""
+        high, wide = grid.rows * self.tile_size, grid.cols * self.tile_size
+        scale_w, scale_h = wide / grid.width, high / grid.height
+        if scale_w < scale_h:
+            width, height = wide, min(math.ceil(grid.height * scale_w), high)
+        else:
+            width, height = min(math.ceil(grid.width * scale_h), wide), high
+        return (wide - width) // 2, (high - height) // 2, width, height

@@ -14,7 +14,7 @@ from transformers.image_processing_utils import select_best_resolution
 
 from services.common.checkpoint import Checkpoint
 from services.families.family import CutError
-from services.families.grid import Grid
+from services.families.grid import Grid, Placement
 from services.families.llava_next.cutter import AnyresCutter
 from services.families.llava_next.facts import checked_config
 from services.families.llava_next.preprocessing import anyres_processor, check_tiles, pinpoints_of, resampling_of
@@ -93,6 +93,11 @@ class AnyresTiler:
         else:
             left = (wide - int(round(width * (high / height), 7))) // 2
         return Grid(width, height, rows, cols, side, top, high - top, left, wide - left)
+
+    def place(self, grid: Grid) -> Placement:
+        """Where ``cutter`` puts an image of this grid."""
+        left, top, width, height = self.cutter.fit(grid)
+        return Placement(self.tile_size, self.patch_size, top, top + height, left, left + width)
 
     @property
     def cutter(self) -> AnyresCutter:

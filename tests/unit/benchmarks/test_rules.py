@@ -20,6 +20,7 @@ from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens
 from heroserve.v1.tokens_pb2 import Budget, Image
 from models.world.render import render
 from models.world.scene import sample_scene
+from models.world.tiles import TILER
 from services.common.budget import Retention
 from services.encoder import parts
 from services.encoder.cache.memory import MemoryStore
@@ -117,7 +118,7 @@ async def test_hero_is_what_the_encoder_serves(
     sight = bench.look(picture)
     shown = show(bench, sight, asked(bench, picture, order), retention, lines[0])
     assert [list(tile.positions) for tile in tokens.tiles] == [tile.tolist() for tile in shown.kept]
-    assert tokens.grid == grid_message(sight.grid)
+    assert tokens.grid == grid_message(sight.grid, TILER.place(sight.grid))
     rows = np.frombuffer(tokens.features.data, np.float32)
     ours = torch.cat([sight.output.features[tile, kept] for tile, kept in enumerate(map(torch.from_numpy, shown.kept))])
     assert rows == pytest.approx(ours.numpy().reshape(-1), abs=1e-4)

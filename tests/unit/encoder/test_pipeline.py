@@ -40,6 +40,7 @@ from services.encoder.job import EncodeJob
 from services.encoder.parts import open_tower
 from services.encoder.pipeline import EncodePipeline
 from services.encoder.relevance.questions import QuestionEmbedder
+from services.encoder.response import grid_message
 from services.encoder.settings import EncoderSettings
 from services.encoder.tower import VisionTower
 from services.families.llava_next.tiles import AnyresTiler
@@ -285,6 +286,7 @@ async def test_explanation(make: Make, tower: VisionTower, tiler: AnyresTiler, e
         told = [getattr(tile.explanation, name) for tile in tokens.tiles[1:]]
         assert told == pytest.approx(expected.tolist(), abs=1e-5)
         assert sum(told) == pytest.approx(1, abs=1e-4)
+    assert tokens.grid == grid_message(grid, tiler.place(grid))
     assert not tokens.tiles[0].HasField("explanation")
     assert tokens.tiles[0].importance == 0
     silent = await make().visual_tokens(job())

@@ -26,6 +26,7 @@ from services.encoder.pipeline import EncodePipeline
 from services.encoder.plan import plan_tokens
 from services.encoder.response import visual_tokens
 from services.encoder.tower import VisionTower
+from services.families.grid import Placement
 from services.families.llava_next.tiles import AnyresTiler
 from tests.support.encoder_parts import GRID, InProcessTower, counted, encode_pipeline, random_image
 from tests.support.pictures import encoded, picture
@@ -33,6 +34,7 @@ from tests.support.pictures import encoded, picture
 PICTURES = [encoded(picture(*size, seed=seed)) for seed, size in enumerate([(300, 200), (300, 200), (200, 300)])]
 NAMES = [hashlib.sha256(data).hexdigest() for data in PICTURES]
 KEY = "0123456789abcdef"
+PLACEMENT = Placement(56, 14, 14, 70, 0, 112)
 
 
 class Open(MemoryStore):
@@ -289,7 +291,7 @@ async def test_thousands_of_harmed_entries_give_no_wrong_answer(tower: VisionTow
         rows = await cache.rows("a", entry, plan.counts)
         if rows is None:
             return None
-        return told(visual_tokens("a", "id", entry, plan, rows, VisualTokens.HIT, explain=True))
+        return told(visual_tokens("a", "id", entry, plan, rows, VisualTokens.HIT, placement=PLACEMENT, explain=True))
 
     right = await answer()
     assert right is not None

@@ -133,6 +133,21 @@ def test_masks_of_any_size(width: int, height: int, grids: str) -> None:
     assert grid.valid()[0].all()
 
 
+@pytest.mark.parametrize("grids", GRIDS)
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_where_an_image_lies(grids: str, width: int, height: int) -> None:
+    """Of a white image all that is placed is white, and all around it black."""
+    tiler = tiler_of(grids)
+    grid = tiler.grid(width, height)
+    placed = tiler.place(grid)
+    tiles = tiler.cut(Image.new("RGB", (width, height), "white"), grid)[1:, 0]
+    mosaic = tiles.reshape(grid.rows, grid.cols, SIDE, SIDE).swapaxes(1, 2).reshape(grid.rows * SIDE, -1)
+    expected = np.zeros_like(mosaic)
+    expected[placed.top : placed.bottom, placed.left : placed.right] = 255
+    assert np.array_equal(mosaic, expected)
+    assert (placed.tile_size, placed.token_size) == (SIDE, PATCH)
+
+
 def test_reads_a_checkpoint(tiler: AnyresTiler) -> None:
     assert tiler == tiler_of("untrained")
     assert tiler.max_tiles == 10
