@@ -52,10 +52,6 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
         # Before Ray is started: what is wrong with the settings is told at once.
         notify.stage("looking at the model's files")
         application = build()
-        if "RAY_ADDRESS" not in os.environ:
-            from services.common import room
-
-            room.check(application, settings.replica_cpus, settings.min_replicas)
         _serve(settings, application)
     except SettingError as error:
         # What Ray passed on of other processes comes before it, in a pipe too.
@@ -69,17 +65,25 @@ def _serve(settings: Settings, application: Application) -> None:
     from ray.exceptions import RayError
     from ray.serve.schema import LoggingConfig
 
-    from services.common import metrics
+    from services.common import metrics, room
 
+    address = os.environ.get("RAY_ADDRESS")
+    cores = None
+    if not address:
+        cores = room.logical_cores(
+            application,
+            computes_with=settings.replica_cpus,
+            least=settings.min_replicas,
+            most=settings.max_replicas,
+        )
     metrics.prepare(settings.metrics_folder)
     health.unmark(settings)
     # Serve tells of every request and every scaling step; our own modules log what matters.
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
     # The same for what it says in this process.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    address = os.environ.get("RAY_ADDRESS")
     notify.stage("joining Ray" if address else "starting Ray")
-    ray_start.start(address)
+    ray_start.start(address, cores)
     if not address:
         # Ray's own is on loopback, and a port that no scrape configuration could name.
         ray_metrics.serve(settings.ray_metrics_port, ray.nodes()[0]["MetricsExportPort"])  # type: ignore[no-untyped-call]

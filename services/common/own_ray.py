@@ -21,6 +21,8 @@ def close() -> None:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # Whatever is set: it makes itself a token.
         os.environ["RAY_AUTH_MODE"] = "token"
+        # Ray's own is 15: whatever else runs on the machine would go before the replicas.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         # How long a machine that is busy may take to start it; Ray's own is half a minute.
         os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "60")
 

@@ -22,8 +22,12 @@ _SHORT = "is this machine short of memory, cores or disk? Its own logs are in "
 logger = logging.getLogger(__name__)
 
 
-def start(address: str | None) -> None:
+def start(address: str | None, cores: int | None = None) -> None:
     """Start a Ray on this machine that ends with this process, or join the one at ``address``.
+
+    Args:
+        address: of one that runs already.
+        cores: that a new one is told it has; by default those it counts.
 
     Raises:
         SettingError: it does not come up, or there is none at the address.
@@ -47,6 +51,7 @@ def start(address: str | None) -> None:
                     address="local",
                     namespace="heroserve",
                     include_dashboard=False,
+                    num_cpus=cores,
                     object_store_memory=OBJECT_STORE_BYTES,
                     logging_level=logging.WARNING,
                 )

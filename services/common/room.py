@@ -1,12 +1,14 @@
-"""What this machine has: the cores that deployments reserve, which Ray would wait for for ever; memory."""
+"""What this machine has: cores and GPUs, that Ray would wait for for ever where there are too few; memory."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import ray._private.utils as ray_utils
+import torch
 from ray._common.utils import get_system_memory
 from ray.serve import Application, Deployment
 
@@ -16,31 +18,42 @@ from services.common.settings import SettingError
 _TOLD = "RAY_OVERRIDE_RESOURCES"
 
 
-def check(application: Application, replica_cpus: float, min_replicas: int) -> None:
-    """To be asked before a Ray of our own starts, which counts this machine's cores in the same way.
+def logical_cores(application: Application, *, computes_with: float, least: int, most: int) -> int | None:
+    """What a Ray of our own is told to have: as many as its deployments may ever ask for, so that none waits for ever.
+
+    Ray's cores are a count, and hold nobody to anything. Those that this machine has are shared by whoever computes;
+    what it does not have, a replica can't compute with.
 
     Args:
         application: its deployments say what a replica reserves.
-        replica_cpus: the setting that says it of a model's.
-        min_replicas: of each deployment, to begin with.
+        computes_with: cores of a model's replica.
+        least: replicas of each deployment, to begin with.
+        most: replicas of each.
+
+    Returns:
+        At least those of this machine, counted as Ray counts them; None where RAY_OVERRIDE_RESOURCES tells Ray.
 
     Raises:
-        SettingError: there are fewer than the smallest number of replicas takes.
+        SettingError: a replica would compute with more cores than there are, or takes more GPUs.
     """
+    options = [each.ray_actor_options or {} for each in _deployments(application)]
+    gpus = least * sum(float(each.get("num_gpus", 0)) for each in options)
+    if gpus > (there := torch.cuda.device_count()):
+        if not there:
+            raise SettingError("HEROSERVE_DEVICE='cuda': this machine has no GPU")
+        raise SettingError(
+            f"HEROSERVE_REPLICA_GPUS: {least} of each deployment take {gpus:g} together, and this machine has {there}; "
+            "lower it, or HEROSERVE_MIN_REPLICAS"
+        )
     if _TOLD in os.environ:
-        return
+        return None
     cores = int(ray_utils.get_num_cpus(override_docker_cpu_warning=True))
-    wanted = {each.name: float((each.ray_actor_options or {}).get("num_cpus", 1)) for each in _deployments(application)}
-    total = min_replicas * sum(wanted.values())
-    if total <= cores:
-        return
-    shares = " + ".join(f"{name} {cpus:g}" for name, cpus in wanted.items())
-    times = f"{min_replicas} x ({shares})" if min_replicas > 1 else shares
-    remedy = ", or HEROSERVE_MIN_REPLICAS" if min_replicas > 1 else ""
-    raise SettingError(
-        f"HEROSERVE_REPLICA_CPUS={replica_cpus:g}: the deployments reserve {total:g} cores "
-        f"together ({times}), and this machine has {cores}; lower it{remedy}"
-    )
+    if computes_with > cores:
+        raise SettingError(
+            f"HEROSERVE_REPLICA_CPUS={computes_with:g}: a replica computes with so many cores, and this "
+            f"machine has {cores}; lower it"
+        )
+    return max(cores, math.ceil(most * sum(float(each.get("num_cpus", 1)) for each in options)))
 
 
 def memory_bytes() -> int:
