@@ -226,7 +226,7 @@ def test_bad_settings_are_told_in_one_line():
         ("encoder", {"HEROSERVE_RETENTION": "1.5"}, r"HEROSERVE_RETENTION='1.5': expected a number in (0, 1]"),
         ("llm", {"HEROSERVE_MODEL": "/nowhere/model"}, "HEROSERVE_MODEL='/nowhere/model': no checkpoint found"),
         ("encoder", {"HEROSERVE_RELEVANCE_MODEL": "/nowhere"}, "HEROSERVE_RELEVANCE_MODEL='/nowhere': no checkpoint"),
-        ("llm", {"HEROSERVE_DEVICE": "cuda"}, "HEROSERVE_DEVICE='cuda': this Ray has no GPU"),
+        ("llm", {"HEROSERVE_DEVICE": "cuda"}, "HEROSERVE_DEVICE='cuda': this machine has no GPU"),
         ("llm", {"HEROSERVE_HTTP_HOST": "198.51.100.1"}, "HEROSERVE_HTTP_HOST='198.51.100.1': it can't be listened on"),
     ):
         result = subprocess.run(
