@@ -10,13 +10,17 @@ import os
 from typing import Any
 
 _LOOPBACK = "127.0.0.1"
+# What RAY_ADDRESS says where a new one is to be started.
+_NONE = ("", "local")
 
 logger = logging.getLogger(__name__)
 
 
 def close() -> None:
     """Before Ray is imported; nothing where RAY_ADDRESS names one that runs already."""
-    if "RAY_ADDRESS" not in os.environ:
+    if os.environ.get("RAY_ADDRESS", "local").strip() in _NONE:
+        # Whoever asks for it hereafter finds that there is none to join.
+        os.environ.pop("RAY_ADDRESS", None)
         # What Ray does on Windows and macOS: its node is 127.0.0.1, and its ports listen there.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # Whatever is set: it makes itself a token.

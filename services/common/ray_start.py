@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from services.common import ray_there
 from services.common.settings import SettingError
 from services.common.shown import assigned, first_line
 from services.common.sweeper import Sweeper
@@ -35,11 +36,12 @@ def start(address: str | None, cores: int | None = None) -> None:
     import ray
 
     if address:
+        ray_there.check(address)
         try:
             ray.init(address=address, namespace="heroserve", logging_level=logging.WARNING)
         except Exception as error:
             raise SettingError(
-                f"{assigned('RAY_ADDRESS', address)}: this Ray can't be joined ({first_line(error)})"
+                f"{assigned(ray_there.VARIABLE, address)}: this Ray can't be joined ({first_line(error)})"
             ) from error
         return
     sweeper = Sweeper() if sys.platform == "linux" else None

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ray import serve
 
 from scripts.redis_server import free_port
-from services.common import metrics
+from services.common import metrics, ray_there
 from services.encoder.app import build as build_encoder
 from services.llm.app import build as build_llm
 from tests.support.replicas import picky
@@ -39,6 +40,10 @@ def replicas(services: Services, deployment: str) -> set[Path]:
 
 def tries(folder: Path) -> int:
     return len(list((folder / "tries").iterdir()))
+
+
+def test_a_ray_that_runs_is_found(services: Services):
+    ray_there.check(ray.get_runtime_context().gcs_address)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,14 @@ def test_a_cluster_that_runs_already_is_left_as_it_is(monkeypatch: pytest.Monkey
     assert os.environ == {"RAY_ADDRESS": "auto"}
 
 
+@pytest.mark.parametrize("said", ["", " ", "local"])
+def test_an_address_that_says_to_start_one_leaves_it_as_closed(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setattr(os, "environ", {"RAY_ADDRESS": said})
+    own_ray.close()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert "RAY_ADDRESS" not in os.environ
+
+
 class Agent(BaseHTTPRequestHandler):
     """Ray's agent, with a page of its own."""
 
