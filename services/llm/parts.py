@@ -29,6 +29,7 @@ from services.llm.template import chat_template
 from services.llm.web.fetcher import ImageFetcher
 from services.llm.web.hosts import Hosts
 from services.llm.web.networks import Networks
+from services.llm.web.reachable import check_reachable
 
 
 def check(settings: LlmSettings, source: Checkpoint | None = None) -> None:
@@ -41,6 +42,7 @@ def check(settings: LlmSettings, source: Checkpoint | None = None) -> None:
     Raises:
         SettingError: a setting can't be used.
     """
+    check_reachable(settings.image_hosts, settings.image_networks)
     source = source or model(settings)
     half = language_half(source)
     check_language_model(half.config, source)

@@ -11,7 +11,7 @@ from yarl import URL
 
 from services.common.shown import one_line
 from services.llm.web.error import FetchError
-from services.llm.web.hosts import Hosts
+from services.llm.web.hosts import Hosts, is_address
 from services.llm.web.networks import Networks
 from services.llm.web.resolver import CheckedResolver, Lookup, check_addresses
 
@@ -126,7 +126,7 @@ class ImageFetcher:
         if not self._hosts.admits(url.scheme, host.lower(), port):
             shown = one_line(url.host_port_subcomponent or host, 120)
             raise FetchError(f"{what} at {shown}, which HEROSERVE_IMAGE_HOSTS does not name")
-        if _is_address(host):
+        if is_address(host):
             check_addresses([host], self._networks)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -162,10 +162,6 @@ class ImageFetcher:
                 trust_env=False,
             )
         return self._session
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.rpartition(".")[2].isdigit()
 
 
 def _reason(error: Any) -> str:

@@ -22,7 +22,7 @@ class Hosts:
         self._names: set[tuple[str, int | None]] = set()
         self._below: set[tuple[str, int | None]] = set()
         for entry in entries:
-            host, port = _split(entry)
+            host, port = split(entry)
             (self._below if host.startswith("*.") else self._names).add((host.removeprefix("*"), port))
 
     def __bool__(self) -> bool:
@@ -56,7 +56,7 @@ def parse_hosts(value: str) -> tuple[str, ...]:
 
 
 def _checked(entry: str) -> str:
-    host, port = _split(entry.lower())
+    host, port = split(entry.lower())
     if not _is_host(host) or (port is not None and not 1 <= port <= 65535):
         raise ValueError(
             "expected hosts in ASCII with commas between them, such as images.example.com, *.example.com or "
@@ -65,7 +65,7 @@ def _checked(entry: str) -> str:
     return entry.lower()
 
 
-def _split(entry: str) -> tuple[str, int | None]:
+def split(entry: str) -> tuple[str, int | None]:
     """Host without brackets, and port; port -1 if that is none."""
     host, colon, port = entry.rpartition(":")
     if not colon or entry.endswith("]"):
@@ -76,6 +76,11 @@ def _split(entry: str) -> tuple[str, int | None]:
     if not colon:
         return host, None
     return host, int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
+
+
+def is_address(host: str) -> bool:
+    """Whether a host of such a list, or one that it admits, is an address and no name."""
+    return ":" in host or host.rpartition(".")[2].isdigit()
 
 
 def _is_host(host: str) -> bool:

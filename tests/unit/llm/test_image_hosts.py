@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from services.common.settings import SettingError
+from services.llm import parts
+from services.llm.settings import LlmSettings
 from services.llm.web.error import FetchError
 from services.llm.web.fetcher import ImageFetcher
 from services.llm.web.hosts import Hosts, parse_hosts
-from services.llm.web.networks import Networks
+from services.llm.web.networks import Networks, parse_networks
+from services.llm.web.reachable import check_reachable
 
 HOSTS = Hosts(parse_hosts("a.com,*.b.com,c.com:8443,127.0.0.1,8.8.8.8,[::1],[2606:4700::1111]"))
 
@@ -117,3 +121,50 @@ def test_addresses_that_are_not(address: str):
 def test_networks_that_are_named(address: str):
     assert not Networks().admits(address)
     assert Networks(["10.1.0.0/16", "fd00:1::/64"]).admits(address)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "networks"),
+    [
+        ("", ""),
+        ("a.com,*.b.com:8443,8.8.8.8,[2606:4700::1111]:80", ""),
+        ("127.0.0.1:8000", "127.0.0.0/8"),
+        ("localhost:8000,*.localhost", "127.0.0.1/32"),
+        ("localhost", "::1/128"),
+        ("[fd00::1]", "10.0.0.0/8,fd00::/8"),
+        ("[::ffff:10.0.0.1]", "10.0.0.0/8"),
+        # Looked up when it is asked.
+        ("images.internal", ""),
+        ("images.internal,8.8.8.8", "10.0.0.0/8"),
+        ("mylocalhost", ""),
+    ],
+)
+def test_lists_that_go_together(hosts: str, networks: str):
+    check_reachable(parse_hosts(hosts) if hosts else (), parse_networks(networks) if networks else ())
+
+
+@pytest.mark.parametrize(
+    ("hosts", "networks", "told"),
+    [
+        ("", "10.0.0.0/8", "HEROSERVE_IMAGE_NETWORKS='10.0.0.0/8': they are where the hosts of HEROSERVE_IMAGE_HOSTS"),
+        ("a.com,127.0.0.1:8000", "", "127.0.0.1:8000 is no public address, and HEROSERVE_IMAGE_NETWORKS is not set"),
+        ("10.1.2.3", "10.2.0.0/16", "of HEROSERVE_IMAGE_NETWORKS none has it"),
+        ("10.1.2.3", "", "such as 10.1.2.3/32"),
+        ("169.254.169.254", "", "such as 169.254.169.254/32"),
+        ("[::1]:80", "127.0.0.0/8", "such as ::1/128"),
+        ("[fd00::1]", "", "such as fd00::1/128"),
+        ("[::ffff:10.0.0.1]", "", "such as 10.0.0.1/32"),
+        ("0.0.0.0", "", "is no public address"),
+        ("localhost", "", "localhost is no public address"),
+        ("LOCALHOST:8000", "10.0.0.0/8", "such as 127.0.0.0/8,::1/128"),
+        ("*.localhost", "", "*.localhost is no public address"),
+        ("x.localhost", "", "x.localhost is no public address"),
+    ],
+)
+def test_lists_by_which_nothing_could_be_fetched_are_refused_at_the_start(hosts: str, networks: str, told: str):
+    read = {"HEROSERVE_IMAGE_HOSTS": hosts, "HEROSERVE_IMAGE_NETWORKS": networks}
+    with pytest.raises(SettingError) as refused:
+        parts.check(LlmSettings.from_env(read))
+    assert told in str(refused.value)
+    assert str(refused.value).startswith(("HEROSERVE_IMAGE_HOSTS='", "HEROSERVE_IMAGE_NETWORKS='"))
+    assert str(refused.value).isprintable()
