@@ -424,7 +424,7 @@ async def test_what_serve_itself_answers_is_answered_still():
         reflection.cancel()
 
 
-def test_serves_server_is_left_as_it_was():
+async def test_serves_server_is_left_as_it_was():
     def factory(service_method, streaming_type):
         return None
 
@@ -444,7 +444,7 @@ def test_another_make_of_server_is_served_as_it_is(caplog):
 
 
 @pytest.mark.parametrize(("error", "kept"), [(errors.NotFound("x"), False), (errors.Internal("bug"), True)])
-def test_what_serve_raises_for_a_refusal_is_filtered_in_its_proxy(error, kept, monkeypatch):
+async def test_what_serve_raises_for_a_refusal_is_filtered_in_its_proxy(error, kept, monkeypatch):
     monkeypatch.setattr(logging.getLogger("ray.serve"), "filters", [])
     ingress.add_chat(Mock(), gRPCGenericServer(Mock()))
     raised = gRPCStatusError(original_exception=error, code=error.code, details=error.message)
