@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import grpc
 
 from services.common.errors import DoorName, InvalidArgument, ServiceError
 from services.common.grpc_call import DEADLINE, REFUSED, read_refused, sane_id
+from services.common.shown import one_line
 
 REQUEST_ID = "x-request-id"
 # How long a caller waits, in seconds: HTTP has no header for it.
@@ -82,15 +84,34 @@ class HttpError(ServiceError):
         error_code: what clients go by.
         param: what of the request is wrong; empty for none of it.
         problem: what is wrong with it.
+        named: headers of the answer, by their names in lower case with ``_`` for ``-``.
     """
 
     code = grpc.StatusCode.INVALID_ARGUMENT
 
-    def __init__(self, status: int, error_code: str, param: str, problem: str) -> None:
+    def __init__(self, status: int, error_code: str, param: str, problem: str, **named: str) -> None:
         super().__init__(f"{param}: {problem}" if param else problem)
         self.status = status
         self.error_code = error_code
         self.param = param
+        self.named = named
+
+
+def unknown_url(scope: Mapping[str, Any], served: str, methods: Collection[str] | None = None) -> HttpError:
+    """A refusal of a path, or of a method where the path has others.
+
+    Args:
+        scope: of the request, as ASGI has it.
+        served: what is, to stand behind a semicolon.
+        methods: that the path has; None if nothing is served there.
+    """
+    # As the caller wrote it, without the application's own.
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    what = one_line(f"{scope['method']} {path}", 120)
+    problem = f"{what} is not served here; {served}"
+    if methods is None:
+        return HttpError(404, "unknown_url", "", problem)
+    return HttpError(405, "unknown_url", "", problem, allow=", ".join(methods))
 
 
 def told(error: ServiceError) -> tuple[int, bytes]:
@@ -108,6 +129,8 @@ def headers(error: ServiceError, request_id: str) -> list[tuple[bytes, bytes]]:
     found = [(REQUEST_ID.encode(), request_id.encode()), (b"content-type", b"application/json")]
     if error.code is grpc.StatusCode.UNAUTHENTICATED:
         found.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, HttpError):
+        found += [(name.replace("_", "-").encode(), value.encode()) for name, value in error.named.items()]
     again_s = error.retry_after_s
     if error.code is grpc.StatusCode.FAILED_PRECONDITION or (again_s is not None and again_s < 0):
         # OpenAI's clients try again behind every 5xx that says no more.

@@ -1,5 +1,5 @@
 """What the HTTP port serves: ``/readyz`` and ``/health``, Ray's ``/-/healthz``, the LLM service's ``/v1/``, and nothing
-else of Serve's."""
+else of Serve's. What it refuses is told as OpenAI's API tells it, whatever the path: clients read nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from heroserve.methods import GENERATE
+from services.common.grpc_call import sane_id
 from services.common.health import ALIVE_PATH, READY_PATH
+from services.common.http_call import REQUEST_ID, unknown_url
+from services.common.ingress.http_answer import refuse
 from services.common.ingress.readiness import Readiness
 
 if TYPE_CHECKING:
@@ -41,9 +44,11 @@ class Front:
         elif scope["path"].startswith(API) and GENERATE.service in self._readiness.services:
             await self._app(scope, receive, send)
         elif scope["path"] not in (*_HEALTH, *self._passed):
-            await _answer(send, 404, f"not found; {READY_PATH} tells whether a question would be answered")
+            served = f"OpenAI's API is, below {API}, and " if GENERATE.service in self._readiness.services else ""
+            served += f"GET {READY_PATH}, which tells whether a question would be answered"
+            await refuse(send, unknown_url(scope, served), _id(scope))
         elif scope["method"] not in _METHODS:
-            await _answer(send, 405, "GET is served here", (b"allow", ", ".join(_METHODS).encode()))
+            await refuse(send, unknown_url(scope, "GET is", _METHODS), _id(scope))
         elif scope["path"] in _HEALTH:
             # As Kubernetes' own servers have it: ?exclude=encoder asks for all but that.
             without = parse_qs(scope["query_string"].decode("latin-1")).get("exclude", [])
@@ -53,10 +58,15 @@ class Front:
             await self._app(scope, receive, send)
 
 
-async def _answer(send: Send, status: int, line: str, *headers: tuple[bytes, bytes]) -> None:
+def _id(scope: Scope) -> str:
+    found = dict(scope["headers"]).get(REQUEST_ID.encode(), b"")
+    return sane_id(found.decode("latin-1"))
+
+
+async def _answer(send: Send, status: int, line: str) -> None:
     body = f"{line}\n".encode()
     told = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    told += [(b"cache-control", b"no-store"), *headers]
+    told.append((b"cache-control", b"no-store"))
     # Whatever else a caller has sent is not read.
     await send({"type": "http.response.start", "status": status, "headers": told})
     await send({"type": "http.response.body", "body": body})

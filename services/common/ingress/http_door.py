@@ -60,6 +60,7 @@ class HttpDoor:
                 # Quotas first: a body of any size is read for nobody who has used up his own.
                 held.enter_context(callers.quotas.under_way(key))
                 patience_s = _patience(named.get(TIMEOUT, ""))
+                http_body.check_plain(scope["headers"])
                 http_body.check_length(named.get("content-length", ""))
                 # Whole, as gRPC's messages come: a caller that sends a byte a second holds no place in a replica.
                 body = await http_body.read(receive, patience_s)

@@ -78,7 +78,12 @@ def test_nothing_else_does(client: TestClient, path: str, method: str) -> None:
     answer = client.request(method, path, content=b"x" * 1000 if method == "POST" else None)
     assert answer.status_code == 404
     assert "serve:" not in answer.text
-    assert answer.text.count("\n") == 1
+    error = answer.json()["error"]
+    assert (error["code"], error["message"].count("\n")) == ("unknown_url", 0)
+    assert answer.headers["x-request-id"]
+    # Where no LLM service is, there is nothing to be named of OpenAI's.
+    assert "GET /readyz" in error["message"]
+    assert "OpenAI" not in error["message"]
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/-/healthz"])
@@ -86,6 +91,7 @@ def test_other_methods_are_told_which(client: TestClient, path: str) -> None:
     for method in ("POST", "DELETE", "BREW"):
         answer = client.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert answer.json()["error"]["message"] == f"{method} {path} is not served here; GET is"
 
 
 def test_a_websocket_is_refused(client: TestClient) -> None:

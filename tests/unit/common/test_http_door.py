@@ -127,9 +127,19 @@ def test_a_body_that_is_too_large(
     assert len(serve.calls) == 1
 
 
+@pytest.mark.parametrize(
+    ("waits", "status", "code"),
+    [((), 408, b"request_timeout"), ((b"heroserve-timeout", b"0.05"), 504, b"deadline_exceeded")],
+)
 def test_a_body_that_does_not_come_holds_no_replica(
-    client: Callable[..., TestClient], serve: Serve, monkeypatch: pytest.MonkeyPatch
+    client: Callable[..., TestClient],
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    waits: tuple[bytes, ...],
+    status: int,
+    code: bytes,
 ) -> None:
+    """Whose patience is over is told as everywhere else; ours has a status of its own."""
     monkeypatch.setattr(http_body, "BODY_S", 0.1)
     never = {"type": "http.request", "body": b"x", "more_body": True}
     sent: list[Any] = []
@@ -145,11 +155,35 @@ def test_a_body_that_does_not_come_holds_no_replica(
     async def send(message: Any) -> None:
         told.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/v1/x", "headers": [], "query_string": b""}
+    scope = {"type": "http", "method": "POST", "path": "/v1/x", "headers": [waits] if waits else []}
     asyncio.run(client().app(scope, receive, send))  # type: ignore[arg-type]
-    assert told[0]["status"] == 408
+    assert told[0]["status"] == status
+    assert code in told[1]["body"]
     assert b"only 1 bytes of it" in told[1]["body"]
+    assert (b"heroserve-timeout" in told[1]["body"]) == bool(waits)
     assert not serve.calls
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "told"),
+    [
+        ("content-encoding", "gzip", "'gzip'"),
+        ("Content-Encoding", "Identity, BR", "'BR'"),
+        ("content-encoding", "deflate,zstd", "'deflate, zstd'"),
+        ("transfer-encoding", "gzip, chunked", "'gzip'"),
+    ],
+)
+def test_a_packed_body_is_told_as_one(
+    client: Callable[..., TestClient], serve: Serve, header: str, value: str, told: str
+) -> None:
+    answer = client().post("/v1/x", content=b"\x1f\x8b\x08", headers={header: value})
+    assert (answer.status_code, error(answer)["code"]) == (415, "unsupported_encoding")
+    assert error(answer)["param"] == header.lower()
+    assert f"is {told}, and no body is unpacked here" in error(answer)["message"]
+    assert answer.headers["accept-encoding"] == "identity"
+    assert not serve.calls
+    for plain in ({"content-encoding": " identity "}, {"content-encoding": ""}, {"transfer-encoding": "chunked"}):
+        assert client().post("/v1/x", content=b"{}", headers=plain).status_code == 200
 
 
 @pytest.mark.parametrize("said", ["soon", "-1", "0", "nan", "inf"])
@@ -189,6 +223,11 @@ def test_a_stream_whose_replica_dies_ends_with_an_error(client: Callable[..., Te
 
 def test_other_paths_are_not_its_own(client: Callable[..., TestClient], serve: Serve) -> None:
     assert client("k1").get("/-/healthz").status_code == 200
-    for path in ("/v1", "/llm/v1/x", "/v2/x"):
-        assert client().post(path).status_code == 404
+    for path in ("/v1", "//v1/models", "/V1/models", "/llm/v1/x", "/v2/x", "/%0a", "/"):
+        # As clients of OpenAI's API read it, whoever they are.
+        answer = client("k1").post(f"http://testserver{path}", headers={"x-request-id": "mine"})
+        assert (answer.status_code, error(answer)["code"]) == (404, "unknown_url")
+        assert answer.headers["x-request-id"] == "mine"
+        assert "is not served here; OpenAI's API is, below /v1/" in error(answer)["message"]
+        assert error(answer)["message"].isprintable()
     assert serve.paths == ["/-/healthz"]

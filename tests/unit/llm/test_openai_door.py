@@ -442,15 +442,26 @@ def test_keys_models_and_paths(serve):
     assert client.post("/v1/chat/completions", json=ask()).json()["choices"][0]["message"]["content"] == "Hello"
     under = TestClient(client.app, root_path="/llm", headers=dict(client.headers))
     assert "POST /v1/x is not" in under.post("/llm/v1/x").json()["error"]["message"]
-    for method, path, status in (
-        ("POST", "/v1/completions", 404),
-        ("GET", "/v1/chat/completions", 405),
+    for method, path, status, allowed in (
+        ("POST", "/v1/completions", 404, None),
+        ("GET", "/v1/chat/completions", 405, "POST"),
+        ("OPTIONS", "/v1/chat/completions", 405, "POST"),
+        ("DELETE", "/v1/models", 405, "GET"),
+        # Not what is refused there by name.
+        ("PUT", "/v1/files", 405, "POST"),
+        ("POST", "/v1/files/x", 405, "GET"),
         # Who is sent elsewhere would be sent to a path that only the application has.
-        ("POST", "/v1/chat/completions/", 404),
-        ("POST", "/v1/files/", 405),
+        ("POST", "/v1/chat/completions/", 404, None),
+        ("POST", "/v1/files/", 405, "GET"),
     ):
         answered = client.request(method, path)
         assert (answered.status_code, answered.json()["error"]["code"]) == (status, "unknown_url")
+        assert answered.headers.get("allow") == allowed
+        assert answered.headers["x-request-id"]
+    for method, path, allowed in (("GET", "/v1/files", "POST"), ("DELETE", "/v1/files/x", "GET")):
+        answered = client.request(method, path)
+        assert (answered.status_code, answered.json()["error"]["code"]) == (405, "not_served")
+        assert answered.headers["allow"] == allowed
 
 
 # That the page is asked for which waits to be told to go on.
@@ -550,4 +561,6 @@ def test_an_image_is_fetched_once_a_request_from_who_is_named(serve, pages):
         refused = client.post("/v1/chat/completions", json=ask(user(elsewhere, TEXT)))
         assert refused.json()["error"]["param"] == "messages[0].content[0].image_url.url"
         assert "HEROSERVE_IMAGE_HOSTS does not name" in refused.json()["error"]["message"]
+        # Whether it was asked or not.
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_image_url")
         assert "s3cret" not in refused.text

@@ -8,8 +8,8 @@ from dataclasses import replace
 from yarl import URL
 
 from services.common import context
-from services.common.http_call import HttpError
 from services.common.together import together
+from services.llm.doors.openai.images import unfetched
 from services.llm.doors.openai.request import Asked
 from services.llm.job import ChatJob, ImagePart, check
 from services.llm.web.error import FetchError
@@ -39,7 +39,7 @@ async def _file(url: URL, field: str, fetcher: ImageFetcher) -> bytes:
     try:
         return await fetcher.get(url)
     except FetchError as error:
-        raise HttpError(400, "invalid_image_url", field, error.problem) from error
+        raise unfetched(field, error) from error
 
 
 def _filled(asked: Asked, files: Mapping[URL, bytes]) -> ChatJob:

@@ -11,7 +11,7 @@ from yarl import URL
 
 from heroserve.errors import ImageError
 from heroserve.sources import read_path
-from services.common.errors import InvalidArgument
+from services.common.http_call import HttpError
 from services.llm.doors.openai import fields
 from services.llm.job import ImagePart
 from services.llm.web.error import FetchError
@@ -65,6 +65,7 @@ def parse_image(field: str, part: Mapping[str, Any], fetcher: ImageFetcher) -> N
 
     Raises:
         InvalidArgument: there is no image in it.
+        HttpError: what says which is no URL, none that is taken, or one that may not be asked for.
     """
     name = KINDS[part["type"]]
     field, found, detail = (f"{field}.{name}" if name else field), part.get(name) if name else part, part.get("detail")
@@ -92,18 +93,27 @@ def _image(field: str, text: str, fetcher: ImageFetcher) -> tuple[ImagePart, URL
     scheme, colon, rest = text.partition(":")
     if not colon or not scheme.isalpha():
         what = "is an id that /v1/files did not give" if text.startswith("file-") else "is no URL"
-        raise InvalidArgument(field, f"{what}; {_SEND}")
+        raise _refused(field, f"{what}; {_SEND}")
     if scheme.lower() in ("http", "https"):
         try:
             return ImagePart(), fetcher.check(text)
         except FetchError as error:
-            raise InvalidArgument(field, error.problem) from error
+            raise unfetched(field, error) from error
     if scheme.lower() != "data":
-        raise InvalidArgument(field, f"is a {scheme[:20]}: URL; {_SEND}")
+        raise _refused(field, f"is a {scheme[:20]}: URL; {_SEND}")
     if "," not in rest:
-        raise InvalidArgument(field, "is a data: URL without a comma; write data:image/png;base64,...")
+        raise _refused(field, "is a data: URL without a comma; write data:image/png;base64,...")
     try:
         return ImagePart(data=read_path(text)), None
     except ImageError as error:
         # The SDK's words, behind its name for the field.
-        raise InvalidArgument(field, str(error).partition(": ")[2]) from error
+        raise _refused(field, str(error).partition(": ")[2]) from error
+
+
+def unfetched(field: str, error: FetchError) -> HttpError:
+    """Whether it may not be asked for or was asked for in vain."""
+    return _refused(field, error.problem)
+
+
+def _refused(field: str, problem: str) -> HttpError:
+    return HttpError(400, "invalid_image_url", field, problem)

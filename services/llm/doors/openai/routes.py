@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from services.common.admission import Admission
 from services.common.errors import ServiceError
 from services.common.gate import Gate
-from services.common.http_call import HttpCall, HttpError, headers, told
+from services.common.http_call import HttpCall, HttpError, headers, told, unknown_url
 from services.llm.chat import ChatPipeline
 from services.llm.doors.openai import answer, fields
 from services.llm.doors.openai.completion import Completion, Door
@@ -26,6 +28,9 @@ from services.llm.web.fetcher import ImageFetcher
 _COMPLETIONS = "openai/chat.completions"
 _FILES = "openai/files"
 _MODELS = "openai/models"
+_SERVED = "POST /v1/chat/completions, POST /v1/files and GET /v1/models are"
+# Of a route that tells why it is none.
+_REFUSED = "refused"
 
 
 def application(
@@ -86,11 +91,11 @@ def application(
     def refuse_by_name(method: str, path: str, why: str) -> None:
         async def refuse(request: Request) -> Response:
             def find() -> dict[str, object]:
-                raise HttpError(405, "not_served", "", why)
+                raise HttpError(405, "not_served", "", why, allow=", ".join(_methods(app, request)))
 
             return _guarded(gate, request, find, _FILES)
 
-        app.add_api_route(f"/v1/files{path}", refuse, methods=[method])
+        app.add_api_route(f"/v1/files{path}", refuse, methods=[method], tags=[_REFUSED])
 
     for (method, path), why in NOT_SERVED.items():
         refuse_by_name(method, path, why)
@@ -113,21 +118,24 @@ def application(
         return _guarded(gate, request, find)
 
     async def lost(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 404
-        # As the caller wrote it, without the application's own.
-        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        what = f"{request.method} {path}"
+        found = isinstance(error, HTTPException) and error.status_code == 405
 
         def refuse() -> dict[str, object]:
-            problem = (
-                f"{what[:120]} is not served here; POST /v1/chat/completions, POST /v1/files and GET /v1/models are"
-            )
-            raise HttpError(status, "unknown_url", "", problem)
+            raise unknown_url(request.scope, _SERVED, _methods(app, request) if found else None)
 
         return _guarded(gate, request, refuse)
 
     app.add_exception_handler(HTTPException, lost)
     return app
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """Those that are served at a request's path."""
+    found: set[str] = set()
+    for route in app.routes:
+        if isinstance(route, APIRoute) and _REFUSED not in route.tags and route.matches(request.scope)[0] != Match.NONE:
+            found |= route.methods or set()
+    return sorted(found - {request.method})
 
 
 async def _body(request: Request) -> bytes | None:
