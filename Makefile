@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients lint bench bench-engines bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients lint bench bench-smoke bench-engines bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -87,6 +87,9 @@ lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 
 bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
 	$(BIN)/python -m benchmarks.encode_latency
+
+bench-smoke: $(INSTALLED) ## What requests cost in passes, messages, bytes and operators, counted; fails where one has grown
+	$(BIN)/python -m benchmarks.counts
 
 bench-engines: $(VLLM)/.installed ## Answers a second, of the embedded engine and of vLLM; see docs/performance.md
 	$(VLLM)/bin/python -m benchmarks.engines
