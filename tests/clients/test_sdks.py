@@ -29,7 +29,7 @@ def test_openai(door: Door):
     assert told["no model"] == ["NotFoundError", 404, "model", "model_not_found", True]
     assert told["no image"] == ["BadRequestError", 400, url, None, True]
     assert told["no file"] == ["NotFoundError", 404, url, "file_not_found", True]
-    assert told["no host"] == ["BadRequestError", 400, url, None, True]
+    assert told["no host"] == ["BadRequestError", 400, url, "invalid_image_url", True]
     assert told["tools"] == ["BadRequestError", 400, "tools", "unsupported_parameter", True]
 
 
