@@ -18,8 +18,10 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer(corpus: list[str], suffix: str, specials: Sequence[str] = SPECIALS) -> PreTrainedTokenizerFast:
-    """Trained on ``corpus``, at most 512 tokens.
+def build_tokenizer(
+    corpus: list[str], suffix: str, specials: Sequence[str] = SPECIALS, size: int = 512
+) -> PreTrainedTokenizerFast:
+    """Trained on ``corpus``, at most ``size`` tokens.
 
     Args:
         suffix: the template's tail: "" for a language model, " </s>" for CLIP.
@@ -29,7 +31,7 @@ def build_tokenizer(corpus: list[str], suffix: str, specials: Sequence[str] = SP
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=512,
+        vocab_size=size,
         special_tokens=list(specials),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,

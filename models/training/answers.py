@@ -16,13 +16,15 @@ from torch.nn import functional
 from transformers import CLIPModel, PreTrainedTokenizerFast
 
 from models.world.labels import PatchLabels, label_tiles
+from models.world.look import sample_look
+from models.world.page import Page
 from models.world.questions import Question
-from models.world.scene import Scene, sample_scene
+from models.world.scene import Scene
 from models.world.tiles import cut_scene, scene_grid
 from services.families.grid import Grid
 
 from .clip import FEATURE_LAYER, DenseHeads, clip_loss, sample_tiles
-from .language import Reader, draw_questions
+from .language import Reader, draw_questions, sample_picture
 from .optimizer import Optimizer
 from .parallel import rank, share
 from .pixels import normalise
@@ -45,10 +47,10 @@ class Projector(torch.nn.Module):
 
 @dataclass(frozen=True)
 class SceneBatch:
-    """B scenes: their tiles, uint8 [sum of T, 3, s, s], one after the other, and what is asked about each."""
+    """B scenes or pages: their tiles, uint8 [sum of T, 3, s, s], one after the other, and what is asked about each."""
 
     pixels: torch.Tensor
-    scenes: list[Scene]
+    scenes: list[Scene | Page]
     grids: list[Grid]
     questions: list[list[Question]]
 
@@ -60,9 +62,9 @@ class SceneBatch:
 def sample_scenes(rng: np.random.Generator, count: int) -> SceneBatch:
     pixels, scenes, grids, questions = [], [], [], []
     for index in rng.integers(0, 2**31, count):
-        scene = sample_scene("train", int(index))
+        scene = sample_picture(int(index))
         grid = scene_grid(scene)
-        pixels.append(cut_scene(scene, grid))
+        pixels.append(cut_scene(scene, grid, sample_look(rng)))
         scenes.append(scene)
         grids.append(grid)
         questions.append(draw_questions(scene, grid, rng))
@@ -94,7 +96,7 @@ def train_alignment(
             codes = torch.from_numpy(np.concatenate([patch_symbols(each) for each in labels])).to(device)
             words = table(codes, reader.embedding)
         sure = torch.from_numpy(np.concatenate([_sure(each) for each in labels])).to(device)
-        shown = sure & (codes[..., 0] > 0)
+        shown = sure & (codes[..., :-1] > 0).any(-1)
         error = (projector(features) - words).square().mean(-1)
         value = 0.3 * error[sure & ~shown].mean() + error[shown].mean()
         variance = words[shown].var(0).mean()
@@ -155,8 +157,8 @@ def _answer(
 
 
 def _sure(labels: PatchLabels) -> NDArray[np.bool_]:
-    """bool [T, N]: patches whose whole content is known; in the thumbnail nobody expects a character."""
+    """bool [T, N]: patches whose whole content is known; in the thumbnail nobody expects an object's character."""
     character = labels.character >= 0
     character[0] = True
-    sure: NDArray[np.bool_] = (labels.color >= 0) & (labels.shape >= 0) & character
+    sure: NDArray[np.bool_] = (labels.color >= 0) & (labels.shape >= 0) & character & (labels.key >= 0)
     return sure

@@ -14,11 +14,12 @@ import torch
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerFast
 
-from models.world.captions import Caption, describe
-from models.world.labels import PatchLabels, label_crowd, label_tiles, visible_things
-from models.world.render import render
+from models.world.captions import Caption, describe, describe_lines
+from models.world.labels import PatchLabels, label_crowd, label_tiles, visible_lines, visible_things
+from models.world.look import sample_look
+from models.world.page import KEYS, Line, Page, sample_page, sample_slip
 from models.world.scene import CHARACTERS, COLORS, SHAPES, TILE, Thing, sample_crowd, sample_scene
-from models.world.tiles import cut_scene, scene_grid
+from models.world.tiles import cut_scene, draw, scene_grid
 
 from .optimizer import Optimizer
 from .parallel import rank, share
@@ -26,8 +27,16 @@ from .pixels import normalise
 from .run import Run
 
 FEATURE_LAYER = -2
-DENSE = {"color": 1 + len(COLORS), "shape": 1 + len(SHAPES), "character": 1 + len(CHARACTERS), "center": 2}
-_DENSE_WEIGHT = {"color": 1.0, "shape": 1.0, "character": 3.0, "center": 0.5}
+DENSE = {
+    "color": 1 + len(COLORS),
+    "shape": 1 + len(SHAPES),
+    "character": 1 + len(CHARACTERS),
+    "center": 2,
+    "key": 1 + len(KEYS),
+    "first": 1 + len(CHARACTERS),
+    "second": 1 + len(CHARACTERS),
+}
+_DENSE_WEIGHT = {"color": 1.0, "shape": 1.0, "character": 3.0, "center": 0.5, "key": 1.0, "first": 2.0, "second": 2.0}
 _CONTRASTIVE_WEIGHT = 0.3
 EMBEDDING = 64
 
@@ -77,31 +86,45 @@ class TileBatch:
 
     pixels: torch.Tensor
     labels: dict[str, torch.Tensor]
-    things: list[list[Thing]]
+    things: list[list[Thing | Line]]
     captions: list[Caption]
 
 
 def sample_tiles(first: int, crowds: int, scenes: int, split: str = "train") -> TileBatch:
-    """Crowded tiles, and whole scenes with their thumbnails, from this index on. The same indices, the same batch."""
+    """Crowded tiles, and whole scenes with their thumbnails, from this index on; of each a third are slips and pages.
+
+    The same indices, the same batch.
+    """
     rng = np.random.default_rng((77, first))
-    pixels, labels, things, captions = [], [], [], []
+    pixels, labels, captions = [], [], []
+    things: list[list[Thing | Line]] = []
     for index in range(first, first + crowds):
-        crowd = sample_crowd(index)
-        pixels.append(render(crowd).transpose(2, 0, 1)[None])
+        crowd = sample_slip(index) if index % 3 == 0 else sample_crowd(index)
+        pixels.append(draw(crowd, sample_look(rng)).transpose(2, 0, 1)[None])
         labels.append(label_crowd(crowd))
+        if isinstance(crowd, Page):
+            things.append(list(crowd.lines))
+            captions.append(describe_lines(list(crowd.lines), rng, legible=True))
+            continue
         # Those whose character is in the picture.
         whole = [thing for thing in crowd.things if min(thing.x, thing.y) >= 6 and max(thing.x, thing.y) <= TILE - 6]
         things.append(list(crowd.things))
         captions.append(describe(whole, rng, legible=True))
     for index in range(first, first + scenes):
-        scene = sample_scene(split, index)
+        scene = sample_page(split, index) if index % 3 == 0 else sample_scene(split, index)
         grid = scene_grid(scene)
-        tiles = cut_scene(scene, grid)
+        tiles = cut_scene(scene, grid, sample_look(rng))
         pixels.append(tiles)
         labels.append(label_tiles(scene, grid))
         for tile in range(len(tiles)):
-            things.append(visible_things(scene, grid, tile))
-            captions.append(describe(things[-1], rng, legible=tile > 0))
+            if isinstance(scene, Page):
+                lines = visible_lines(scene, grid, tile)
+                captions.append(describe_lines(lines, rng, legible=tile > 0))
+                things.append(list(lines))
+            else:
+                seen = visible_things(scene, grid, tile)
+                captions.append(describe(seen, rng, legible=tile > 0))
+                things.append(list(seen))
     return TileBatch(torch.from_numpy(np.concatenate(pixels)), _join(labels), things, captions)
 
 

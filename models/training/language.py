@@ -11,6 +11,8 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models.world.labels import label_tiles
+from models.world.page import Page, sample_page
+from models.world.page_questions import PAGE_KINDS, ask_page
 from models.world.questions import KINDS, Question, ask
 from models.world.scene import Scene, sample_scene
 from models.world.tiles import scene_grid
@@ -25,6 +27,8 @@ from .symbols import SymbolTable, list_symbols, patch_symbols
 # How often each kind is asked: those that need more than one look, more often.
 _SHARE = {"character": 0.12, "color": 0.2, "shape": 0.2, "exists": 0.14, "count": 0.17, "pair": 0.17}
 QUESTIONS = 12
+# Of the pictures shown, pages.
+_PAGES = 0.3
 # Of the embeddings' own deviation, a fifth: features will not be perfect.
 _NOISE = 0.02
 
@@ -95,8 +99,16 @@ class Reader(torch.nn.Module):
         return loss, _accuracy(logits.argmax(-1) == packed.targets[asked], packed, asked, questions)
 
 
-def draw_questions(scene: Scene, grid: Grid, rng: np.random.Generator, count: int = QUESTIONS) -> list[Question]:
-    """Training questions, kinds by their share."""
+def sample_picture(index: int) -> Scene | Page:
+    """A scene or a page to train on."""
+    paged = np.random.default_rng((55, index)).random() < _PAGES
+    return sample_page("train", index) if paged else sample_scene("train", index)
+
+
+def draw_questions(scene: Scene | Page, grid: Grid, rng: np.random.Generator, count: int = QUESTIONS) -> list[Question]:
+    """Training questions, kinds by their share; a page's alike."""
+    if isinstance(scene, Page):
+        return [ask_page(PAGE_KINDS[at % len(PAGE_KINDS)], scene, rng) for at in range(count)]
     questions: list[Question] = []
     while len(questions) < count:
         kind = KINDS[rng.choice(len(KINDS), p=[_SHARE[kind] for kind in KINDS])]
@@ -117,7 +129,7 @@ def train_language(folder: Path, reader: Reader, lists: int, symbols: int, seed:
         short = step < lists
         images, questions = [], []
         for index in rng.integers(0, 2**31, share(2 * batch if short else batch)):
-            scene = sample_scene("train", int(index))
+            scene = sample_picture(int(index))
             grid = scene_grid(scene)
             questions.append(draw_questions(scene, grid, rng, 6 if short else QUESTIONS))
             codes = list_symbols(scene, rng) if short else patch_symbols(label_tiles(scene, grid))

@@ -19,6 +19,7 @@ from .export import export
 from .language import Reader, train_language
 from .parallel import rank, spawn
 from .run import Run
+from .warm import begin_with
 
 _STEPS = {"clip": 2600, "language": 1500, "alignment": 600, "answers": 1100, "together": 240}
 # They need nothing of each other.
@@ -32,6 +33,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("folder", type=Path, help="states and logs")
     parser.add_argument("--checkpoint", type=Path, help="where the finished model goes")
+    parser.add_argument("--begin-with", type=Path, help="a checkpoint of this recipe to begin with, not with chance")
     parser.add_argument("--only", choices=_STEPS, help="one step; clip and language may run side by side")
     for step, count in _STEPS.items():
         parser.add_argument(f"--{step}", type=int, default=count, metavar="N", help=f"optimizer steps ({count})")
@@ -54,6 +56,8 @@ def train(options: argparse.Namespace) -> None:
     clip, heads = build_clip(captions).to(device), DenseHeads(128).to(device)
     reader = Reader(words).to(device)
     projector = Projector(128, 128).to(device)
+    if options.begin_with:
+        begin_with(options.begin_with, clip, reader, projector, captions)
     steps: dict[str, tuple[dict[str, torch.nn.Module], Callable[[int], None]]] = {
         "clip": ({"clip": clip, "heads": heads}, lambda n: train_clip(folder, clip, heads, captions, n)),
         "language": (
@@ -85,6 +89,8 @@ def train(options: argparse.Namespace) -> None:
             raise SystemExit(f"--only {options.only}: the step {name!r} before it is not finished ({error})") from error
     if options.checkpoint and rank() == 0:
         about = {"seed": seed, "steps": {name: getattr(options, name) for name in steps}}
+        if options.begin_with:
+            about["began_with"] = options.begin_with.name
         export(options.checkpoint, clip, reader, projector, captions, about)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from services.families.grid import Grid
 
+from .page import KEYS, Line, Page
 from .scene import CHARACTERS, COLORS, SHAPES, TILE, Scene, Thing
 
 SIDE = 8
@@ -17,16 +18,25 @@ PATCH = TILE // SIDE
 UNSURE = -100
 # A patch shows an object from this share of its area on, and ground up to the other.
 _SHOWS, _GROUND = 0.3, 0.08
+# Of the cell of a code's character.
+_INKED = 0.35
 
 
 @dataclass(frozen=True)
 class PatchLabels:
-    """int64 [T, N] each: 0 is ground, i + 1 the i-th of its kind, ``UNSURE`` neither; ``center`` is 0 or 1."""
+    """int64 [T, N] each: 0 is ground, i + 1 the i-th of its kind, ``UNSURE`` neither; ``center`` is 0 or 1.
+
+    Every patch of a page's line is to tell its label (``key``) and its code's characters (``first``, ``second``), not
+    only those that lie on them.
+    """
 
     color: NDArray[np.int64]
     shape: NDArray[np.int64]
     character: NDArray[np.int64]
     center: NDArray[np.int64]
+    key: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -39,17 +49,17 @@ class _View:
     scale_y: float = 1.0
 
 
-def label_tiles(scene: Scene, grid: Grid) -> PatchLabels:
+def label_tiles(scene: Scene | Page, grid: Grid) -> PatchLabels:
     """The thumbnail's patches and each local tile's. A scene is never scaled to fill its grid, only padded."""
     left, top = _padding(scene, grid)
     views = [_View(0, 0, TILE / scene.width, TILE / scene.height)]
     views += [_View(col * TILE - left, row * TILE - top) for row in range(grid.rows) for col in range(grid.cols)]
-    return _stack([_label(scene, view) for view in views])
+    return _stack([_label_any(scene, view) for view in views])
 
 
-def label_crowd(scene: Scene) -> PatchLabels:
-    """The one tile that a crowd is."""
-    return _stack([_label(scene, _View(0, 0))])
+def label_crowd(scene: Scene | Page) -> PatchLabels:
+    """The one tile that a crowd or a slip is."""
+    return _stack([_label_any(scene, _View(0, 0))])
 
 
 def visible_things(scene: Scene, grid: Grid, tile: int) -> list[Thing]:
@@ -59,19 +69,64 @@ def visible_things(scene: Scene, grid: Grid, tile: int) -> list[Thing]:
     return [thing for thing in scene.things if tile_of(scene, grid, thing) == tile]
 
 
-def tile_of(scene: Scene, grid: Grid, thing: Thing) -> int:
-    """The local tile, from 1, that holds an object's centre."""
+def visible_lines(page: Page, grid: Grid, tile: int) -> list[Line]:
+    """Lines in a local tile (from 1), or all of them for the thumbnail (0)."""
+    return [line for line in page.lines if tile in (0, tile_of(page, grid, line))]
+
+
+def tile_of(scene: Scene | Page, grid: Grid, thing: Thing | Line) -> int:
+    """The local tile, from 1, that holds the middle of an object or line."""
     left, top = _padding(scene, grid)
     return 1 + (thing.y + top) // TILE * grid.cols + (thing.x + left) // TILE
 
 
-def _padding(scene: Scene, grid: Grid) -> tuple[int, int]:
+def _padding(scene: Scene | Page, grid: Grid) -> tuple[int, int]:
     """Pixels of padding left of the scene and above it in its grid."""
     return (grid.cols * TILE - scene.width) // 2, (grid.rows * TILE - scene.height) // 2
 
 
 def _stack(tiles: list[NDArray[np.int64]]) -> PatchLabels:
     return PatchLabels(*np.stack(tiles, axis=1))
+
+
+def _label_any(scene: Scene | Page, view: _View) -> NDArray[np.int64]:
+    """int64 [7, N]: a scene has no lines, and a page no objects."""
+    blank = np.zeros((3, SIDE * SIDE), np.int64)
+    if isinstance(scene, Page):
+        character, center, *line = _label_lines(scene, view)
+        return np.stack([*blank[:2], character, center, *line])
+    return np.concatenate([_label(scene, view), blank])
+
+
+def _label_lines(page: Page, view: _View) -> NDArray[np.int64]:
+    """int64 [5, N]: character, center, key, first, second."""
+    character, center, key, first, second = out = np.zeros((5, SIDE, SIDE), np.int64)
+    most = np.zeros((SIDE, SIDE))
+    legible = view.scale_x == view.scale_y == 1
+    for line in page.lines:
+        x, y = (line.x - view.x) * view.scale_x, (line.y - view.y) * view.scale_y
+        down = _overlap(y, 0.45 * line.size * view.scale_y)
+        share = np.outer(down, _overlap(x, (line.x - line.left) * view.scale_x))
+        if share.max() <= 0:
+            continue
+        row, col = int(y // PATCH), int(x // PATCH)
+        shows = share >= _SHOWS
+        if 0 <= row < SIDE and 0 <= col < SIDE:
+            shows[row, col] = True
+            center[row, col] = 1
+        wins = shows & (share > most)
+        most = np.maximum(most, np.where(shows, share, 0))
+        codes = [KEYS.index(line.key) + 1, *(CHARACTERS.index(letter) + 1 for letter in line.code)]
+        for grid, target in zip((key, first, second), codes, strict=True):
+            grid[~shows & (share > _GROUND) & (grid == 0)] = UNSURE
+            grid[wins] = target if legible else UNSURE
+        for letter, at in line.letters[-len(line.code) :] if legible else ():
+            inked = np.outer(down, _overlap(at - view.x, PATCH / 2))
+            character[(inked > _GROUND) & (character == 0)] = UNSURE
+            character[inked > _INKED] = CHARACTERS.index(letter) + 1
+        if not legible:
+            character[share > _GROUND] = UNSURE
+    return out.reshape(5, -1)
 
 
 def _label(scene: Scene, view: _View) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ import numpy as np
 from services.families.grid import Grid
 
 from .labels import tile_of
+from .page import Line
 from .scene import COLORS, SHAPES, Scene, Thing
 
 _Choice = TypeVar("_Choice")
@@ -18,12 +19,12 @@ _Choice = TypeVar("_Choice")
 
 @dataclass(frozen=True)
 class Question:
-    """``targets`` are the objects it is about; none where it is about the whole scene or about what is not there."""
+    """``targets`` are the objects or lines it is about; none where it is about all or about what is not there."""
 
     kind: str
     text: str
     answer: str
-    targets: tuple[Thing, ...] = ()
+    targets: tuple[Thing | Line, ...] = ()
 
 
 def ask(kind: str, scene: Scene, grid: Grid, rng: np.random.Generator) -> Question | None:

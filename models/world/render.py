@@ -6,8 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from .look import PLAIN, Look, font, save_as_jpeg
 from .scene import Scene
 
 Pixels = NDArray[np.uint8]
@@ -27,18 +28,22 @@ _DARK_INK = {"yellow", "orange", "white"}
 _SCALE = 3
 
 
-def render(scene: Scene) -> Pixels:
+def render(scene: Scene, look: Look = PLAIN) -> Pixels:
     """uint8 [height, width, 3]. The same scene is the same picture, byte for byte."""
     rng = np.random.default_rng(scene.ground)
-    canvas = _ground(rng, scene.width, scene.height)
+    canvas = _ground(rng, scene.width, scene.height, look.rough)
     for thing in scene.things:
-        sprite = _sprite(thing.color, thing.shape, thing.character, thing.radius, thing.turn)
+        # What is drawn again and again is kept; of other looks there are too many.
+        draw = _sprite if look == PLAIN else _draw_sprite
+        turn = thing.turn + look.turn
+        sprite = draw(thing.color, thing.shape, thing.character, thing.radius, turn, look.face)
         shade = np.float32(rng.uniform(0.88, 1.06))
         _paste(canvas, sprite, thing.x, thing.y, shade)
-    return canvas.clip(0, 255).astype(np.uint8)
+    pixels: Pixels = canvas.clip(0, 255).astype(np.uint8)
+    return pixels if look.jpeg is None else save_as_jpeg(pixels, look.jpeg)
 
 
-def _ground(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
+def _ground(rng: np.random.Generator, width: int, height: int, rough: float) -> NDArray[np.float32]:
     """Uneven, grainy ground with thin strokes across it."""
     tint = rng.uniform(105, 190) + rng.uniform(-14, 14, 3)
     coarse = rng.normal(0, 16, (height // 28 + 2, width // 28 + 2)).astype(np.float32)
@@ -51,7 +56,7 @@ def _ground(rng: np.random.Generator, width: int, height: int) -> NDArray[np.flo
         pen.line([x, y, x + reach[0], y + reach[1]], fill=int(rng.integers(70, 187)), width=int(rng.integers(1, 3)))
     strokes = np.asarray(drawing, dtype=np.float32) - 128
     grain = rng.standard_normal((height, width), dtype=np.float32) * 6
-    ground: NDArray[np.float32] = (clouds + strokes + grain)[..., None] + tint.astype(np.float32)
+    ground: NDArray[np.float32] = ((clouds + strokes + grain) * np.float32(rough))[..., None] + tint.astype(np.float32)
     return ground
 
 
@@ -67,8 +72,9 @@ def _paste(canvas: NDArray[np.float32], sprite: NDArray[np.float64], x: int, y: 
     canvas[y0:y1, x0:x1] = canvas[y0:y1, x0:x1] * (1 - alpha) + cut[..., :3] * shade * alpha
 
 
-@lru_cache(maxsize=16384)
-def _sprite(color: str, shape: str, character: str, radius: int, turn: int) -> NDArray[np.float64]:
+def _draw_sprite(
+    color: str, shape: str, character: str, radius: int, turn: int, face: str | None
+) -> NDArray[np.float64]:
     """float64 [side, side, 4]: RGB 0..255 and alpha 0..1."""
     side = 2 * radius + 5
     big = side * _SCALE
@@ -81,14 +87,12 @@ def _sprite(color: str, shape: str, character: str, radius: int, turn: int) -> N
         pen.polygon([(middle + reach * dx, middle + reach * dy) for dx, dy in _OUTLINES[shape]], fill=_RGB[color])
     ink = (16, 16, 16) if color in _DARK_INK else (250, 250, 250)
     low = 0.12 * reach if shape == "triangle" else 0.0
-    pen.text((middle, middle + low), character, font=_font(int(1.15 * reach)), fill=ink, anchor="mm")
+    pen.text((middle, middle + low), character, font=font(int(1.15 * reach), face), fill=ink, anchor="mm")
     image = image.rotate(turn, Image.Resampling.BICUBIC, fillcolor=(*_RGB[color], 0))
     return np.asarray(image.resize((side, side), Image.Resampling.BOX), dtype=np.float32) / (1, 1, 1, 255)
 
 
-@lru_cache(maxsize=64)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+_sprite = lru_cache(maxsize=16384)(_draw_sprite)
 
 
 def _star() -> list[tuple[float, float]]:

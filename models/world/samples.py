@@ -1,4 +1,4 @@
-"""Pictures of the synthetic world: the demo's scene, and a sheet of scenes with a question and its answer each.
+"""Pictures of the synthetic world: the demo's scene, and sheets of scenes and pages with questions and answers.
 
 python -m models.world.samples examples
 """
@@ -6,16 +6,19 @@ python -m models.world.samples examples
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .page import Page, sample_page
+from .page_questions import PAGE_KINDS, ask_page
 from .questions import KINDS, Question, ask
-from .render import render
+from .render import Pixels, render
 from .scene import Scene, sample_scene
-from .tiles import scene_grid
+from .tiles import draw, scene_grid
 
 _CELL = (370, 290)
 _HEIGHT = 224
@@ -32,30 +35,47 @@ def scenes_of(split: str, rows: int, columns: int) -> Iterator[Scene]:
         index += 1
 
 
-def draw_sheet(questions: int = 6) -> Image.Image:
-    """Scenes side by side, each above a question of another kind and its answer."""
-    sheet = Image.new("RGB", (_CELL[0] * 3, _CELL[1] * -(-questions // 3)), "white")
+@dataclass(frozen=True)
+class Cell:
+    """A picture of a sheet, uint8 [height, width, 3], and what is written under it."""
+
+    pixels: Pixels
+    question: Question
+
+
+def draw_sheet(cells: Sequence[Cell]) -> Image.Image:
+    """Pictures side by side, each above its question and the answer."""
+    sheet = Image.new("RGB", (_CELL[0] * 3, _CELL[1] * -(-len(cells) // 3)), "white")
     pen = ImageDraw.Draw(sheet)
     font, bold = ImageFont.load_default(13), ImageFont.load_default(20)
-    for index in range(questions):
-        scene, question = _scene_to_ask(KINDS[index % len(KINDS)], 40 + 10 * index)
+    for index, cell in enumerate(cells):
+        height, width = cell.pixels.shape[:2]
         x, y = index % 3 * _CELL[0], index // 3 * _CELL[1]
-        left = x + (_CELL[0] - scene.width) // 2
-        top = y + 4 + (_HEIGHT - scene.height) // 2
-        sheet.paste(Image.fromarray(render(scene)), (left, top))
+        left = x + (_CELL[0] - width) // 2
+        top = y + 4 + (_HEIGHT - height) // 2
+        sheet.paste(Image.fromarray(cell.pixels), (left, top))
         middle = x + _CELL[0] // 2
-        pen.text((middle, y + 246), question.text, font=font, fill=(60, 60, 60), anchor="mm")
-        pen.text((middle, y + 270), question.answer, font=bold, fill="black", anchor="mm")
+        pen.text((middle, y + 246), cell.question.text, font=font, fill=(60, 60, 60), anchor="mm")
+        pen.text((middle, y + 270), cell.question.answer, font=bold, fill="black", anchor="mm")
     return sheet
 
 
-def _scene_to_ask(kind: str, first: int) -> tuple[Scene, Question]:
+def ask_any(kind: str, scene: Scene | Page, seed: int) -> Question | None:
+    """Of a scene or a page; None for a kind of the other, where there is nothing to ask for, or no room on a sheet."""
+    rng = np.random.default_rng(seed)
+    if scene.height > _HEIGHT or isinstance(scene, Page) != (kind in PAGE_KINDS):
+        return None
+    return ask_page(kind, scene, rng) if isinstance(scene, Page) else ask(kind, scene, scene_grid(scene), rng)
+
+
+def _cell(kind: str, first: int) -> Cell:
+    """The first picture, from this index on, that this kind can be asked about."""
     index = first
     while True:
-        scene = sample_scene("validation", index)
-        question = ask(kind, scene, scene_grid(scene), np.random.default_rng(index))
-        if question is not None and scene.height <= _HEIGHT:
-            return scene, question
+        scene = (sample_page if kind in PAGE_KINDS else sample_scene)("validation", index)
+        question = ask_any(kind, scene, index)
+        if question is not None:
+            return Cell(draw(scene), question)
         index += 1
 
 
@@ -65,7 +85,9 @@ def main() -> None:
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(render(next(scenes_of("validation", 2, 3)))).save(folder / "scene.png", optimize=True)
-    draw_sheet().save(folder / "world.png", optimize=True)
+    for name, kinds in (("world", KINDS), ("pages", PAGE_KINDS)):
+        cells = [_cell(kind, 40 + 10 * at) for at, kind in enumerate(kinds)]
+        draw_sheet(cells).save(folder / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

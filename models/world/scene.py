@@ -42,6 +42,11 @@ class Thing:
     def name(self) -> str:
         return f"{self.color} {self.shape}"
 
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What a caption may claim of it."""
+        return (self.color, self.shape, self.character)
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoTokenizer, CLIPModel, LlavaNextForConditionalGeneration
 
 from models.training.answers import Projector, features_of, sample_scenes
 from models.training.clip import build_clip
@@ -13,9 +14,11 @@ from models.training.conversation import pack, tokenize
 from models.training.corpus import build_vocabulary
 from models.training.language import Reader
 from models.training.recipe import parse, train
+from models.training.warm import begin_with
 from models.world.render import render
 from models.world.scene import sample_scene
 from models.world.tiles import cut_scene, scene_grid
+from services.common.settings import BUNDLED_MODEL
 from tests.reference import Reference
 from tests.support.llm_parts import Language
 
@@ -101,3 +104,23 @@ def test_a_finished_run_is_not_repeated_and_an_unfinished_one_goes_on(
 def test_a_step_without_its_predecessor_says_which(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="clip"):
         train(parse([str(tmp_path), "--only", "answers", *STEPS]))
+
+
+@torch.no_grad()
+def test_a_run_may_begin_with_a_checkpoint_whose_words_are_fewer(reader: Reader) -> None:
+    """The bundled model's weights, its words' rows in their new places; words that it never had stay as they were."""
+    clip, projector = build_clip(build_vocabulary(" </s>")), Projector(128, 128)
+    mine = Reader(reader.tokenizer)
+    before = mine.embedding.weight.clone()
+    bundled = LlavaNextForConditionalGeneration.from_pretrained(BUNDLED_MODEL)
+    old, new = AutoTokenizer.from_pretrained(BUNDLED_MODEL).get_vocab(), reader.tokenizer.get_vocab()
+    begin_with(Path(BUNDLED_MODEL), clip, mine, projector, build_vocabulary(" </s>"))
+    table = bundled.model.language_model.embed_tokens.weight
+    for word, at in new.items():
+        expected = table[old[word]] if word in old else before[at]
+        assert torch.equal(mine.embedding.weight[at], expected), word
+    assert torch.equal(mine.newline, bundled.model.image_newline)
+    assert torch.equal(mine.language.lm_head.weight[new["Ġred"]], bundled.lm_head.weight[old["Ġred"]])
+    pixels = torch.zeros(1, 3, 112, 112, dtype=torch.uint8)
+    tower = CLIPModel.from_pretrained(f"{BUNDLED_MODEL}/clip")
+    torch.testing.assert_close(features_of(clip, pixels), features_of(tower, pixels))
