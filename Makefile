@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients lint bench bench-smoke bench-engines bench-accuracy bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients lint bench bench-smoke bench-engines bench-accuracy bench-elsewhere bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -97,6 +97,9 @@ bench-engines: $(VLLM)/.installed ## Answers a second, of the embedded engine an
 bench-accuracy: $(INSTALLED) ## Accuracy against tokens kept; see docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy
 
+bench-elsewhere: $(INSTALLED) ## The same on a world of no training; see docs/accuracy-second.md
+	$(BIN)/python -m benchmarks.accuracy --world second --scenes 240
+
 bench-load: $(INSTALLED) ## Answers in time against questions asked; see docs/reliability.md
 	$(BIN)/python -m benchmarks.load
 
@@ -115,6 +118,7 @@ train: $(INSTALLED) ## Train the bundled model; resumes, hours on two cores; see
 
 samples: $(INSTALLED) ## Draw the pictures in examples/
 	$(BIN)/python -m models.world.samples examples
+	$(BIN)/python -m models.elsewhere.samples examples
 
 generate: $(INSTALLED) ## Write every generated file
 	$(BIN)/python -m scripts.generate

@@ -17,6 +17,7 @@ from .dataset import Picture, pictures
 from .forced import Forced, is_right
 from .methods import Asked, Method
 from .prompts import show, text
+from .worlds import WORLDS
 
 # Scenes whose prompts are held, and sorted by length, at a time.
 _CHUNK = 4
@@ -29,6 +30,7 @@ class Outcome:
     Args:
         scenes: int64 [Q], the scene each question is about.
         kinds: str [Q].
+        ways: str [Q], how each question's picture was made.
         right: bool [Q, M, R].
         kept: int64 [Q, M, R], visual tokens.
         newlines: int64 [Q, M, R], the newlines among them.
@@ -40,6 +42,7 @@ class Outcome:
 
     scenes: NDArray[np.int64]
     kinds: NDArray[np.str_]
+    ways: NDArray[np.str_]
     right: NDArray[np.bool_]
     kept: NDArray[np.int64]
     newlines: NDArray[np.int64]
@@ -86,10 +89,11 @@ def evaluate_pictures(
     for verdict, where in zip(is_right(bench.engine, todo), places.values(), strict=True):
         for place in where:
             right[place] = verdict
-    asked_about = [(scene.index, question) for scene in scenes for question in scene.questions]
+    asked_about = [(scene, question) for scene in scenes for question in scene.questions]
     return Outcome(
-        np.array([index for index, _ in asked_about], np.int64),
+        np.array([scene.index for scene, _ in asked_about], np.int64),
         np.array([question.kind for _, question in asked_about], np.str_),
+        np.array([scene.way for scene, _ in asked_about], np.str_),
         right,
         kept,
         newlines,
@@ -101,12 +105,23 @@ def evaluate_pictures(
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker is told."""
+    """What a worker is told.
+
+    Args:
+        model: a folder.
+        split: of the world's.
+        methods: and
+        retentions: each with each.
+        world: where pictures come from.
+        chosen: takes from a picture what is not to be asked.
+    """
 
     model: str
     split: str
     methods: tuple[Method, ...]
     retentions: tuple[float, ...]
+    world: str = WORLDS[0]
+    chosen: Callable[[Picture], Picture] | None = None
 
 
 def evaluate(task: Task, scenes: int, workers: int, progress: Callable[[int], None] = lambda done: None) -> Outcome:
@@ -143,4 +158,7 @@ def _start(task: Task) -> None:
 
 
 def _work(chunk: range) -> Outcome:
-    return evaluate_pictures(_bench, list(pictures(_task.split, chunk)), _task.methods, _task.retentions)
+    found = list(pictures(_task.split, chunk, _task.world))
+    if _task.chosen is not None:
+        found = [picture for picture in map(_task.chosen, found) if picture.questions]
+    return evaluate_pictures(_bench, found, _task.methods, _task.retentions)

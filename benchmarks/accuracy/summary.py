@@ -23,13 +23,16 @@ def summarise(
     """Accuracy with intervals of every method, retention and kind, and the first method's lead over each other.
 
     Returns:
-        ``setup``; ``methods``: name, label, and by group (overall, then each kind) lists over retentions: ``accuracy``,
-        ``low``, ``high``, and of the first method minus this one ``lead``, ``lead_low``, ``lead_high``; ``kept`` and
-        ``newlines``: mean tokens of the language model's prompt; ``relevance``: see ``_relevance``.
+        ``setup``; ``methods``: name, label, and by group (overall, each kind, each way) lists over retentions:
+        ``accuracy``, ``low``, ``high``, and of the first method minus this one ``lead``, ``lead_low``, ``lead_high``;
+        ``kept`` and ``newlines``: mean tokens of the language model's prompt; ``relevance``: see ``_relevance``.
     """
     draw = SceneBootstrap(outcome.scenes, seed)
     kinds = list(dict.fromkeys(outcome.kinds.tolist()))
+    ways = list(dict.fromkeys(outcome.ways.tolist()))
     groups = {OVERALL: np.ones(len(outcome.kinds), bool)} | {kind: outcome.kinds == kind for kind in kinds}
+    if len(ways) > 1:
+        groups |= {way: outcome.ways == way for way in ways}
     lines: list[Values] = [
         {
             "name": method.name,
@@ -51,6 +54,7 @@ def summarise(
         | {
             "scenes": len(np.unique(outcome.scenes)),
             "questions": {OVERALL: len(outcome.kinds)} | {kind: int(groups[kind].sum()) for kind in kinds},
+            "ways": {way: int(groups[way].sum()) for way in ways if way in groups},
             "retentions": list(retentions),
             "bootstrap": {"draws": DRAWS, "level": LEVEL, "of": "scenes", "seed": seed},
         },

@@ -29,6 +29,7 @@ def summary_of(
     outcome = Outcome(
         scenes=np.repeat(np.arange(count // 2), 2),
         kinds=np.array(["one", "two"] * (count // 2)),
+        ways=np.full(count, "", np.str_),
         right=right,
         kept=kept,
         newlines=np.full(right.shape, 8),
