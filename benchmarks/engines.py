@@ -59,9 +59,9 @@ def open_chat(name: EngineName, cpus: int, retention: float) -> tuple[ChatPipeli
     settings = LlmSettings(model=BUNDLED_MODEL, engine=name, replica_cpus=cpus)
     source = parts.model(settings)
     check_engine(settings, source)
-    engine = open_engine(settings, source)
-    splicer = parts.open_splicer(settings, source)
     prompts = parts.open_prompts(settings, source)
+    engine = open_engine(settings, source, prompts)
+    splicer = parts.open_splicer(settings, source)
     encoder = Ready(splicer.feature_width, retention)
     return parts.open_chat(settings, encoder, prompts, splicer, engine, source), engine
 

@@ -29,6 +29,7 @@ from scripts.stack.stack import StackError
 from services.common.settings import SettingError
 from services.common.shown import assigned
 from services.llm.engines.remote.urls import VARIABLE as URLS
+from services.llm.engines.remote.urls import base_urls
 
 ENGINE = "HEROSERVE_ENGINE"
 
@@ -75,7 +76,7 @@ def attach(urls: list[str], environ: MutableMapping[str, str]) -> None:
     """Have what is started next ask these servers, as if the shell had said so.
 
     Raises:
-        SettingError: the shell says otherwise, or they can't be used.
+        SettingError: the shell says otherwise.
     """
     for name, value in ((ENGINE, "vllm-remote"), (URLS, ",".join(urls))):
         if environ.get(name, "").strip() not in ("", value):
@@ -91,11 +92,18 @@ def main() -> None:
     command = options.command
     if (command == "attach") != bool(options.urls):
         parser.error("attach takes URLs, http://HOST:PORT, and the others take none")
+    urls = [url for argument in options.urls for url in argument.split(",")]
+    try:
+        base_urls(urls)
+    except ValueError as error:
+        told = assigned("URL", " ".join(urls))
+        print(f"{command} failed: {told}: {error}", file=sys.stderr)
+        sys.exit(2)
     ending = Ending()
     ending.install()
     try:
         if command == "attach":
-            attach(options.urls, os.environ)
+            attach(urls, os.environ)
         shell = Shell.read(os.environ)
         {"demo": demo, "up": up, "attach": up}[command](ending, Screen(), shell)
     except (SettingError, StackError, OSError) as error:

@@ -16,7 +16,7 @@ from services.common.model_config import ODD, model_config
 from services.common.settings import SettingError
 from services.common.shown import assigned, first_line, one_line, shown_name
 from services.common.small_files import POINTER, flaw, is_pointer
-from services.common.snapshot import Snapshot, settle
+from services.common.snapshot import Snapshot, beside, settle
 
 _CONFIG = "config.json"
 # What a tokenizer's words are read from.
@@ -32,6 +32,9 @@ _READ_BY_LIBRARIES = (
     *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json", "adapter_config.json"),
 )
 
+# Of a checkpoint, when it is pickled.
+_HANDED_ON = ("name", "variable", "revision", "revision_variable", "template_variable", "known_as", "snapshot")
+
 
 class Checkpoint:
     """A checkpoint and the setting that named it, so that every failure can say which one to mend.
@@ -40,20 +43,32 @@ class Checkpoint:
 
     Args:
         name: folder, or hub id.
-        variable: the environment variable it came from.
+        variable: the environment variable it came from, or a command's argument.
         revision: branch, tag or commit on the hub; "" is the default branch.
+        revision_variable: where that came from; "" is the variable beside the other.
+        template_variable: where a chat template in place of its own comes from.
     """
 
-    def __init__(self, name: str, variable: str, revision: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        variable: str,
+        revision: str = "",
+        *,
+        revision_variable: str = "",
+        template_variable: str = "HEROSERVE_CHAT_TEMPLATE",
+    ) -> None:
         self.name = name
         self.variable = variable
         self.revision = revision
+        self.revision_variable = revision_variable or beside(variable)
+        self.template_variable = template_variable
         # Once it is identified (identity.py).
         self.known_as = ""
 
     def __getstate__(self) -> dict[str, Any]:
         # The rest is read again from the same snapshot.
-        return {key: getattr(self, key) for key in ("name", "variable", "revision", "known_as", "snapshot")}
+        return {name: getattr(self, name) for name in _HANDED_ON}
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -62,7 +77,7 @@ class Checkpoint:
         Raises:
             SettingError: there are none.
         """
-        return settle(self.name, self.variable, self.revision)
+        return settle(self.name, self.variable, self.revision, self.revision_variable)
 
     @cached_property
     def written(self) -> dict[str, Any]:

@@ -92,18 +92,20 @@ class Snapshot:
         return hub.cached_folder(self.name, self.commit)
 
 
-def settle(name: str, variable: str, revision: str = "") -> Snapshot:
+def settle(name: str, variable: str, revision: str = "", revision_variable: str = "") -> Snapshot:
     """What a setting means now.
 
     Args:
         name: folder, or hub id.
-        variable: the environment variable it came from.
+        variable: the environment variable it came from, or a command's argument.
         revision: branch, tag or commit on the hub; "" is the default branch.
+        revision_variable: where that came from; "" is the variable beside the other.
 
     Raises:
         SettingError: there is no such model or revision, or it is neither at hand nor to be had.
     """
-    asked = f"{revision_variable(variable)}={shown(revision)}"
+    revision_variable = revision_variable or beside(variable)
+    asked = f"{revision_variable}={shown(revision)}"
     try:
         is_folder = Path(name).is_dir()
     except OSError as error:
@@ -115,7 +117,7 @@ def settle(name: str, variable: str, revision: str = "") -> Snapshot:
                 "hub id"
             )
         return Snapshot(name)
-    missing = no_hub_id(name, revision_variable(variable))
+    missing = no_hub_id(name, revision_variable)
     if missing:
         raise SettingError(f"{assigned(variable, name)}: no checkpoint found ({missing})")
     # No name in git, but a way to another place in a URL and in the cache.
@@ -138,7 +140,7 @@ def settle(name: str, variable: str, revision: str = "") -> Snapshot:
             f"{assigned(variable, name)}: the hub's cache can't be read ({first_line(error)})"
         ) from error
     if cached is None:
-        raise SettingError(_not_at_hand(name, variable, revision, problem)) from problem
+        raise SettingError(_not_at_hand(name, variable, revision, revision_variable, problem)) from problem
     if problem is not None:
         logger.warning(
             "%s=%r: the hub can't be asked (%s); what the cache has of it is used, commit %s",
@@ -147,7 +149,7 @@ def settle(name: str, variable: str, revision: str = "") -> Snapshot:
     return cached
 
 
-def revision_variable(variable: str) -> str:
+def beside(variable: str) -> str:
     """Of a variable that names a model, the one that names its revision."""
     return f"{variable.removesuffix('_MODEL')}_REVISION"
 
@@ -170,7 +172,7 @@ def _from_cache(name: str, revision: str) -> Snapshot | None:
     return Snapshot(name, commit, files, cached_only=True)
 
 
-def _not_at_hand(name: str, variable: str, revision: str, problem: Exception | None) -> str:
+def _not_at_hand(name: str, variable: str, revision: str, revision_variable: str, problem: Exception | None) -> str:
     if isinstance(problem, GatedRepoError):
         return f"{variable}={name!r}: the hub gives it to those only who asked for it on its page, and set HF_TOKEN"
     if isinstance(problem, RepositoryNotFoundError):
@@ -183,10 +185,8 @@ def _not_at_hand(name: str, variable: str, revision: str, problem: Exception | N
     if commits:
         why = f"it has {', '.join(commits)}, and {why}"
     if revision:
-        told = assigned(revision_variable(variable), revision)
+        told = assigned(revision_variable, revision)
         return f"{told}: the cache has no such revision of {variable}={name!r} ({why})"
     if commits:
-        return (
-            f"{variable}={name!r}: which commit of it to take is not known ({why}); set {revision_variable(variable)}"
-        )
+        return f"{variable}={name!r}: which commit of it to take is not known ({why}); set {revision_variable}"
     return f"{variable}={name!r}: no checkpoint found (there is no such folder, the cache does not have it, and {why})"

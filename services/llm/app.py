@@ -37,14 +37,14 @@ class ChatDeployment(Replica[LlmSettings]):
         self._settings = settings
         self._gate = Gate(settings.api_keys, metrics.REQUESTS, metrics.EXHAUSTED, settings.request_timeout_s)
         checkpoint = identify(source)
-        self._engine = open_engine(settings, source)
+        prompts = parts.open_prompts(settings, source)
+        self._engine = open_engine(settings, source, prompts)
         await self._engine.begin()
         self.probe = Probe(self._engine.check_health)
         # While some generate, as many others have their images encoded.
         self._ongoing = ongoing(settings)
         self._admission = deployment.open_admission(settings, 2 * self._engine.slots, self._ongoing)
         splicer = parts.open_splicer(settings, source)
-        prompts = parts.open_prompts(settings, source)
         self._encoder = parts.open_encoder(settings, splicer, checkpoint)
         self._chat = parts.open_chat(settings, self._encoder, prompts, splicer, self._engine, source)
         self._description = ChatDescription(

@@ -15,7 +15,7 @@ from services.common.shown import first_line
 from services.llm.conversations import FIRST, QUESTION, SECOND, of_role, of_two_images
 from services.llm.job import ImagePart, Turn, TurnRole
 from services.llm.render import FAILURES, FORMS, Form, Renderer
-from services.llm.template import VARIABLE, told
+from services.llm.template import told
 
 # How a list of parts looks where a template writes it as if it were a text.
 _LEAKED = re.compile(rf"""["']text["']: ?["']({QUESTION}|{FIRST}|{SECOND})""")
@@ -102,8 +102,8 @@ def fit(
     except _Unfit as problem:
         unfit = f"the chat template can't ask about an image: it {problem}"
         if chosen:
-            raise SettingError(f"{told(chosen)}: {unfit}") from problem
-        raise source.unusable(f"{unfit}; {VARIABLE} takes another") from problem
+            raise SettingError(f"{told(source, chosen)}: {unfit}") from problem
+        raise source.unusable(f"{unfit}; {source.template_variable} takes another") from problem
     refused: dict[TurnRole, str] = {}
     for role in ("system", "assistant"):
         try:

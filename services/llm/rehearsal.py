@@ -12,7 +12,7 @@ from typing import Any
 from services.common import child
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
-from services.llm.template import VARIABLE, told
+from services.llm.template import told
 
 _MAIN = "services.llm.rehearsal_main"
 # Of processor time for all that is tried; published templates take a tenth of a second.
@@ -50,8 +50,8 @@ def rehearse(source: Checkpoint, tokenizer: Any, template: str, image_token_id: 
         _try(json.dumps(asked, default=str))
     except _Unbounded as problem:
         if chosen:
-            raise SettingError(f"{told(chosen)}: the chat template {problem}") from problem
-        raise source.unusable(f"the chat template {problem}; {VARIABLE} takes another") from problem
+            raise SettingError(f"{told(source, chosen)}: the chat template {problem}") from problem
+        raise source.unusable(f"the chat template {problem}; {source.template_variable} takes another") from problem
 
 
 # What passed passes again: that process is told this text, and nothing else. What did not is tried anew.

@@ -13,8 +13,6 @@ from services.common.settings import SettingError
 from services.common.shown import assigned, first_line
 from services.common.small_files import template_problem
 
-VARIABLE = "HEROSERVE_CHAT_TEMPLATE"
-
 
 def chat_template(source: Checkpoint, tokenizer: Any, chosen: str = "") -> str:
     """The text of a template in Jinja.
@@ -33,15 +31,16 @@ def chat_template(source: Checkpoint, tokenizer: Any, chosen: str = "") -> str:
     name = chosen.strip()
     if not name or name in own:
         return _named(source, own, name)
-    return _from_file(chosen, name)
+    return _from_file(source, chosen, name)
 
 
-def told(chosen: str) -> str:
+def told(source: Checkpoint, chosen: str) -> str:
     """The setting as errors name it: of a file the path, never what is in it, which may be a secret."""
-    return VARIABLE if "{" in chosen else assigned(VARIABLE, chosen)
+    variable = source.template_variable
+    return variable if "{" in chosen else assigned(variable, chosen)
 
 
-def _from_file(chosen: str, name: str) -> str:
+def _from_file(source: Checkpoint, chosen: str, name: str) -> str:
     try:
         # A home that nobody has is a RuntimeError.
         path = Path(name).expanduser()
@@ -49,23 +48,26 @@ def _from_file(chosen: str, name: str) -> str:
         text = "" if problem else path.read_text(encoding="utf-8")
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SettingError(f"{told(chosen)}: no template, and no file with one ({reason})") from error
+        raise SettingError(f"{told(source, chosen)}: no template, and no file with one ({reason})") from error
     if not text.strip():
         problem = problem or "is empty"
     elif "{" not in text:
         problem = "is no chat template: that is Jinja, with {{ ... }} or {% ... %}, of which it has none"
     if problem:
-        raise SettingError(f"{told(chosen)}: it {problem}")
+        raise SettingError(f"{told(source, chosen)}: it {problem}")
     return text
 
 
 def _named(source: Checkpoint, own: dict[str, str], name: str) -> str:
     if not own:
-        raise source.unusable(f"it has no chat template; set {VARIABLE} to one, or to a file that holds one")
+        raise source.unusable(
+            f"it has no chat template; set {source.template_variable} to one, or to a file that holds one"
+        )
     text = own.get(name or "default")
     if text is None:
         raise source.unusable(
-            f"none of its chat templates is called 'default'; set {VARIABLE} to one of {', '.join(sorted(own))}"
+            f"none of its chat templates is called 'default'; set {source.template_variable} to one of "
+            f"{', '.join(sorted(own))}"
         )
     return text
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from services.common.context import RequestContext
 from services.common.settings import BUNDLED_MODEL
 from services.llm import parts
 from services.llm.answer import Bill, Delta
+from services.llm.assemble import Prompt
 from services.llm.chat import ChatPipeline
 from services.llm.engines.registry import open_engine
 from services.llm.job import ChatJob, ImagePart, Sampling, Turn
@@ -54,6 +55,22 @@ class Asked:
         assert bill is not None
         return Answer(text, bill)
 
+    @contextmanager
+    def prompts(self) -> Iterator[list[Prompt]]:
+        """Those that the engine is given meanwhile."""
+        seen: list[Prompt] = []
+        generate = self.engine.generate
+
+        def noting(prompt: Prompt, *rest: Any) -> Any:
+            seen.append(prompt)
+            return generate(prompt, *rest)
+
+        self.engine.generate = noting
+        try:
+            yield seen
+        finally:
+            del self.engine.generate
+
 
 @asynccontextmanager
 async def asking(
@@ -63,10 +80,11 @@ async def asking(
     engine_name = "vllm-remote" if urls else "transformers"
     settings = LlmSettings(model=model, engine=engine_name, vllm_urls=urls, vllm_api_key=key, max_images=4)
     parts.check(settings)
-    engine: Any = open_engine(settings, parts.model(settings))
+    prompts = parts.open_prompts(settings)
+    engine: Any = open_engine(settings, parts.model(settings), prompts)
     await engine.begin()
     try:
-        prompts, splicer = parts.open_prompts(settings), parts.open_splicer(settings)
+        splicer = parts.open_splicer(settings)
         yield Asked(parts.open_chat(settings, encoder, prompts, splicer, engine), engine)
     finally:
         if urls:

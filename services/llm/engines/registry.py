@@ -32,8 +32,13 @@ _ONGOING = 32
 logger = logging.getLogger(__name__)
 
 
-def open_engine(settings: LlmSettings, source: Checkpoint) -> Engine:
+def open_engine(settings: LlmSettings, source: Checkpoint, prompts: PromptBuilder | None = None) -> Engine:
     """Load the language model of a checkpoint, and nothing else of it.
+
+    Args:
+        settings: of the service.
+        source: the checkpoint.
+        prompts: makes the prompts that it will be given, and a server beside is held to; made where none is handed in.
 
     Raises:
         SettingError: the engine can't run it.
@@ -75,7 +80,8 @@ def open_engine(settings: LlmSettings, source: Checkpoint) -> Engine:
                 api_key=settings.vllm_api_key,
                 timeout_s=settings.vllm_timeout_s,
                 slots=settings.vllm_requests,
-                prompts=PromptBuilder(source, half.image_token_id, config.vocab_size, settings.chat_template),
+                prompts=prompts
+                or PromptBuilder(source, half.image_token_id, config.vocab_size, settings.chat_template),
                 checkpoint=identify(source),
                 width=int(config.hidden_size),
                 drawing=Drawing.of(generation, config.vocab_size),

@@ -35,7 +35,9 @@ def main() -> None:
     logs.configure("INFO", "auto", "")
     try:
         name = BUNDLED_MODEL if options.model == "bundled" else options.model
-        source = Checkpoint(name, "MODEL", options.revision)
+        source = Checkpoint(
+            name, "MODEL", options.revision, revision_variable="--revision", template_variable="--chat-template"
+        )
         half = language_half(source)
         check_language_model(half.config, source)
         check_exportable(half.config, source)

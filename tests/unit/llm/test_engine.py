@@ -12,7 +12,9 @@ import pytest
 import torch
 from prometheus_client import REGISTRY
 
+from scripts.stack import ROOT
 from services.llm.assemble import assemble
+from services.llm.engines.engine import Engine
 from services.llm.engines.transformers import TransformersEngine
 from services.llm.job import Sampling
 from tests.support.llm_parts import GREEDY, Language, collect, edit
@@ -324,3 +326,10 @@ async def test_bfloat16_generates(untrained):
     assert len(tokens) == 5
     assert tokens == await collect(engine.generate(prompt, GREEDY, 5))
     assert all(isinstance(token, int) for token in itertools.chain(tokens))
+
+
+def test_the_recipe_names_all_that_an_engine_has():
+    recipe = (ROOT / "CONTRIBUTING.md").read_text().partition("### An engine")[2].partition("### ")[0]
+    members = [name for name in vars(Engine) if not name.startswith("_")]
+    assert len(members) > 10
+    assert [name for name in members if f"`{name}`" not in recipe] == []

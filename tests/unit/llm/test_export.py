@@ -183,3 +183,21 @@ def test_the_command_writes_it(untrained: str, tmp_path: Path):
     again = subprocess.run(command, check=False, capture_output=True, text=True)
     assert again.returncode == 1
     assert again.stderr.splitlines()[-1].startswith(f"heroserve: FOLDER={str(tmp_path / 'lm')!r}: it is there already")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--revision", "v1"], "heroserve: --revision='v1': MODEL={model!r} is a folder, which has no revisions"),
+        (["--chat-template", "no.jinja"], "heroserve: --chat-template='no.jinja': no template, and no file with one"),
+        (["--chat-template", "{{ 1 }}"], "heroserve: --chat-template: the chat template can't ask about an image"),
+    ],
+)
+def test_the_command_calls_what_it_refuses_as_it_was_given(
+    untrained: str, tmp_path: Path, options: list[str], told: str
+):
+    command = [sys.executable, "-m", "services.llm.export", untrained, str(tmp_path / "lm"), *options]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(told.format(model=untrained))
+    assert not (tmp_path / "lm").exists()

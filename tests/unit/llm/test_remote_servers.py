@@ -78,6 +78,9 @@ def test_a_conversation_keeps_its_server_through_its_turns_and_an_image_has_one_
         ("http://a:8000", ("http://a:8000",)),
         (" http://a:8000/ , https://B/v1/ ", ("http://a:8000", "https://b")),
         ("http://a/vllm/v1", ("http://a/vllm",)),
+        ("http://a:8000/v1/chat/completions", ("http://a:8000",)),
+        ("https://a/vllm/v1/models/,http://a/v1/completions", ("https://a/vllm", "http://a")),
+        ("http://a/v1/gateway/v1", ("http://a/v1/gateway",)),
         ("http://[::1]:8000", ("http://[::1]:8000",)),
     ],
 )

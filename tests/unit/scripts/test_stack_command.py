@@ -74,8 +74,14 @@ def test_what_the_shell_has_set_is_in_what_is_shown(tmp_path: Path):
     [
         (["attach"], {}, 2, "attach takes URLs, http://HOST:PORT, and the others take none"),
         (["up", "http://a"], {}, 2, "attach takes URLs"),
-        (["attach", "gpu:8000"], {}, 1, "attach failed: HEROSERVE_VLLM_URL='gpu:8000': expected http://HOST:PORT"),
-        (["attach", "http://a", "http://a"], {}, 1, "URL 2 of 2, between commas, is http://a again"),
+        (["attach", "gpu:8000"], {}, 2, "attach failed: URL='gpu:8000': expected http://HOST:PORT"),
+        (
+            ["attach", "http://a", "http://a/v1"],
+            {},
+            2,
+            "URL='http://a http://a/v1': expected URLs that differ; URL 2 of",
+        ),
+        (["attach", "http://a,b"], {}, 2, "attach failed: URL='http://a b': expected http://HOST:PORT or https://"),
         (
             ["attach", "http://a"],
             {"HEROSERVE_ENGINE": "transformers"},
@@ -109,8 +115,8 @@ def test_the_command_attaches_from_a_checkout():
         text=True,
         timeout=120,
     )
-    assert found.returncode == 1
-    assert found.stderr.startswith("attach failed: HEROSERVE_VLLM_URL='gpu:8000': expected http://HOST:PORT")
+    assert found.returncode == 2
+    assert found.stderr.startswith("attach failed: URL='gpu:8000': expected http://HOST:PORT")
 
 
 def test_the_command_alone_says_what_it_lacks(tmp_path: Path):

@@ -101,19 +101,9 @@ async def test_control_tokens_are_refused_by_name(there: Asked, word: str):
 
 async def test_closing_the_answer_frees_the_server(there: Asked, server: VllmServer):
     running = "vllm:num_requests_running"
-    prompts: list[object] = []
-    generate = there.engine.generate
-
-    def seen(prompt: object, *rest: object) -> object:
-        prompts.append(prompt)
-        return generate(prompt, *rest)
-
-    there.engine.generate = seen
-    try:
+    with there.prompts() as prompts:
         await there(STAR, SCENE)
-    finally:
-        del there.engine.generate
-    tokens = generate(prompts[0], Sampling(ignore_eos=True), 3000)
+    tokens = there.engine.generate(prompts[0], Sampling(ignore_eos=True), 3000)
     await anext(tokens)
     await until_true(lambda: server.metric(running) == 1)
     await tokens.aclose()

@@ -68,21 +68,11 @@ def test_a_server_says_that_it_is_mended(mended: VllmServer):
 
 async def test_eight_lengths_at_once_are_answered_as_here(here: Asked, mended: VllmServer):
     shares = [number / 10 for number in range(1, 9)]
-    seen: list[Any] = []
-    generate = here.engine.generate
-
-    def noting(prompt: Any, *rest: Any) -> Any:
-        seen.append(prompt)
-        return generate(prompt, *rest)
-
-    here.engine.generate = noting
-    try:
+    with here.prompts() as prompts:
         expected = [(await here(BOTH, SCENE, retention=share)).text for share in shares]
-    finally:
-        del here.engine.generate
-    assert len({len(prompt) for prompt in seen}) == 8
+    assert len({len(prompt) for prompt in prompts}) == 8
     async with openai.AsyncOpenAI(base_url=f"{mended.url}/v1", api_key="none", max_retries=0) as client:
-        told = await asyncio.gather(*(ask(client, prompt) for prompt in seen))
+        told = await asyncio.gather(*(ask(client, prompt) for prompt in prompts))
     assert told == expected
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 
-from services.common import context, tracing
 from services.common.errors import Unavailable
 from services.common.settings import SettingError
 from services.common.shown import assigned
@@ -19,13 +18,11 @@ from services.llm.cost import PromptCost
 from services.llm.engines.engine import Read
 from services.llm.engines.remote.agreement import difference
 from services.llm.engines.remote.failure import Failure, another, untold
-from services.llm.engines.remote.messages import Messages
 from services.llm.engines.remote.preference import key_of
+from services.llm.engines.remote.requests import Requests, headers
 from services.llm.engines.remote.server import Server
 from services.llm.engines.remote.servers import Servers
 from services.llm.engines.remote.urls import VARIABLE
-from services.llm.engines.remote.wire import chat_fields
-from services.llm.engines.vllm.drawing import Drawing
 from services.llm.job import Sampling
 from services.llm.refusal import Refusal, Role
 
@@ -41,9 +38,8 @@ class RemoteEngine:
     Args:
         servers: where.
         session: by which they are asked; closed with it.
-        messages: makes what they are sent.
+        requests: makes what they are sent.
         tokenizer: the checkpoint's.
-        drawing: how its answers are drawn.
         context_length: of the checkpoint; a server's may be lower.
         cost: of a token.
         slots: requests that all servers together are sent at once.
@@ -57,19 +53,17 @@ class RemoteEngine:
         *,
         servers: Servers,
         session: aiohttp.ClientSession,
-        messages: Messages,
+        requests: Requests,
         tokenizer: Any,
-        drawing: Drawing,
         context_length: int,
         cost: PromptCost,
         slots: int,
     ) -> None:
         self._servers = servers
         self._session = session
-        self._messages = messages
+        self._requests = requests
         self._tokenizer = tokenizer
-        self._drawing = drawing
-        self.end_tokens = drawing.end_tokens
+        self.end_tokens = requests.end_tokens
         self._context_length = context_length
         self.cost = cost
         self.slots = slots
@@ -113,7 +107,7 @@ class RemoteEngine:
     async def generate(
         self, prompt: Prompt, sampling: Sampling, max_tokens: int, request_id: str = ""
     ) -> AsyncIterator[int | Read]:
-        body = await asyncio.to_thread(self._body, prompt, sampling, max_tokens)
+        body = await asyncio.to_thread(self._requests.body, prompt, sampling, max_tokens)
         key = await asyncio.to_thread(key_of, prompt.turns)
         tried: list[Server] = []
         sent, failure = 0, None
@@ -152,7 +146,7 @@ class RemoteEngine:
     ) -> AsyncIterator[int | Read]:
         agreed = False
         last: Sequence[int] = ()
-        async with aclosing(server.answer(body, _headers(request_id))) as answer:  # type: ignore[type-var]
+        async with aclosing(server.answer(body, headers(request_id))) as answer:  # type: ignore[type-var]
             async for event in answer:
                 if event.prompt is not None:
                     agreed = True
@@ -171,20 +165,3 @@ class RemoteEngine:
                     yield token
         for token in last:
             yield token
-
-    def _body(self, prompt: Prompt, sampling: Sampling, max_tokens: int) -> dict[str, Any]:
-        # Behind its end a schema asks for nothing.
-        goes_on = sampling.ignore_eos and sampling.json_schema is None
-        ends = frozenset[int]() if goes_on else self.end_tokens
-        drawn = self._drawing.params(sampling, len(prompt), max_tokens, ends)
-        images = [image.embeddings for image in prompt.images]
-        body = {**chat_fields(drawn, sampling), "messages": self._messages.of(prompt.turns, images)}
-        if scope := context.current().scope:
-            # What is cached of one's prompts is not found, and not seen by the time it takes, by another.
-            body["cache_salt"] = scope
-        return body
-
-
-def _headers(request_id: str) -> dict[str, str]:
-    trace = tracing.here()
-    return {**(trace.headers if trace else {}), **({"X-Request-Id": request_id} if request_id else {})}

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from services.llm.engines.remote.failure import lost, of_event, untold
+from services.llm.engines.remote.failure import lost, untold
+from services.llm.engines.remote.status import of_event
 
 _DATA = b"data:"
 _DONE = b"[DONE]"

@@ -13,8 +13,10 @@ from services.llm.conversations import FIRST, IMAGE, QUESTION, SECOND
 from services.llm.engines.remote.agreement import Example, Terms
 from services.llm.engines.remote.engine import RemoteEngine
 from services.llm.engines.remote.messages import Messages
+from services.llm.engines.remote.requests import Requests
 from services.llm.engines.remote.server import Server
 from services.llm.engines.remote.servers import Servers
+from services.llm.engines.vllm.drawing import Drawing
 from services.llm.job import ChatJob, Turn
 from services.llm.prompt import PromptBuilder
 
@@ -34,6 +36,7 @@ def open_remote(
     prompts: PromptBuilder,
     checkpoint: str,
     width: int,
+    drawing: Drawing,
     **engine: Any,
 ) -> RemoteEngine:
     """To be called in the event loop that it is used in.
@@ -46,6 +49,7 @@ def open_remote(
         prompts: makes ours.
         checkpoint: that the servers' language model is to be of, see ``identify``.
         width: D, of the language model.
+        drawing: how answers are drawn.
         engine: see ``RemoteEngine``.
     """
     session = aiohttp.ClientSession(
@@ -61,7 +65,7 @@ def open_remote(
     return RemoteEngine(
         servers=servers,
         session=session,
-        messages=messages,
+        requests=Requests(messages, drawing),
         tokenizer=prompts.tokenizer,
         slots=slots * len(urls),
         **engine,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
 import logging
 import time
@@ -14,16 +12,12 @@ from typing import Any
 import aiohttp
 
 from services.llm.engines.remote.agreement import Example, Terms, another_checkpoint, difference
-from services.llm.engines.remote.events import Event, events
+from services.llm.engines.remote.connection import Connection
+from services.llm.engines.remote.events import Event
 from services.llm.engines.remote.failure import Failure, another, another_one, lost, set_up_wrong, untold
-from services.llm.engines.remote.trouble import read, refused, trouble
 from services.llm.served_template import ASKED
 
-_CHAT, _MODELS, _HEALTH = "/v1/chat/completions", "/v1/models", "/health"
-_ALWAYS = {"stream": True, "stream_options": {"include_usage": True}, "return_token_ids": True}
-_ASK_S = 10.0
-# Of a line of a stream: the first has the prompt's token ids.
-_LINE_BYTES = 8 << 20
+_MODELS, _HEALTH = "/v1/models", "/health"
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +41,7 @@ class Server:
 
     def __init__(self, url: str, session: aiohttp.ClientSession, timeouts: aiohttp.ClientTimeout) -> None:
         self.url = url
-        self._session = session
-        self._timeouts = timeouts
+        self._connection = Connection(url, session, timeouts)
         self.model = ""
         self.context_length: int | None = None
         self.failure: Failure | None = lost(url, "it has not been asked yet")
@@ -103,65 +96,22 @@ class Server:
         """Raises:
         Failure: it says that it is not well, or nothing.
         """
-        await self._get(_HEALTH)
+        await self._connection.get(_HEALTH)
 
     async def answer(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> AsyncIterator[Event]:
-        """Send a request. Closing the iterator closes the connection, and so ends the work that the server has of it.
-
-        Args:
-            body: of it, but for what is the same in all.
-            headers: of it.
-
-        Raises:
-            Failure: there is no answer, or no whole one.
-        """
-        payload = await asyncio.to_thread(_dumped, {"model": self.model, **body, **_ALWAYS})
-        size = payload.getbuffer().nbytes
-        sent = {**headers, "Content-Type": "application/json"}
-        request = self._session.post(
-            self.url + _CHAT,
-            data=payload,
-            headers=sent,
-            timeout=self._timeouts,
-            allow_redirects=False,
-            read_bufsize=_LINE_BYTES,
-        )
-        try:
-            async with request as response:
-                try:
-                    if response.status != 200:
-                        raise await refused(self.url, response, size)
-                    # Megabytes, which it has read.
-                    payload.close()
-                    async for event in events(self.url, response.content):
-                        self.heard = time.monotonic()
-                        yield event
-                finally:
-                    # While it is open the server works for it.
-                    if not response.content.at_eof():
-                        response.close()
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-            raise trouble(self.url, error) from error
+        """As the connection's, of what it serves."""
+        answer = self._connection.answer({"model": self.model, **body}, headers)
+        async with aclosing(answer):  # type: ignore[type-var]
+            async for event in answer:
+                self.heard = time.monotonic()
+                yield event
 
     async def _ask_model(self) -> None:
-        models = await self._get(_MODELS)
+        told = await self._connection.get(_MODELS)
         try:
+            models = json.loads(told)
             # Adapters of it have a parent.
             (first, *_) = [model for model in models["data"] if not model.get("parent")]
             self.model, self.context_length = str(first["id"]), int(first["max_model_len"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise set_up_wrong(self.url, "it does not tell of a model as vLLM does") from error
-
-    async def _get(self, path: str) -> Any:
-        timeout = aiohttp.ClientTimeout(total=_ASK_S)
-        try:
-            async with self._session.get(self.url + path, timeout=timeout, allow_redirects=False) as response:
-                if response.status != 200:
-                    raise await refused(self.url, response, 0)
-                return json.loads(await read(response, _LINE_BYTES)) if path == _MODELS else None
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-            raise trouble(self.url, error) from error
-
-
-def _dumped(body: dict[str, Any]) -> io.BytesIO:
-    return io.BytesIO(json.dumps(body).encode())

@@ -7,7 +7,8 @@ import asyncio
 import aiohttp
 
 from services.common.shown import first_line
-from services.llm.engines.remote.failure import Failure, lost, of_status, set_up_wrong
+from services.llm.engines.remote.failure import Failure, lost, set_up_wrong
+from services.llm.engines.remote.status import of_status
 
 # Of an error's page.
 _PAGE_BYTES = 64 << 10
