@@ -19,8 +19,9 @@ from services.llm.engines.registry import open_engine
 from services.llm.job import ChatJob, ImagePart, Sampling, Turn
 from services.llm.settings import LlmSettings
 from tests.support.llm_parts import InProcessEncoder
-from tests.support.vllm_server import KEY
 
+# That servers are started with.
+KEY = "s3cret"
 STAR = "what character is on the black star?"
 BOTH = "what characters are on the black cross and the green square?"
 

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from scripts.vllm_server import VllmServer, vllm_server
 from services.common.settings import BUNDLED_MODEL
 from services.families.registry import language_half
 from services.llm import parts
 from services.llm.export.folder import export
 from services.llm.settings import LlmSettings
 from tests.support.llm_parts import InProcessEncoder
-from tests.support.remote_parts import Asked, asking
-from tests.support.vllm_server import KEY, VllmServer, vllm_server
+from tests.support.remote_parts import KEY, Asked, asking
 
 pytest.importorskip("vllm")
 FLAGS = ("--enable-prompt-embeds", "--enable-prompt-tokens-details", "--api-key", KEY, "--served-model-name", "tiny")

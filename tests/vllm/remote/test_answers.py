@@ -11,12 +11,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from scripts.stack import ROOT
+from scripts.vllm_server import VllmServer
 from services.common.settings import BUNDLED_MODEL, SettingError
 from services.llm.job import ImagePart, Sampling, Turn
 from services.llm.refusal import Refusal
 from tests.support.llm_parts import InProcessEncoder
 from tests.support.remote_parts import BOTH, STAR, Asked, asking
-from tests.support.vllm_server import VllmServer
 from tests.support.waiting import until_true
 
 SCENE = (ROOT / "examples" / "scene.png").read_bytes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -15,9 +14,9 @@ import openai
 import pytest
 
 from scripts.stack import ROOT
+from scripts.vllm_server import TORCHVISION, VllmServer, reads_pictures, vllm_server
 from services.common.settings import BUNDLED_MODEL
 from tests.support.remote_parts import BOTH, Asked
-from tests.support.vllm_server import SHIM, TORCHVISION, VllmServer, vllm_server
 
 PLUGIN = ROOT / "deploy" / "vllm-plugin"
 SCENE = (ROOT / "examples" / "scene.png").read_bytes()
@@ -43,19 +42,12 @@ def installed(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def mended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     if not TORCHVISION.is_dir():
-        pytest.skip(f"vLLM's LLaVA needs torchvision: pip install --no-deps --target {TORCHVISION} torchvision")
-    paths = [
-        SHIM,
-        TORCHVISION,
-        PLUGIN,
-        installed(tmp_path_factory.mktemp("installed")),
-        os.environ.get("PYTHONPATH", ""),
-    ]
+        pytest.skip("there is no torchvision, which vLLM's LLaVA needs")
     with vllm_server(
         BUNDLED_MODEL,
         tmp_path_factory.mktemp("logs"),
         *("--served-model-name", "llava", "--enable-mm-embeds", "--limit-mm-per-prompt", '{"image": 0}'),
-        PYTHONPATH=os.pathsep.join(map(str, paths)),
+        **reads_pictures(PLUGIN, installed(tmp_path_factory.mktemp("installed"))),
         VLLM_PLUGINS="heroserve",
     ) as server:
         yield server

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterator
 
 import openai
 import pytest
 
 from scripts.stack import ROOT
+from scripts.vllm_server import TORCHVISION, VllmServer, reads_pictures, vllm_server
 from services.common.settings import BUNDLED_MODEL
 from tests.support.remote_parts import BOTH, STAR, Asked
-from tests.support.vllm_server import SHIM, TORCHVISION, VllmServer, vllm_server
 
 QUESTIONS = [
     STAR,
@@ -25,10 +24,9 @@ QUESTIONS = [
 @pytest.fixture(scope="module")
 def llava(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     if not TORCHVISION.is_dir():
-        pytest.skip(f"vLLM's LLaVA needs torchvision: pip install --no-deps --target {TORCHVISION} torchvision")
-    path = os.pathsep.join([str(SHIM), str(TORCHVISION), os.environ.get("PYTHONPATH", "")])
+        pytest.skip("there is no torchvision, which vLLM's LLaVA needs")
     logs = tmp_path_factory.mktemp("logs")
-    with vllm_server(BUNDLED_MODEL, logs, "--served-model-name", "llava", PYTHONPATH=path) as server:
+    with vllm_server(BUNDLED_MODEL, logs, "--served-model-name", "llava", **reads_pictures()) as server:
         yield server
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from scripts.stack import ROOT
+from scripts.vllm_server import VllmServer
 from tests.support.llm_parts import InProcessEncoder, picture, png
 from tests.support.remote_parts import STAR, Asked, asking
-from tests.support.vllm_server import VllmServer
 
 SCENE = (ROOT / "examples" / "scene.png").read_bytes()
 RECEIVED = "vllm:request_success_total"

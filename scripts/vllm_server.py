@@ -22,10 +22,20 @@ import psutil
 from scripts.free_port import free_port
 
 _PATIENCE_S = 300.0
-KEY = "s3cret"
 # vLLM's LLaVA wants it. Not among the environment's packages: there transformers would find it, and read images by it.
 TORCHVISION = Path(sys.prefix) / "torchvision"
 SHIM = Path(__file__).parent / "torchvision_on_cpu"
+
+
+def reads_pictures(*paths: Path) -> dict[str, str]:
+    """Variables by which a server can load a whole LLaVA, and has these on its path too.
+
+    Raises:
+        RuntimeError: torchvision is not beside this environment.
+    """
+    if not TORCHVISION.is_dir():
+        raise RuntimeError(f"vLLM's LLaVA needs torchvision: pip install --no-deps --target {TORCHVISION} torchvision")
+    return {"PYTHONPATH": os.pathsep.join([*map(str, (SHIM, TORCHVISION, *paths)), os.environ.get("PYTHONPATH", "")])}
 
 
 @dataclass(frozen=True)
