@@ -116,9 +116,10 @@ fuzz: $(INSTALLED) ## 100,000 mutated pictures and 20,000 mutated messages; abou
 train: $(INSTALLED) ## Train the bundled model; resumes, hours on two cores; see docs/method.md
 	$(BIN)/python -m models.training build/training --workers 2 --checkpoint models/heroserve-tiny
 
-samples: $(INSTALLED) ## Draw the pictures in examples/
+samples: $(INSTALLED) ## Draw the pictures in examples/, and of one what a question keeps
 	$(BIN)/python -m models.world.samples examples
 	$(BIN)/python -m models.elsewhere.samples examples
+	$(BIN)/python -m scripts.explained docs/explained.png
 
 generate: $(INSTALLED) ## Write every generated file
 	$(BIN)/python -m scripts.generate

@@ -46,7 +46,9 @@ class Ready:
         self._width = width
         self._kept = [np.arange(round(GRID.tile_tokens * retention)) for _ in range(1 + GRID.rows * GRID.cols)]
 
-    async def fetch(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> EncodedImage:
+    async def fetch(
+        self, place: Role, image: ImagePart, question: str, budget: Budget | None, *, explain: bool = False
+    ) -> EncodedImage:
         rows = torch.randn(sum(map(len, self._kept)), self._width)
         return EncodedImage(GRID, self._kept, rows, total=GRID.tile_tokens * len(self._kept), cache="hit")
 

@@ -54,23 +54,24 @@ class InProcessEncoder:
         )
         self.calls: list[tuple[Role, ImagePart, str, BudgetValue | None]] = []
 
-    async def fetch(self, place: Role, image: ImagePart, question: str, budget: BudgetValue | None) -> EncodedImage:
+    async def fetch(
+        self, place: Role, image: ImagePart, question: str, budget: BudgetValue | None, *, explain: bool = False
+    ) -> EncodedImage:
         self.calls.append((place, image, question, budget))
-        return encoded_image(await self._answer(image, question, budget))
+        tokens = await self._answer(image, question, budget, explain=explain)
+        return encoded_image(tokens, question if explain else None)
 
     async def plan(self, place: Role, image: ImagePart, question: str, budget: BudgetValue | None) -> PlannedImage:
         return planned_image(await self._answer(image, question, budget, plan_only=True))
 
-    async def _answer(
-        self, image: ImagePart, question: str, budget: BudgetValue | None, *, plan_only: bool = False
-    ) -> VisualTokens:
+    async def _answer(self, image: ImagePart, question: str, budget: BudgetValue | None, **flags: bool) -> VisualTokens:
         asked = Budget()
         match budget:
             case Retention(share):
                 asked.retention = share
             case MaxVisualTokens(count):
                 asked.max_visual_tokens = count
-        request = EncodeRequest(image=Image(data=image.data), question=question, budget=asked, plan_only=plan_only)
+        request = EncodeRequest(image=Image(data=image.data), question=question, budget=asked, **flags)
         request.with_base = self._with_base
         job = parse_request(request, self._limits, Retention(0.2))
         # A request of its own, as behind its own gate.

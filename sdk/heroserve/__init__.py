@@ -20,11 +20,13 @@ from heroserve.errors import (
     Unavailable,
     Unimplemented,
 )
+from heroserve.explanation import Explanation
 from heroserve.images import ImageSource, image_digest
 from heroserve.limits import MAX_MESSAGE_BYTES
 from heroserve.requests import BudgetOptions, GenerateOptions, assistant, generate_request, system, user
-from heroserve.results import Answer, Savings, Timings, Usage
+from heroserve.results import Answer, Timings, Usage
 from heroserve.retry import RetryPolicy
+from heroserve.savings import Savings
 from heroserve.streams import AsyncStream, Stream
 from heroserve.terms import CallOptions
 from heroserve.v1.chat_pb2 import ChatDescription, GenerateRequest, Message
@@ -46,6 +48,7 @@ __all__ = [
     "Client",
     "DeadlineExceeded",
     "EncoderDescription",
+    "Explanation",
     "FailedPrecondition",
     "GenerateOptions",
     "GenerateRequest",

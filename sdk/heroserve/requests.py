@@ -55,6 +55,7 @@ class GenerateOptions(BudgetOptions, total=False):
         json_schema: a JSON Schema that the answer is to fit, as a dict or as JSON; refused where the engine can't.
         replan: choose the visual tokens of all images by the last question, not each by its own message's.
         share_budget: the budget is of all images together, shared by size and by relevance to their questions.
+        explain: have the answer tell which visual tokens of each image were kept, and why: `Answer.explanations`.
     """
 
     max_tokens: int | None
@@ -65,6 +66,7 @@ class GenerateOptions(BudgetOptions, total=False):
     json_schema: str | Mapping[str, Any] | None
     replan: bool | None
     share_budget: bool | None
+    explain: bool | None
 
 
 def user(text: str, *images: ImageSource) -> Message:
@@ -94,6 +96,7 @@ def generate_request(
     json_schema: str | Mapping[str, Any] | None = None,
     replan: bool | None = None,
     share_budget: bool | None = None,
+    explain: bool | None = None,
     **budget: Unpack[BudgetOptions],
 ) -> GenerateRequest:
     """A conversation to go on with, oldest message first; options as in `GenerateOptions`.
@@ -114,7 +117,7 @@ def generate_request(
             if not isinstance(turn, Message):  # of whose keys protobuf would say that it has none, whatever they hold
                 raise TypeError(f"expected those of heroserve.user(...) and its like, got {type(turn).__name__}")
         request = GenerateRequest(messages=turns, budget=limit, sampling=sampling)
-    return _fill(request, replan=replan, share_budget=share_budget)
+    return _fill(request, replan=replan, share_budget=share_budget, explain=explain)
 
 
 def ask_request(image: ImageSource | None, question: str, **options: Unpack[GenerateOptions]) -> GenerateRequest:

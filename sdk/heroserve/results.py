@@ -4,25 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from heroserve.v1 import chat_pb2, tokens_pb2
-
-
-@dataclass(frozen=True)
-class Savings:
-    """Visual tokens of all images of a request; newline tokens are not counted."""
-
-    total: int = 0
-    kept: int = 0
-    dropped: int = 0
-
-    @property
-    def ratio(self) -> float:
-        """Share that was dropped, 0 to 1; 0 when there was no image."""
-        return self.dropped / self.total if self.total else 0.0
-
-    @classmethod
-    def from_message(cls, message: tokens_pb2.Savings) -> Savings:
-        return cls(message.total, message.kept, message.dropped)
+from heroserve.explanation import Explanation
+from heroserve.savings import Savings
+from heroserve.v1 import chat_pb2
 
 
 @dataclass(frozen=True)
@@ -73,6 +57,7 @@ class Answer:
         finish_reason: "stop" when the model or a stop string ended it, "length" when `max_tokens` did.
         usage, savings, timings: what it cost.
         request_id: what the services' logs call the request.
+        explanations: of each image, in order, where they were asked for.
     """
 
     text: str
@@ -81,6 +66,7 @@ class Answer:
     savings: Savings
     timings: Timings
     request_id: str = ""
+    explanations: tuple[Explanation, ...] = ()
 
     @classmethod
     def from_message(cls, text: str, last: chat_pb2.GenerateResponse, request_id: str = "") -> Answer:
@@ -92,4 +78,5 @@ class Answer:
             savings=Savings.from_message(last.savings),
             timings=Timings.from_message(last.timings),
             request_id=request_id,
+            explanations=Explanation.from_response(last),
         )

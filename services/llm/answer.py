@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from services.llm.explanation import Explanation
+
 # "stop": the model ended its answer, or a stop string did; "length": max_tokens was reached.
 FinishReason = Literal["stop", "length"]
 
@@ -30,10 +32,13 @@ class Delta:
 
 @dataclass(frozen=True)
 class Savings:
-    """Visual tokens of all images, newline tokens not counted."""
+    """Visual tokens of all images, newline tokens not counted; and what the language model was spared by those that
+    were dropped: floating-point operations of prefill, and bytes of KV cache."""
 
     total: int
     kept: int
+    prefill_flops: float = 0.0
+    kv_cache_bytes: int = 0
 
     @property
     def dropped(self) -> int:
@@ -51,9 +56,10 @@ class Timings:
 
 @dataclass(frozen=True)
 class Bill:
-    """The end of an answer."""
+    """The end of an answer; ``explanations`` are of the images, in order, where they were asked for."""
 
     finish_reason: FinishReason
     usage: Usage
     savings: Savings
     timings: Timings
+    explanations: tuple[Explanation, ...] = ()

@@ -19,6 +19,7 @@ from services.llm.assemble import Prompt, assemble
 from services.llm.detokenize import Detokenizer
 from services.llm.encoded import EncodedImage, ImageEncoder
 from services.llm.engines.engine import Engine, Read
+from services.llm.explanation import Explanation
 from services.llm.job import ChatJob, check
 from services.llm.layout import LayOut, SpliceImage
 from services.llm.prompt import PromptBuilder
@@ -35,6 +36,7 @@ class _Ready:
         prompt: for the engine.
         prompt_tokens: by kind: text, visual, newline.
         savings: of visual tokens.
+        explanations: of the images, where they were asked for.
         max_tokens: that may be generated.
         counts: what the line about the request tells of tokens.
     """
@@ -42,6 +44,7 @@ class _Ready:
     prompt: Prompt
     prompt_tokens: dict[str, int]
     savings: Savings
+    explanations: tuple[Explanation, ...]
     max_tokens: int
     counts: dict[str, int]
 
@@ -143,6 +146,7 @@ class ChatPipeline:
             usage=usage(),
             savings=ready.savings,
             timings=Timings(stages.seconds.get("encode", 0.0), first, stages.total),
+            explanations=ready.explanations,
         )
 
     async def _prepare(self, job: ChatJob, request: RequestContext) -> _Ready:
@@ -175,12 +179,13 @@ class ChatPipeline:
                 original_positions=self._original_positions,
                 turns=job.turns,
             )
-        self._count(prompt, tokens, splices)
-        savings = Savings(total=sum(image.total for image in encoded), kept=tokens["visual"])
+        spared = self._count(prompt, tokens, splices)
+        savings = Savings(sum(image.total for image in encoded), tokens["visual"], *spared)
+        explanations = tuple(image.explanation for image in encoded if image.explanation is not None)
         # What was read and written is told of a request that is broken off, too.
         counts = {"total": savings.total, "kept": savings.kept, "prompt": len(prompt), "completion": 0}
         request.note(tokens=counts)
-        return _Ready(prompt, tokens, savings, max_tokens, counts)
+        return _Ready(prompt, tokens, savings, explanations, max_tokens, counts)
 
     async def _encode(self, job: ChatJob) -> list[EncodedImage]:
         asked = [(place, image, question) for (place, image), question in zip(job.images, job.questions, strict=True)]
@@ -189,7 +194,9 @@ class ChatPipeline:
             plans = await together(self._encoder.plan(*each, job.budget) for each in asked)
             context.current().check_deadline()
             budgets = list(share(job.budget, plans))
-        return await together(self._encoder.fetch(*each, budget) for each, budget in zip(asked, budgets, strict=True))
+        return await together(
+            self._encoder.fetch(*each, budget, explain=job.explain) for each, budget in zip(asked, budgets, strict=True)
+        )
 
     def _fit(self, job: ChatJob, prompt_tokens: int) -> int:
         """Tokens that may be generated behind a prompt of this length."""
@@ -212,12 +219,15 @@ class ChatPipeline:
             )
         return wanted
 
-    def _count(self, prompt: Prompt, tokens: dict[str, int], splices: list[Splice]) -> None:
+    def _count(self, prompt: Prompt, tokens: dict[str, int], splices: list[Splice]) -> tuple[float, int]:
+        """What was spared: operations of prefill, and bytes of KV cache."""
         for kind, count in tokens.items():
             metrics.PROMPT_TOKENS.labels(kind=kind).inc(count)
         # Laid out in two parts, an image that loses next to nothing has more newlines than before.
         saved = max(0, sum(splice.full_length - len(splice) for splice in splices))
         full = len(prompt) + saved
         cost = self._engine.cost
-        metrics.PREFILL_FLOPS_SAVED.inc(cost.flops(full) - cost.flops(len(prompt)))
-        metrics.KV_CACHE_BYTES_SAVED.inc(saved * cost.kv_bytes)
+        flops, kv_bytes = cost.flops(full) - cost.flops(len(prompt)), saved * cost.kv_bytes
+        metrics.PREFILL_FLOPS_SAVED.inc(flops)
+        metrics.KV_CACHE_BYTES_SAVED.inc(kv_bytes)
+        return flops, kv_bytes

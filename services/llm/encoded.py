@@ -10,6 +10,7 @@ import torch
 
 from services.common.budget import Budget
 from services.families.grid import Grid
+from services.llm.explanation import Explanation
 from services.llm.job import ImagePart
 from services.llm.refusal import Role
 
@@ -25,6 +26,7 @@ class EncodedImage:
         total: visual tokens of the whole image.
         cache: whether the encoder had it: hit, miss or bypass.
         base: of ``kept`` what any question would keep; empty where that was not asked for.
+        explanation: why; None where that was not asked for.
     """
 
     grid: Grid
@@ -33,6 +35,7 @@ class EncodedImage:
     total: int
     cache: str
     base: list[np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=list)
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,10 @@ class PlannedImage:
 class ImageEncoder(Protocol):
     """Where visual tokens come from."""
 
-    async def fetch(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> EncodedImage:
-        """The visual tokens of one image worth keeping for a question.
+    async def fetch(
+        self, place: Role, image: ImagePart, question: str, budget: Budget | None, *, explain: bool = False
+    ) -> EncodedImage:
+        """The visual tokens of one image worth keeping for a question; with ``explain`` also why.
 
         Raises:
             Refusal: the image or the budget can't be used; ``place`` is where the image stands.

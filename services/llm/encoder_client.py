@@ -9,7 +9,7 @@ import numpy as np
 import heroserve
 from heroserve import CallOptions
 from heroserve.requests import BudgetOptions
-from heroserve.v1.encoder_pb2 import EncoderDescription, VisualTokens
+from heroserve.v1.encoder_pb2 import EncoderDescription, Tile, VisualTokens
 from heroserve.v1.encoder_pb2 import Grid as GridMessage
 from heroserve.v1.tokens_pb2 import Image
 from services.common import context, tracing
@@ -25,9 +25,10 @@ from services.common.errors import (
 from services.common.rows import from_wire, unpack
 from services.common.scope import HEADER as SCOPE
 from services.common.wire import MAX_QUESTION_CHARS
-from services.families.grid import Grid
+from services.families.grid import Grid, Placement
 from services.llm.encoded import EncodedImage, PlannedImage
 from services.llm.encoder_health import EncoderHealth
+from services.llm.explanation import Explanation, TileTerms
 from services.llm.halves import refuse_another
 from services.llm.job import ImagePart
 from services.llm.refusal import Refusal, Role, RoleName
@@ -89,22 +90,31 @@ class EncoderClient:
         )
         self._health = EncoderHealth(target, self._is_there)
 
-    async def fetch(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> EncodedImage:
+    async def fetch(
+        self, place: Role, image: ImagePart, question: str, budget: Budget | None, *, explain: bool = False
+    ) -> EncodedImage:
         """See ``ImageEncoder``."""
-        tokens = await self._ask(place, image, question, budget)
+        tokens = await self._ask(place, image, question, budget, explain=explain)
         if tokens.features.cols != self._feature_width:
             raise Internal(
                 f"the encoder at {self._target} serves another model: its features are "
                 f"{tokens.features.cols} wide, this one's projector takes {self._feature_width}"
             )
-        return encoded_image(tokens)
+        return encoded_image(tokens, question if explain else None)
 
     async def plan(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> PlannedImage:
         """See ``ImageEncoder``."""
         return planned_image(await self._ask(place, image, question, budget, plan_only=True))
 
     async def _ask(
-        self, place: Role, image: ImagePart, question: str, budget: Budget | None, *, plan_only: bool = False
+        self,
+        place: Role,
+        image: ImagePart,
+        question: str,
+        budget: Budget | None,
+        *,
+        plan_only: bool = False,
+        explain: bool = False,
     ) -> VisualTokens:
         try:
             tokens = await self._client.encode(
@@ -112,6 +122,7 @@ class EncoderClient:
                 # Its beginning is enough to tell what is relevant: CLIP reads 77 tokens.
                 question[:MAX_QUESTION_CHARS],
                 plan_only=plan_only,
+                explain=explain,
                 with_base=self._with_base,
                 **_along(self._timeout_s),
                 **_options(budget),
@@ -174,20 +185,27 @@ class EncoderClient:
         return Internal(f"encoder at {self._target} ended with {error.code.name}: {error.details}")
 
 
-def encoded_image(tokens: VisualTokens) -> EncodedImage:
-    """What the encoder kept, off the wire.
+def encoded_image(tokens: VisualTokens, question: str | None = None) -> EncodedImage:
+    """What the encoder kept, off the wire; with an explanation where there is a ``question``, by which it was chosen.
 
     Raises:
         ValueError: its features are not what they say.
     """
     features = tokens.features
+    grid = _parse_grid(tokens.grid)
+    kept = [np.array(tile.positions, np.int64) for tile in tokens.tiles]
+    explanation = None
+    if question is not None:
+        terms = tuple(_parse_terms(tile) for tile in tokens.tiles)
+        explanation = Explanation(tokens.image_digest, question, grid, _parse_placement(tokens.grid), kept, terms)
     return EncodedImage(
-        grid=_parse_grid(tokens.grid),
-        kept=[np.array(tile.positions, np.int64) for tile in tokens.tiles],
+        grid=grid,
+        kept=kept,
         features=unpack(features.data, from_wire(features.dtype), features.rows, features.cols),
         total=tokens.savings.total,
         cache=VisualTokens.Cache.Name(tokens.cache).lower(),
         base=[np.array(tile.base, np.int64) for tile in tokens.tiles],
+        explanation=explanation,
     )
 
 
@@ -234,3 +252,14 @@ def _parse_grid(message: GridMessage) -> Grid:
         left=window.left,
         right=window.right,
     )
+
+
+def _parse_placement(message: GridMessage) -> Placement:
+    """One that is too old to tell says 0 of all, as an image without local tiles does of the rest."""
+    window = message.placement
+    return Placement(message.tile_size, message.token_size, window.top, window.bottom, window.left, window.right)
+
+
+def _parse_terms(tile: Tile) -> TileTerms:
+    terms = tile.explanation
+    return TileTerms(tile.valid, tile.importance, terms.saliency, terms.relevance, terms.density)

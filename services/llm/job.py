@@ -71,6 +71,7 @@ class ChatJob:
         sampling: of the answer.
         replan: plan every image by the last question, not by that of its own turn.
         share_budget: the budget is of all images together.
+        explain: tell which visual tokens of each image were kept, and why.
     """
 
     turns: tuple[Turn, ...]
@@ -78,6 +79,7 @@ class ChatJob:
     sampling: Sampling = Sampling()
     replan: bool = False
     share_budget: bool = False
+    explain: bool = False
 
     @property
     def question(self) -> str:

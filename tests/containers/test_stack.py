@@ -85,7 +85,7 @@ def healths(prometheus: Api) -> set[str]:
 def test_a_question_from_outside():
     answer = ask()
     assert answer["text"].strip() == "T"
-    assert answer["savings"] == {"total": 448, "kept": 88, "dropped": 360}
+    assert answer["savings"].items() >= {"total": 448, "kept": 88, "dropped": 360}.items()
 
 
 def test_a_question_over_openais_api():

@@ -77,7 +77,7 @@ def test_a_question_is_answered_as_without_vllm(profile: Profile):
     assert done.returncode == 0, f"{done.stderr}\n{compose.logs()}"
     answer = json.loads(done.stdout)
     assert answer["text"].strip() == "T"
-    assert answer["savings"] == {"total": 448, "kept": 88, "dropped": 360}
+    assert answer["savings"].items() >= {"total": 448, "kept": 88, "dropped": 360}.items()
     with heroserve.Client("localhost:9001") as client:
         assert client.describe().engine == profile.engine
 

@@ -51,7 +51,7 @@ def test_a_question_from_the_command_line(stack: Stack):
     assert "visual tokens 88 of 448 kept (80.4% dropped)" in result.stderr
     answer = json.loads(heroserve_command("ask", *arguments, "--json").stdout)
     assert result.stdout.rstrip("\n") == answer["text"].rstrip("\n")
-    assert answer["savings"] == {"total": 448, "kept": 88, "dropped": 360}
+    assert answer["savings"].items() >= {"total": 448, "kept": 88, "dropped": 360}.items()
 
 
 def test_an_error_on_the_command_line(stack: Stack, tmp_path: Path):

@@ -38,16 +38,24 @@ def api(services: Services) -> Iterator[openai.OpenAI]:
 
 
 def test_the_same_answer_as_over_grpc(services: Services, api: openai.OpenAI, client: heroserve.Client):
-    ours = client.ask(DATA, QUESTION, max_tokens=12, retention=0.3)
+    ours = client.ask(DATA, QUESTION, max_tokens=12, retention=0.3, explain=True)
     (model,) = api.models.list().data
     theirs = api.chat.completions.create(
-        model=model.id, messages=ASKED, max_tokens=12, extra_body={"heroserve": {"retention": 0.3}}
+        model=model.id, messages=ASKED, max_tokens=12, extra_body={"heroserve": {"retention": 0.3, "explain": True}}
     )
     assert theirs.choices[0].message.content == ours.text
     assert theirs.choices[0].finish_reason == ours.finish_reason
     assert theirs.usage.completion_tokens == ours.usage.completion_tokens
     told = theirs.usage.model_extra["heroserve"]["visual_tokens"]
     assert told == {"total": ours.savings.total, "kept": ours.savings.kept, "dropped": ours.savings.dropped}
+    # What was kept, by both doors and by the encoder's own; the answer's also has what the language model was spared.
+    (explained,) = ours.explanations
+    (over_http,) = map(heroserve.Explanation.from_dict, theirs.model_extra["heroserve"]["explanations"])
+    tokens = client.encode(DATA, QUESTION, retention=0.3, explain=True)
+    assert (explained.grid, explained.tiles) == (over_http.grid, over_http.tiles) == (tokens.grid, tuple(tokens.tiles))
+    assert explained.savings == ours.savings
+    assert explained.savings.kv_cache_bytes > 0
+    assert explained.draw(DATA, answer=ours.text).width > 500
     stream = api.chat.completions.create(
         model=model.id,
         messages=ASKED,

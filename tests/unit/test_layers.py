@@ -90,7 +90,20 @@ def test_each_service_takes_its_half_of_a_family():
         assert not breaches([module], "services.families.llava_next"), module
 
 
-HEART = ["chat", "job", "answer", "refusal", "encoded", "layout", "prompt", "assemble", "splicer", "cost", "detokenize"]
+HEART = [
+    "chat",
+    "job",
+    "answer",
+    "explanation",
+    "refusal",
+    "encoded",
+    "layout",
+    "prompt",
+    "assemble",
+    "splicer",
+    "cost",
+    "detokenize",
+]
 
 
 @pytest.mark.parametrize("name", HEART)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from heroserve.results import Savings
+from heroserve.savings import Savings
 
 
 def as_dict(message: Message) -> dict[str, object]:

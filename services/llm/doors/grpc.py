@@ -12,6 +12,7 @@ from heroserve.v1.chat_pb2 import Usage as UsageMessage
 from services.common.errors import InvalidArgument
 from services.common.wire import parse_budget
 from services.llm.answer import Bill, Delta, FinishReason
+from services.llm.doors import explained
 from services.llm.doors.words import Words
 from services.llm.job import ChatJob, ImagePart, Sampling, Turn, TurnRole
 from services.llm.refusal import RoleName
@@ -55,6 +56,7 @@ def parse_request(request: GenerateRequest) -> ChatJob:
         sampling=_parse_sampling(request.sampling),
         replan=request.replan,
         share_budget=request.share_budget,
+        explain=request.explain,
     )
 
 
@@ -72,10 +74,17 @@ def response(piece: Delta | Bill) -> GenerateResponse:
             completion_tokens=usage.completion_tokens,
             prompt_cached_tokens=usage.prompt_cached_tokens,
         ),
-        savings=tokens_pb2.Savings(total=savings.total, kept=savings.kept, dropped=savings.dropped),
+        savings=tokens_pb2.Savings(
+            total=savings.total,
+            kept=savings.kept,
+            dropped=savings.dropped,
+            prefill_flops=savings.prefill_flops,
+            kv_cache_bytes=savings.kv_cache_bytes,
+        ),
         timings=ChatTimings(
             encode=timings.encode, time_to_first_token=timings.time_to_first_token, total=timings.total
         ),
+        explanations=[explained.message(each) for each in piece.explanations],
     )
 
 

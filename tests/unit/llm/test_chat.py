@@ -11,12 +11,16 @@ import pytest
 import torch
 from prometheus_client import REGISTRY
 
+from heroserve.images import image_digest
 from heroserve.v1.chat_pb2 import GenerateResponse
 from heroserve.v1.tokens_pb2 import Savings
 from services.common import context
 from services.common.budget import Retention
+from services.common.checkpoint import Checkpoint
 from services.common.context import RequestContext
 from services.common.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from services.encoder.response import grid_message
+from services.families.llava_next.tiles import AnyresTiler
 from services.llm import parts
 from services.llm.doors import grpc as door
 from services.llm.engines.transformers import TransformersEngine
@@ -35,6 +39,11 @@ def chat(untrained, encoder, prompts, splicer, engine):
         return parts.open_chat(LlmSettings(model=untrained, **settings), encoder, prompts, splicer, engine)
 
     return make
+
+
+@pytest.fixture
+def tiler_of_the_untrained(untrained):
+    return AnyresTiler.of(Checkpoint(untrained, "HEROSERVE_MODEL"))
 
 
 def metric(name: str, **labels: str) -> float:
@@ -81,6 +90,25 @@ async def test_two_images(hf, processor, chat, encoder):
     assert [call[0] for call in encoder.calls] == [Role("image", 0, 0), Role("image", 0, 1)]
 
 
+async def test_what_was_kept_of_each_image_is_explained(chat, tiler_of_the_untrained):
+    images = [picture(333, 101), picture(91, 137)]
+    request = asked(QUESTION, *map(png, images), retention=0.3, max_tokens=2)
+    _, silent = await answer(chat(max_images=2), checked(request, 2))
+    request.explain = True
+    _, last = await answer(chat(max_images=2), checked(request, 2))
+    assert not silent.explanations
+    assert len(last.explanations) == 2
+    for image, told in zip(images, last.explanations, strict=True):
+        grid = tiler_of_the_untrained.grid(*image.size)
+        assert told.grid == grid_message(grid, tiler_of_the_untrained.place(grid))
+        assert (told.image_digest, told.question) == (image_digest(png(image)), QUESTION)
+        assert [tile.valid for tile in told.tiles] == grid.valid().sum(axis=1).tolist()
+        assert sum(tile.explanation.saliency for tile in told.tiles) == pytest.approx(1, abs=1e-4)
+        assert sum(len(tile.positions) for tile in told.tiles) == told.savings.kept
+    assert sum(told.savings.kept for told in last.explanations) == last.savings.kept
+    assert sum(told.savings.total for told in last.explanations) == last.savings.total
+
+
 async def test_no_image(hf, processor, chat, encoder):
     text, last = await answer(chat(), job(QUESTION, max_tokens=12))
     assert text == reference(hf, processor, [], QUESTION, 12)[0]
@@ -116,7 +144,7 @@ async def test_the_bill_after_dropping(chat, look, engine, forwards, newlines):
     _, last = await answer(
         chat(newlines=newlines), job(QUESTION, png(picture(333, 101)), max_visual_tokens=9, max_tokens=2)
     )
-    assert last.savings == Savings(total=total, kept=9, dropped=total - 9)
+    assert (last.savings.total, last.savings.kept, last.savings.dropped) == (total, 9, total - 9)
     usage = last.usage
     assert usage.prompt_visual_tokens == 9
     rows = int((seen.ids == -1).sum())
@@ -128,6 +156,7 @@ async def test_the_bill_after_dropping(chat, look, engine, forwards, newlines):
     flops, kv = [metric(name) - then for name, then in zip(names, before, strict=True)]
     assert flops == pytest.approx(cost.flops(prompt + saved) - cost.flops(prompt))
     assert kv == saved * cost.kv_bytes
+    assert (last.savings.prefill_flops, last.savings.kv_cache_bytes) == (pytest.approx(flops), kv)
     counted = [metric("heroserve_prompt_tokens_total", kind=k) - b for k, b in zip(kinds, before_kinds, strict=True)]
     assert counted == [usage.prompt_text_tokens, usage.prompt_visual_tokens, usage.prompt_newline_tokens]
 
@@ -142,9 +171,9 @@ async def test_nothing_is_saved_at_retention_1(chat):
 async def test_timings_and_counts(chat, encoder, forwards):
     encode = encoder.fetch
 
-    async def slow(*args):
+    async def slow(*args, **options):
         await asyncio.sleep(0.05)
-        return await encode(*args)
+        return await encode(*args, **options)
 
     encoder.fetch = slow
     forwards.before = lambda count: time.sleep(0.01)
@@ -210,10 +239,10 @@ async def test_too_late_no_answer_is_begun(chat, encoder, forwards):
     fetch = encoder.fetch
     request = RequestContext("late", deadline=time.monotonic() + 60)
 
-    async def slow(*args):
+    async def slow(*args, **options):
         # The clock, not the machine: the minute is over when the encoder has answered.
         object.__setattr__(request, "deadline", time.monotonic() - 1)
-        return await fetch(*args)
+        return await fetch(*args, **options)
 
     encoder.fetch = slow
     with context.serving(request), pytest.raises(DeadlineExceeded):
@@ -225,12 +254,12 @@ async def test_too_late_no_answer_is_begun(chat, encoder, forwards):
 async def test_two_images_are_encoded_at_the_same_time(chat, encoder):
     encode, inside, both = encoder.fetch, [], asyncio.Event()
 
-    async def wait(*args):
+    async def wait(*args, **options):
         inside.append(args)
         if len(inside) == 2:
             both.set()
         await asyncio.wait_for(both.wait(), 60)
-        return await encode(*args)
+        return await encode(*args, **options)
 
     encoder.fetch = wait
     await answer(chat(max_images=2), job(QUESTION, png(picture(91, 37)), png(picture(50, 40)), max_tokens=1))
@@ -330,7 +359,7 @@ async def test_original_positions_stay_within_the_context(narrow):
 
 
 async def test_what_the_encoder_refuses_ends_the_request(chat, encoder, forwards):
-    async def fail(*args):
+    async def fail(*args, **options):
         raise Unavailable("encoder at nowhere: gone")
 
     encoder.fetch = fail
@@ -342,7 +371,7 @@ async def test_what_the_encoder_refuses_ends_the_request(chat, encoder, forwards
 async def test_when_one_image_fails_the_others_are_given_up(chat, encoder):
     given_up = asyncio.Event()
 
-    async def encode(place, image, question, budget):
+    async def encode(place, image, question, budget, *, explain):
         if place.item == 0:
             raise Unavailable("gone")
         try:

@@ -13,19 +13,32 @@ import torch
 import heroserve
 from heroserve.errors import EXCEPTIONS, from_status
 from heroserve.v1 import encoder_pb2_grpc
-from heroserve.v1.encoder_pb2 import EncoderDescription, EncodeRequest, Features, Grid, Tile, VisualTokens
+from heroserve.v1.encoder_pb2 import (
+    EncoderDescription,
+    EncodeRequest,
+    Features,
+    Grid,
+    Tile,
+    TileExplanation,
+    VisualTokens,
+    Window,
+)
 from heroserve.v1.tokens_pb2 import Budget, Image, Savings
 from services.common import context, errors
 from services.common.budget import MaxVisualTokens, Retention
 from services.common.context import RequestContext
 from services.common.tracing import Trace
 from services.common.wire import MAX_QUESTION_CHARS
+from services.families.grid import Placement
+from services.llm.doors import explained
 from services.llm.doors import grpc as door
 from services.llm.encoder_client import EncoderClient
+from services.llm.explanation import TileTerms
 from services.llm.job import ImagePart
 from services.llm.refusal import Refusal, Role
 
 FIELD = "messages[2].parts[1].image"
+TERMS = TileExplanation(saliency=0.5, relevance=0.25, density=0.125)
 OWN = f"commit:{'a' * 40}"
 PLACE = Role("image", 2, 1)
 IMAGE = ImagePart(data=b"png")
@@ -121,8 +134,19 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
             await context.abort(*self.fail)
         self.requests.append(request)
         return VisualTokens(
-            grid=Grid(rows=1, cols=1, patches_per_side=2),
-            tiles=[Tile(positions=[1, 3]), Tile(index=1, positions=[2])],
+            image_digest="ab" * 32,
+            grid=Grid(
+                rows=1,
+                cols=1,
+                patches_per_side=2,
+                tile_size=28,
+                token_size=14,
+                placement=Window(top=1, bottom=20, left=0, right=28),
+            ),
+            tiles=[
+                Tile(positions=[1, 3], valid=4),
+                Tile(index=1, positions=[2], valid=4, importance=0.75, explanation=TERMS if request.explain else None),
+            ],
             features=Features(dtype=Features.FLOAT16, rows=3, cols=self.cols, data=bytes(6 * self.cols)),
             savings=Savings(total=8, kept=3, dropped=5),
             model=self.model,
@@ -170,6 +194,27 @@ async def test_what_is_asked_for_arrives(peer, budget, sent):
     (request,) = peer.requests
     assert (request.image, request.question, request.budget) == (Image(data=b"png"), "What?", sent)
     assert peer.metadata["authorization"] == "Bearer s3cret"
+
+
+async def test_why_it_was_kept(peer):
+    client = connect(peer.target)
+    told = await client.fetch(PLACE, IMAGE, "What?", None, explain=True)
+    silent = await client.fetch(PLACE, IMAGE, "What?", None)
+    await client.close()
+    assert [request.explain for request in peer.requests] == [True, False]
+    assert silent.explanation is None
+    found = told.explanation
+    assert (found.digest, found.question, found.total) == ("ab" * 32, "What?", 8)
+    assert found.grid == told.grid
+    assert found.placement == Placement(28, 14, 1, 20, 0, 28)
+    assert [kept.tolist() for kept in found.kept] == [[1, 3], [2]]
+    assert found.tiles == (TileTerms(4, 0, 0, 0, 0), TileTerms(4, 0.75, 0.5, 0.25, 0.125))
+    # And on over the wire, as the encoder told it.
+    message = explained.message(found)
+    assert (message.grid.placement, message.grid.token_size) == (Window(top=1, bottom=20, left=0, right=28), 14)
+    assert message.tiles[1] == Tile(index=1, positions=[2], valid=4, importance=0.75, explanation=TERMS)
+    assert not message.tiles[0].HasField("explanation")
+    assert message.savings == Savings(total=8, kept=3, dropped=5)
 
 
 async def test_what_would_be_kept(peer):

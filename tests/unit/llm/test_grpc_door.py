@@ -179,6 +179,13 @@ def test_whose_the_budget_is(shared):
     assert checked(request, 1).share_budget is shared
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_whether_what_is_kept_is_explained(wanted):
+    request = ask()
+    request.explain = wanted
+    assert checked(request, 1).explain is wanted
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 images = st.one_of(st.builds(Image), st.builds(Image, data=st.binary(max_size=4)), st.builds(Image, digest=texts))
 parts = st.one_of(st.builds(Part), st.builds(Part, text=texts), st.builds(Part, image=images))

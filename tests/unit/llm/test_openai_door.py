@@ -14,6 +14,7 @@ import openai
 import pytest
 from starlette.testclient import TestClient
 
+import heroserve
 from services.common.admission import Admission, Line
 from services.common.budget import MaxVisualTokens, Retention
 from services.common.errors import ResourceExhausted, ServiceError, Unavailable
@@ -150,6 +151,7 @@ REFUSED = {
     "retention": (ask(heroserve={"retention": 0}), "heroserve.retention", "above 0"),
     "retention of text": (ask(heroserve={"retention": "0.2"}), "heroserve.retention", "a number"),
     "tokens": (ask(heroserve={"max_visual_tokens": 0}), "heroserve.max_visual_tokens", "from 1"),
+    "explain": (ask(heroserve={"explain": "yes"}), "heroserve.explain", "true or false"),
     "replan": (ask(heroserve={"replan": 1}), "heroserve.replan", "true or false"),
     "a knob": (ask(heroserve=0.2), "heroserve", "an object"),
     "a model of numbers": (ask(model=4), "model", "a string"),
@@ -207,14 +209,25 @@ def test_everything_asked_for_arrives():
             ignore_eos=True,
             stream=True,
             stream_options={"include_usage": True, "continuous_usage_stats": True},
-            heroserve={"max_visual_tokens": 7, "retention": None, "replan": True, "share_budget": True},
+            heroserve={
+                "max_visual_tokens": 7,
+                "retention": None,
+                "replan": True,
+                "share_budget": True,
+                "explain": True,
+            },
         )
     )
     assert asked.job.sampling == Sampling(5, 1.0, 0.25, (1 << 64) - 1, ("\n",), ignore_eos=True)
     assert asked.job.budget == MaxVisualTokens(7)
     assert [turn.role for turn in asked.job.turns] == ["system", "user", "assistant", "user"]
     assert asked.job.turns[1].parts == ("What?", ImagePart(data=DATA))
-    assert (asked.job.question, asked.job.replan, asked.job.share_budget) == ("Which?", True, True)
+    assert (asked.job.question, asked.job.replan, asked.job.share_budget, asked.job.explain) == (
+        "Which?",
+        True,
+        True,
+        True,
+    )
     assert (asked.stream, asked.usage, asked.usage_throughout) == (True, True, True)
 
 
@@ -316,6 +329,13 @@ async def test_the_hearts_answer(serve, untrained, encoder, prompts, splicer, en
     assert usage.completion_tokens == bill.usage.completion_tokens == 8
     assert usage.model_extra["heroserve"]["visual_tokens"]["dropped"] == bill.savings.dropped > 0
 
+    saved = usage.model_extra["heroserve"]["saved"]
+    assert saved == {
+        "prefill_flops": bill.savings.prefill_flops,
+        "kv_cache_bytes": bill.savings.kv_cache_bytes,
+    }
+    assert "heroserve" not in whole.model_extra
+
     told_in_pieces = {"include_usage": True, "continuous_usage_stats": True}
     streamed = client.post("/v1/chat/completions", json=asked | {"stream": True, "stream_options": told_in_pieces})
     assert streamed.headers["content-type"].startswith("text/event-stream")
@@ -332,6 +352,24 @@ async def test_the_hearts_answer(serve, untrained, encoder, prompts, splicer, en
     assert (last["choices"], last["usage"]["prompt_tokens"]) == ([], usage.prompt_tokens)
     plain = events(client.post("/v1/chat/completions", json=asked | {"stream": True}).text)
     assert not any("usage" in piece for piece in plain[:-1])
+
+
+@pytest.mark.parametrize("usage", [True, False])
+async def test_what_was_kept_is_explained_beside_the_answer(serve, usage):
+    client = serve()
+    asked = ask(max_tokens=3, heroserve={"retention": 0.3, "explain": True})
+    whole = openai.types.chat.ChatCompletion.model_validate(client.post("/v1/chat/completions", json=asked).json())
+    (told,) = whole.model_extra["heroserve"]["explanations"]
+    explanation = heroserve.Explanation.from_dict(told)
+    dropped = whole.usage.model_extra["heroserve"]["visual_tokens"]["dropped"]
+    assert explanation.savings.dropped == dropped > 0
+    assert explanation.draw(DATA).width > 500
+    asked |= {"stream": True} | ({"stream_options": {"include_usage": True}} if usage else {})
+    pieces = [event for event in events(client.post("/v1/chat/completions", json=asked).text) if event != "[DONE]"]
+    # With the last piece of the answer, whether or not usage is asked for; in no other.
+    (last,) = [piece for piece in pieces if "heroserve" in piece]
+    assert last["choices"][0]["finish_reason"] == "length"
+    assert last["heroserve"]["explanations"] == [told]
 
 
 def test_an_end_token_may_be_passed_over(serve, engine, monkeypatch):

@@ -99,7 +99,7 @@ class Keeper:
         self.kept.add(hashlib.sha256(image.data).hexdigest())
         return PlannedImage(10, 2, 0.0, "miss")
 
-    async def fetch(self, *arguments: Any) -> Any:
+    async def fetch(self, *arguments: Any, explain: bool = False) -> Any:
         return await self.plan(*arguments)
 
 

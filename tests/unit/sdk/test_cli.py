@@ -46,7 +46,9 @@ def test_ask_as_json(run, peer, image):
     done = run("ask", image, "What?", "--json")
     answer = json.loads(done.stdout)
     assert answer["text"] == "A red [bold]bus"
-    assert answer["savings"] == {"total": 1300, "kept": 260, "dropped": 1040}
+    saved = {"prefill_flops": 0.0, "kv_cache_bytes": 0}
+    assert answer["savings"] == {"total": 1300, "kept": 260, "dropped": 1040} | saved
+    assert "explanations" not in answer
     assert answer["usage"]["completion_tokens"] == 3
     assert answer["request_id"] == peer.seen[-1].metadata["request_id"]
     assert done.stderr == ""
@@ -152,9 +154,9 @@ def test_encode(run, image):
     assert done.exit_code == 0, done.stderr
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if "│" in line]
     assert rows == [
-        ["thumbnail", "", "100", "576"],
-        ["row 0 col 0", "0.750", "120", "400"],
-        ["row 0 col 1", "0.250", "40", "324"],
+        ["thumbnail", "", "100", "576", "", "", ""],
+        ["row 0 col 0", "0.750", "120", "400", *["0.000"] * 3],
+        ["row 0 col 1", "0.250", "40", "324", *["0.000"] * 3],
     ]
     assert "640 x 300 pixels · 1 x 2 tiles" in done.stdout
     assert "visual tokens 260 of 1300 kept (80.0% dropped) · cache hit" in done.stdout
@@ -164,7 +166,7 @@ def test_encode_explains(run, peer, image):
     terms = encoder_pb2.TileExplanation(saliency=0.125, relevance=0.25, density=0.5)
     tile = encoder_pb2.Tile(index=1, importance=1, valid=3, positions=[0, 5], explanation=terms)
     peer.script.append(lambda request, context: encoder_pb2.VisualTokens(tiles=[tile]))
-    done = run("encode", image, "What?", "--explain", "--max-visual-tokens", "2")
+    done = run("encode", image, "What?", "--max-visual-tokens", "2")
     assert all(text in done.stdout for text in ("saliency", "0.125", "0.250", "0.500"))
     assert peer.seen[0].request.explain
     assert peer.seen[0].request.budget.max_visual_tokens == 2

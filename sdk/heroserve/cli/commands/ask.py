@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import typer
 
-from heroserve.cli import options
+from heroserve.cli import explaining, options
 from heroserve.cli.calling import llm
 from heroserve.cli.hints import nobody_there
 from heroserve.cli.messages import saved
@@ -34,6 +34,7 @@ def ask(
     temperature: options.Temperature = None,
     top_p: options.TopP = None,
     seed: options.Seed = None,
+    explain: explaining.ExplainFile = None,
     target: options.Target = "localhost:9001",
     api_key: options.ApiKey = None,
     tls: options.Tls = False,
@@ -42,10 +43,12 @@ def ask(
 ) -> None:
     """Answer a question about an image, as it is written; then say what was saved."""
     options.one_budget(retention, max_visual_tokens)
+    explaining.apart(explain, image)
     with Waiting(not as_json) as waiting, llm(target, api_key, tls, timeout, name_of(image)) as client:
         waiting.stage(f"reading {name_of(image)}")
+        picture = read_picture(image)
         stream = client.stream(
-            read_picture(image),
+            picture,
             question,
             retention=retention,
             max_visual_tokens=max_visual_tokens,
@@ -53,6 +56,7 @@ def ask(
             temperature=temperature,
             top_p=top_p,
             seed=seed,
+            explain=explain is not None or None,
         )
         waiting.stage(f"connecting to {target}")
         runs = _describe(client, min(timeout, _COURTESY_S))
@@ -73,10 +77,13 @@ def ask(
                     typer.echo()
     if not stream.text.strip():
         warn(_empty(runs), as_json)
+    answer = stream.answer
     if as_json:
-        typer.echo(json.dumps(asdict(stream.answer), ensure_ascii=False))
-        return
-    note("\n".join(_bill(stream.answer)))
+        typer.echo(json.dumps(_as_dict(answer), ensure_ascii=False))
+    else:
+        note("\n".join(_bill(answer)))
+    if explain is not None:
+        explaining.write(explain, answer.explanations, picture, answer.text.strip(), as_json)
 
 
 def _describe(client: Client, timeout_s: float) -> ChatDescription | None:
@@ -99,6 +106,14 @@ def _empty(runs: ChatDescription | None) -> str:
 
 def _trained(runs: ChatDescription) -> bool:
     return runs.trained and (runs.encoder.trained or not runs.HasField("encoder"))
+
+
+def _as_dict(answer: Answer) -> dict[str, object]:
+    fields = asdict(replace(answer, explanations=()))
+    del fields["explanations"]
+    if answer.explanations:
+        fields["explanations"] = [explanation.to_dict() for explanation in answer.explanations]
+    return fields
 
 
 def _bill(answer: Answer) -> list[str]:

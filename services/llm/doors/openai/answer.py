@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from pydantic import BaseModel
 from services.common.errors import ServiceError
 from services.common.http_call import told
 from services.llm.answer import Bill, FinishReason, Usage
+from services.llm.doors import explained
+from services.llm.explanation import Explanation
 
 DONE = b"data: [DONE]\n\n"
 
@@ -52,6 +55,7 @@ def completion(head: Head, text: str, bill: Bill) -> bytes:
         model=head.model,
         choices=[choice],
         usage=usage(bill.usage, bill),
+        **_explained(bill.explanations),
     )
     return _json(whole)
 
@@ -64,6 +68,7 @@ def chunk(
     finish: FinishReason | None = None,
     taken: CompletionUsage | None = None,
     with_usage: bool = False,
+    explanations: Sequence[Explanation] = (),
 ) -> bytes:
     """A piece of the answer.
 
@@ -74,10 +79,11 @@ def chunk(
         finish: it is the last one.
         taken: what the answer has taken so far.
         with_usage: the caller wants to see that in every piece, if only as null.
+        explanations: of the images, where they were asked for.
     """
     delta = {**({"role": "assistant"} if role else {}), **({} if text is None else {"content": text})}
     piece = Piece(index=0, delta=ChoiceDelta.model_validate(delta), finish_reason=finish, logprobs=None)
-    return _event(head, [piece], {"usage": taken} if with_usage else {})
+    return _event(head, [piece], _explained(explanations) | ({"usage": taken} if with_usage else {}))
 
 
 def last(head: Head, bill: Bill) -> bytes:
@@ -106,6 +112,7 @@ def usage(taken: Usage, bill: Bill | None = None) -> CompletionUsage:
         savings, timings = bill.savings, bill.timings
         found["heroserve"] = {
             "visual_tokens": {"total": savings.total, "kept": savings.kept, "dropped": savings.dropped},
+            "saved": {"prefill_flops": savings.prefill_flops, "kv_cache_bytes": savings.kv_cache_bytes},
             "newline_tokens": taken.prompt_newline_tokens,
             "timings": {
                 "encode_s": timings.encode,
@@ -114,6 +121,11 @@ def usage(taken: Usage, bill: Bill | None = None) -> CompletionUsage:
             },
         }
     return CompletionUsage.model_validate(found)
+
+
+def _explained(explanations: Sequence[Explanation]) -> dict[str, Any]:
+    """Beside the usage, which a stream tells only where that is asked for."""
+    return {"heroserve": {"explanations": list(map(explained.as_json, explanations))}} if explanations else {}
 
 
 def _event(head: Head, choices: list[Piece], more: dict[str, Any]) -> bytes:

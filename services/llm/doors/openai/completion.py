@@ -101,7 +101,14 @@ class Completion(Exchange):
             if isinstance(piece, Delta):
                 await self._send(send, answer.chunk(head, piece.text, taken=taken, with_usage=wanted))
                 continue
-            await self._send(send, answer.chunk(head, finish=piece.finish_reason, taken=taken, with_usage=wanted))
+            end = answer.chunk(
+                head,
+                finish=piece.finish_reason,
+                taken=taken,
+                with_usage=wanted,
+                explanations=piece.explanations,
+            )
+            await self._send(send, end)
             if wanted:
                 await self._send(send, answer.last(head, piece))
             await self._send(send, answer.DONE, more=False)

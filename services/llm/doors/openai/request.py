@@ -21,7 +21,7 @@ from services.llm.web.fetcher import ImageFetcher
 # OpenAI's own price of an image that is asked for with low detail.
 LOW_DETAIL = MaxVisualTokens(85)
 _BUDGETS = ("retention", "max_visual_tokens")
-_FLAGS = ("replan", "share_budget")
+_FLAGS = ("replan", "share_budget", "explain")
 _KNOBS = (*_BUDGETS, *_FLAGS)
 
 # Index of a turn, and of a part within it.

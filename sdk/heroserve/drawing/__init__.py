@@ -1,0 +1,1 @@
+"""Explanations as pictures: what needs Pillow, and is imported where something is drawn."""
