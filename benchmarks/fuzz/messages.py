@@ -81,6 +81,7 @@ class Messages:
         if self._chance(0.5):
             request.budget.CopyFrom(self._budget())
         request.sampling.CopyFrom(self._sampling())
+        request.explain = self._chance(0.2)
         return self._bent(request.SerializeToString())
 
     def _message(self, *, small: bool) -> Message:

@@ -56,10 +56,10 @@ class Timings:
 
 @dataclass(frozen=True)
 class Bill:
-    """The end of an answer; ``explanations`` are of the images, in order, where they were asked for."""
+    """The end of an answer; ``explanations`` are of the images, in order, None where nobody asked for them."""
 
     finish_reason: FinishReason
     usage: Usage
     savings: Savings
     timings: Timings
-    explanations: tuple[Explanation, ...] = ()
+    explanations: tuple[Explanation, ...] | None = None

@@ -36,7 +36,7 @@ class _Ready:
         prompt: for the engine.
         prompt_tokens: by kind: text, visual, newline.
         savings: of visual tokens.
-        explanations: of the images, where they were asked for.
+        explanations: of the images; None where nobody asked for them.
         max_tokens: that may be generated.
         counts: what the line about the request tells of tokens.
     """
@@ -44,7 +44,7 @@ class _Ready:
     prompt: Prompt
     prompt_tokens: dict[str, int]
     savings: Savings
-    explanations: tuple[Explanation, ...]
+    explanations: tuple[Explanation, ...] | None
     max_tokens: int
     counts: dict[str, int]
 
@@ -181,7 +181,8 @@ class ChatPipeline:
             )
         spared = self._count(prompt, tokens, splices)
         savings = Savings(sum(image.total for image in encoded), tokens["visual"], *spared)
-        explanations = tuple(image.explanation for image in encoded if image.explanation is not None)
+        told = tuple(image.explanation for image in encoded if image.explanation is not None)
+        explanations = told if job.explain else None
         # What was read and written is told of a request that is broken off, too.
         counts = {"total": savings.total, "kept": savings.kept, "prompt": len(prompt), "completion": 0}
         request.note(tokens=counts)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from heroserve.drawing.style import EDGE, FADED, FAINT, HATCH, INK, PADDING, PAPER, Letters
+from heroserve.drawing.style import FAINT, INK, PAPER, Letters
 from heroserve.drawing.table import WIDTH, draw_table, lines_of, percent
 from heroserve.drawing.tiles import Panel, draw_grid, draw_patches
 from heroserve.drawing.upright import upright
+from heroserve.drawing.words import draw_foot, draw_head
 from heroserve.geometry import Geometry
 from heroserve.images import ImageSource
-from heroserve.savings import Savings
 
 if TYPE_CHECKING:
     from heroserve.explanation import Explanation
@@ -24,7 +24,7 @@ _WIDE, _WIDER, _HIGH, _TOKEN, _MOST, _LEAST = 900, 1180, 760, 6, 1800, 64
 # Of an image as wide for its height the panel stands above the table.
 _LOW = 2.2
 _THUMBNAIL = 300
-_TITLE, _TEXT, _LINE = 28, 20, 34
+_TEXT = 20
 
 
 def main_panel(geometry: Geometry) -> Panel:
@@ -43,8 +43,8 @@ def draw(explanation: Explanation, source: ImageSource, answer: str = "", font: 
     panel = _panel(explanation, geometry, image, letters)
     thumbnail, table = _thumbnail(explanation, geometry, image, letters), _table(explanation, letters)
     body = _beside(panel, _below(thumbnail, table)) if not low else _below(panel, _beside(thumbnail, table))
-    head = _head(explanation, answer, body.width, geometry, letters)
-    whole = _below(head, _below(body, _foot(explanation.savings, body.width, letters), 0), 0)
+    head = draw_head(explanation, answer, body.width, geometry, letters)
+    whole = _below(head, _below(body, draw_foot(explanation.savings, body.width, letters), 0), 0)
     page = Image.new("RGB", (whole.width + 2 * MARGIN, whole.height + 2 * MARGIN), PAPER)
     page.paste(whole, (MARGIN, MARGIN))
     return page
@@ -98,55 +98,3 @@ def _thumbnail(explanation: Explanation, geometry: Geometry, image: Image.Image,
 def _table(explanation: Explanation, letters: Letters) -> Image.Image:
     lines = lines_of(explanation.tiles)
     return draw_table(lines, len(explanation.tiles) - len(lines), letters)
-
-
-def _head(explanation: Explanation, answer: str, width: int, geometry: Geometry, letters: Letters) -> Image.Image:
-    """Question, answer, and what the colours mean."""
-    texts = [(line, _TITLE, INK) for line in letters.lines(explanation.question, _TITLE, width, 2)]
-    if answer:
-        texts += [(line, _TITLE, FAINT) for line in letters.lines(f"answer: {answer}", _TITLE, width, 2)]
-    head = Image.new("RGB", (width, len(texts) * (_TITLE + 10) + 54), PAPER)
-    pen = ImageDraw.Draw(head)
-    for row, (line, size, colour) in enumerate(texts):
-        pen.text((0, row * (_TITLE + 10)), line, font=letters.size(size), fill=colour)
-    left, middle = 0, head.height - 34
-    for name, inside, edge in (
-        ("kept", PAPER, EDGE),
-        ("dropped", FADED, FADED),
-        *((("padding", PADDING, HATCH),) if geometry.padded else ()),
-    ):
-        pen.rectangle((left, middle - 11, left + 21, middle + 10), fill=inside, outline=edge, width=3)
-        pen.text((left + 30, middle), name, font=letters.size(_TEXT), fill=INK, anchor="lm")
-        left += 30 + letters.width(name, _TEXT) + 28
-    pen.text((left, middle), _facts(explanation), font=letters.size(_TEXT), fill=FAINT, anchor="lm")
-    return head
-
-
-def _facts(explanation: Explanation) -> str:
-    grid = explanation.grid
-    side = grid.patches_per_side
-    tiles = f"{grid.rows} x {grid.cols} tiles" if grid.rows * grid.cols else "one tile"
-    return f"{grid.image_width} x {grid.image_height} pixels, {tiles} of {side} x {side} visual tokens"
-
-
-def _foot(savings: Savings, width: int, letters: Letters) -> Image.Image:
-    words = [f"{savings.kept} of {savings.total} visual tokens kept, {savings.dropped} dropped ({savings.ratio:.1%})"]
-    if savings.prefill_flops:
-        words.append(f"{amount(savings.prefill_flops)}FLOP of prefill saved")
-    if savings.kv_cache_bytes:
-        words.append(f"{amount(savings.kv_cache_bytes)}B of KV cache saved")
-    lines = letters.lines("  ·  ".join(words), 24, width, 3)
-    foot = Image.new("RGB", (width, 18 + len(lines) * _LINE), PAPER)
-    pen = ImageDraw.Draw(foot)
-    for row, line in enumerate(lines):
-        pen.text((0, 18 + row * _LINE), line, font=letters.size(24), fill=INK)
-    return foot
-
-
-def amount(number: float) -> str:
-    """In two or three digits, with a space and the unit's prefix."""
-    prefixes = ["", "k", "M", "G", "T", "P"]
-    while number >= 999.5 and len(prefixes) > 1:
-        number /= 1000
-        prefixes.pop(0)
-    return f"{number:.1f} {prefixes[0]}" if 0 < number < 99.5 else f"{number:.0f} {prefixes[0]}"

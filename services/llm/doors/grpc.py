@@ -84,7 +84,7 @@ def response(piece: Delta | Bill) -> GenerateResponse:
         timings=ChatTimings(
             encode=timings.encode, time_to_first_token=timings.time_to_first_token, total=timings.total
         ),
-        explanations=[explained.message(each) for each in piece.explanations],
+        explanations=[explained.message(each) for each in piece.explanations or ()],
     )
 
 

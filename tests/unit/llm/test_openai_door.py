@@ -370,6 +370,8 @@ async def test_what_was_kept_is_explained_beside_the_answer(serve, usage):
     (last,) = [piece for piece in pieces if "heroserve" in piece]
     assert last["choices"][0]["finish_reason"] == "length"
     assert last["heroserve"]["explanations"] == [told]
+    text = ask({"role": "user", "content": "Go on"}, max_tokens=1, heroserve={"explain": True})
+    assert client.post("/v1/chat/completions", json=text).json()["heroserve"] == {"explanations": []}
 
 
 def test_an_end_token_may_be_passed_over(serve, engine, monkeypatch):

@@ -12,9 +12,10 @@ from PIL import Image, ImageCms, ImageFont
 
 from heroserve import Explanation, Savings
 from heroserve.drawing import page, table
-from heroserve.drawing.page import GAP, MARGIN, amount, main_panel
+from heroserve.drawing.page import GAP, MARGIN, main_panel
 from heroserve.drawing.style import FADED, Letters
 from heroserve.drawing.upright import upright
+from heroserve.drawing.words import amount
 from heroserve.errors import ArgumentError, ImageError
 from heroserve.geometry import Geometry
 from heroserve.v1.encoder_pb2 import Tile, TileExplanation, VisualTokens

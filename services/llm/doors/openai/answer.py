@@ -68,7 +68,7 @@ def chunk(
     finish: FinishReason | None = None,
     taken: CompletionUsage | None = None,
     with_usage: bool = False,
-    explanations: Sequence[Explanation] = (),
+    explanations: Sequence[Explanation] | None = None,
 ) -> bytes:
     """A piece of the answer.
 
@@ -79,7 +79,7 @@ def chunk(
         finish: it is the last one.
         taken: what the answer has taken so far.
         with_usage: the caller wants to see that in every piece, if only as null.
-        explanations: of the images, where they were asked for.
+        explanations: of the images; None where nobody asked for them.
     """
     delta = {**({"role": "assistant"} if role else {}), **({} if text is None else {"content": text})}
     piece = Piece(index=0, delta=ChoiceDelta.model_validate(delta), finish_reason=finish, logprobs=None)
@@ -123,9 +123,11 @@ def usage(taken: Usage, bill: Bill | None = None) -> CompletionUsage:
     return CompletionUsage.model_validate(found)
 
 
-def _explained(explanations: Sequence[Explanation]) -> dict[str, Any]:
+def _explained(explanations: Sequence[Explanation] | None) -> dict[str, Any]:
     """Beside the usage, which a stream tells only where that is asked for."""
-    return {"heroserve": {"explanations": list(map(explained.as_json, explanations))}} if explanations else {}
+    if explanations is None:
+        return {}
+    return {"heroserve": {"explanations": list(map(explained.as_json, explanations))}}
 
 
 def _event(head: Head, choices: list[Piece], more: dict[str, Any]) -> bytes:
