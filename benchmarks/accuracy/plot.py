@@ -54,7 +54,7 @@ def draw(summary: Values, path: Path) -> None:
         }
     ):
         columns = max(len(kinds), 2)
-        figure = Figure(figsize=(2.15 * columns, 8.2), layout=ConstrainedLayoutEngine(w_pad=0.12), dpi=150)
+        figure = Figure(figsize=(2.15 * max(columns, 5), 8.2), layout=ConstrainedLayoutEngine(w_pad=0.12), dpi=150)
         top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.9, 1.25])[:, 0]
         rules, parts = top.subplots(1, 2, sharey=True)
         _panel(rules, summary, OVERALL, _STYLES, "Overall: HERO and other rules")
