@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -19,13 +19,21 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer(
-    corpus: list[str], suffix: str, specials: Sequence[str] = SPECIALS, size: int = 512
+    corpus: list[str],
+    suffix: str,
+    specials: Sequence[str] = SPECIALS,
+    size: int = 512,
+    *,
+    named: Mapping[str, str] | None = None,
+    begins: bool = True,
 ) -> PreTrainedTokenizerFast:
     """Trained on ``corpus``, at most ``size`` tokens.
 
     Args:
         suffix: the template's tail: "" for a language model, " </s>" for CLIP.
-        specials: ``SPECIALS`` in the order of their ids, from 0.
+        specials: ``SPECIALS`` in the order of their ids, from 0; with ``named`` others.
+        named: those of ``specials`` that are looked up by a name, by it.
+        begins: a text begins with ``<s>``.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -38,12 +46,13 @@ def build_tokenizer(
     )
     tokenizer.train_from_iterator(corpus, trainer)
     ids = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"<s> $A{suffix}", special_tokens=ids)
+    if begins:
+        tokenizer.post_processor = processors.TemplateProcessing(single=f"<s> $A{suffix}", special_tokens=ids)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        bos_token="<s>",
+        bos_token="<s>" if begins else None,
         eos_token="</s>",
         pad_token="<pad>",
-        additional_special_tokens=list(SPECIALS[3:]),
+        extra_special_tokens=list(SPECIALS[3:]) if named is None else dict(named),
         clean_up_tokenization_spaces=False,
     )

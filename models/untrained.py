@@ -98,8 +98,15 @@ def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
     tokenizer.save_pretrained(folder)
     save_image_processor(folder, tile, pinpoints)
 
+    # The very tower: one pass gives features and relevance.
+    build_clip(folder / "clip", vision, model.model.vision_tower.state_dict())
+
+
+def build_clip(folder: Path, vision: CLIPVisionConfig, tower: dict[str, torch.Tensor] | None = None) -> None:
+    """Write a CLIP with this vision tower, its weights drawn where they are not handed in."""
+    tokenizer = build_tokenizer(CORPUS * 4, " </s>")
     text = CLIPTextConfig(
-        vocab_size=vocabulary,
+        vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=128,
         num_hidden_layers=2,
@@ -113,11 +120,12 @@ def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
     clip = CLIPModel(
         CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=vision.projection_dim)
     )
-    # The very tower: one pass gives features and relevance.
-    clip.vision_model.load_state_dict(model.model.vision_tower.state_dict())
-    clip.save_pretrained(folder / "clip")
-    build_tokenizer(CORPUS * 4, " </s>").save_pretrained(folder / "clip")
-    save_image_processor(folder / "clip", tile, pinpoints)
+    if tower is not None:
+        clip.vision_model.load_state_dict(tower)
+    clip.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    tile = vision.image_size
+    save_image_processor(folder, tile, [[tile * rows, tile * columns] for rows, columns in GRIDS])
 
 
 def main() -> None:

@@ -30,8 +30,8 @@ class TokenPlan:
         base: of these, how many any question would keep under this budget; None where that was not asked for.
         importance: of the local tiles, float32 [K].
         saliency, relevance, density: its terms, float32 [K]; relevance is None where it is switched off.
-        fit: of the question and the local tile that fits it best, their cosine over relevance's temperature; 0 where
-            relevance is switched off.
+        fit: of the question and the local tile that fits it best (without any the thumbnail), their cosine over
+            relevance's temperature; 0 where relevance is switched off.
     """
 
     counts: list[int]
@@ -65,7 +65,9 @@ def plan_tokens(
     valid = torch.tensor(entry.valid[1:])
     patches = entry.grid.tile_tokens
     tokens = _tokens(entry, budget, config)
-    terms = importance_terms(saliency_cos, relevance_cos, valid, patches, config)
+    # Without local tiles there is one embedding, and nothing to share out.
+    of_tiles = None if relevance_cos is None else relevance_cos[: len(valid)]
+    terms = importance_terms(saliency_cos, of_tiles, valid, patches, config)
     importance = weigh_terms(*terms, config)
     thumbnail = min(tokens.thumbnail, patches)
     base = None

@@ -20,7 +20,7 @@ T = TypeVar("T")
 # No published model comes near; beyond it, making the layers alone would take for ever.
 _MAX_LAYERS = 1000
 # Positions are kept as uint16.
-_MAX_PATCHES = 2**16
+MAX_POSITIONS = 2**16
 
 
 def check_clip(config: Any, source: Checkpoint) -> None:
@@ -35,10 +35,10 @@ def check_clip(config: Any, source: Checkpoint) -> None:
     if config.num_channels != 3:
         raise source.unusable(f"vision_config.num_channels of its config is {config.num_channels!r}; served is 3")
     side = config.image_size // config.patch_size
-    if not 0 < side**2 <= _MAX_PATCHES:
+    if not 0 < side**2 <= MAX_POSITIONS:
         raise source.unusable(
             f"vision_config of its config has image_size {config.image_size} and patch_size {config.patch_size}, "
-            f"{side} x {side} patches a tile; served are 1 to {_MAX_PATCHES}"
+            f"{side} x {side} patches a tile; served are 1 to {MAX_POSITIONS}"
         )
 
 

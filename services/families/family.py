@@ -4,6 +4,8 @@ A family is two halves that never meet in one process: the encoder opens the vis
 half, and neither reads the other's weights. Both speak of *tokens*, what one row of features becomes in the language
 model: where a family merges patches, its tower does so, and its CLS rows are those of the merged patches.
 
+An image that is cut into no local tiles has its thumbnail alone: T = 1.
+
 Letters, as in docs/architecture.md's glossary: T tiles of an image, tile 0 its thumbnail; N tokens a tile; H width of a
 feature row; D width of the language model; L tokens of a sequence; n rows.
 """
@@ -67,7 +69,7 @@ class Tiler(Protocol):
         ...
 
     def grid(self, width: int, height: int) -> Grid:
-        """The tiles that an image of this size in pixels becomes.
+        """The tiles that an image of this size in pixels becomes; of 0 x 0 it has its thumbnail alone.
 
         Raises:
             CutError: there is no such grid.
@@ -205,6 +207,16 @@ class LanguageHalf(Protocol):
     @property
     def image_token_id(self) -> int:
         """Stands for an image in a prompt."""
+        ...
+
+    @property
+    def image_bounds(self) -> tuple[str, str]:
+        """Tokens that stand before and behind every image, where a chat template writes the placeholder alone; each ""
+        where there is none.
+
+        Raises:
+            SettingError: the checkpoint does not say which they are.
+        """
         ...
 
     @property

@@ -36,7 +36,7 @@ class Grid:
 
     Args:
         width, height: of the image, in pixels.
-        rows, cols: of local tiles.
+        rows, cols: of local tiles; both 0 where the thumbnail shows all there is.
         side: visual tokens along a side of a tile.
         top, bottom, left, right: the window, half-open and in tokens of the whole mosaic of local tiles: what is image
             and not padding.

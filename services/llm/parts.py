@@ -89,6 +89,7 @@ def open_prompts(settings: LlmSettings, source: Checkpoint | None = None) -> Pro
         half.image_token_id,
         half.config.vocab_size,
         settings.chat_template,
+        bounds=half.image_bounds,
         read_elsewhere=RESERVED if settings.engine == "vllm-remote" else None,
     )
 

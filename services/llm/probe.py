@@ -49,10 +49,11 @@ class _Bench:
     image_token_id: int
     embeddings: int
     secret: bool
+    bounds: tuple[str, str]
 
     def renderer(self, forms: Mapping[TurnRole, Form]) -> Renderer:
         image_token = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
-        return Renderer(self.tokenizer, self.template, image_token, forms)
+        return Renderer(self.tokenizer, self.template, image_token, forms, self.bounds)
 
     def places(self, renderer: Renderer, *turns: Turn) -> int:
         """Placeholders in a conversation's prompt."""
@@ -80,7 +81,14 @@ class _Bench:
 
 
 def fit(
-    source: Checkpoint, tokenizer: Any, template: str, image_token_id: int, embeddings: int, *, chosen: str = ""
+    source: Checkpoint,
+    tokenizer: Any,
+    template: str,
+    image_token_id: int,
+    embeddings: int,
+    *,
+    bounds: tuple[str, str] = ("", ""),
+    chosen: str = "",
 ) -> Fit:
     """Find the forms in which a template takes what is said, and what it does not take.
 
@@ -90,12 +98,13 @@ def fit(
         template: in Jinja.
         image_token_id: an image's placeholder.
         embeddings: how many tokens have one.
+        bounds: tokens that go before and behind a placeholder.
         chosen: the setting that the template is of; empty where it is the checkpoint's own.
 
     Raises:
         SettingError: it can't ask a question about an image.
     """
-    bench = _Bench(tokenizer, template, image_token_id, embeddings, secret=bool(chosen))
+    bench = _Bench(tokenizer, template, image_token_id, embeddings, secret=bool(chosen), bounds=bounds)
     forms: dict[TurnRole, Form] = {"system": "parts", "user": "parts", "assistant": "parts"}
     try:
         forms["user"] = _form(bench, forms, "user")

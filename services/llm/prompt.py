@@ -23,6 +23,7 @@ class PromptBuilder:
         image_token_id: what its family puts in an image's place. It needs no embedding.
         embeddings: how many tokens have one.
         template: in place of the checkpoint's, see ``chat_template``.
+        bounds: tokens that go before and behind an image's place, see ``LanguageHalf.image_bounds``.
         read_elsewhere: texts are made into tokens a second time, elsewhere: what spells a control token is one there,
             and so are these words. None where they are not.
 
@@ -36,13 +37,17 @@ class PromptBuilder:
         image_token_id: int,
         embeddings: int,
         template: str = "",
+        *,
+        bounds: tuple[str, str] = ("", ""),
         read_elsewhere: Sequence[str] | None = None,
     ) -> None:
         self.tokenizer: Any = source.tokenizer()
         self.image_token_id = image_token_id
         _check_vocabulary(source, self.tokenizer, image_token_id, embeddings)
         self.template = chat_template(source, self.tokenizer, template)
-        self._fit: Fit = fit(source, self.tokenizer, self.template, image_token_id, embeddings, chosen=template)
+        self._fit: Fit = fit(
+            source, self.tokenizer, self.template, image_token_id, embeddings, bounds=bounds, chosen=template
+        )
         self.renderer: Renderer = self._fit.renderer
         self._read_elsewhere = read_elsewhere
         self._added = self.tokenizer.added_tokens_decoder

@@ -55,13 +55,23 @@ class Renderer:
         template: in Jinja.
         image_token: an image's placeholder.
         forms: by who speaks.
+        bounds: tokens that go before and behind each placeholder, see ``LanguageHalf.image_bounds``.
 
     Attributes:
         forms: see above.
     """
 
-    def __init__(self, tokenizer: Any, template: str, image_token: str, forms: Mapping[TurnRole, Form]) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        template: str,
+        image_token: str,
+        forms: Mapping[TurnRole, Form],
+        bounds: tuple[str, str] = ("", ""),
+    ) -> None:
         self._tokenizer = tokenizer
+        self._image_token = image_token
+        self._bounds = bounds
         self.forms = forms
         self._template = template
         if forms["user"] == "string":
@@ -69,7 +79,7 @@ class Renderer:
         self._before, self._after = _added_by(tokenizer)
 
     def text(self, turns: Sequence[Turn]) -> str:
-        """What the template writes.
+        """What the template writes, with what goes around images.
 
         Raises:
             ValueError: that is far longer than what was said; and what a template may raise (``probe.FAILURES``).
@@ -80,7 +90,8 @@ class Renderer:
         said = sum(len(part) for turn in turns for part in turn.texts)
         if len(text) > _ADDED + _TIMES * said:
             raise ValueError(f"it makes {len(text)} characters of {said}")
-        return text
+        before, after = self._bounds
+        return text.replace(self._image_token, f"{before}{self._image_token}{after}")
 
     def ids(self, turns: Sequence[Turn], *, sanitized: bool = True) -> list[int]:
         """Token ids of what the template writes.
@@ -103,7 +114,18 @@ class Renderer:
             sanitize_control_tokens=sanitized,
         )
         before, after = self.added(ids)
-        return [*before, *ids, *after]
+        return [*before, *self._bounded(ids), *after]
+
+    def _bounded(self, ids: list[int]) -> list[int]:
+        """With the ids of what goes around images: of placeholders alone, never of a text that spells one."""
+        if not any(self._bounds):
+            return ids
+        image = self._id(self._image_token)
+        before, after = ([self._id(token)] if token else [] for token in self._bounds)
+        return [token for one in ids for token in ([*before, one, *after] if one == image else [one])]
+
+    def _id(self, token: str) -> int:
+        return int(self._tokenizer.convert_tokens_to_ids(token))
 
     def added(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
         """What goes before and behind a prompt, of ids that the template has written.

@@ -64,17 +64,20 @@ def check_terms(entry: Entry, side: int | None, relevance: int | None) -> None:
         CorruptEntryError: it can't.
     """
     tiles = len(entry.valid) - 1
-    _expect(entry.saliency_cos.shape == (tiles,) and len(entry.relevance) == tiles, "terms")
+    _expect(entry.saliency_cos.shape == (tiles,) and len(entry.relevance) == max(tiles, 1), "terms")
     _expect(side is None or entry.grid.side == side, "side")
     _expect(relevance is None or entry.relevance.shape[1] == relevance, "relevance")
 
 
 def _check_grid(grid: Grid) -> None:
     _expect(all(_is_number(getattr(grid, name)) for name in _NUMBERS), "plan")
-    _expect(min(grid.width, grid.height, grid.rows, grid.cols, grid.side) >= 1, "plan")
+    _expect(min(grid.width, grid.height, grid.side) >= 1, "plan")
+    # Without local tiles, of 0 x 0, an image is its thumbnail alone.
+    _expect(min(grid.rows, grid.cols) >= (grid.rows + grid.cols > 0), "plan")
     _expect(grid.side <= _MAX_SIDE and grid.rows * grid.cols * grid.tile_tokens <= _MAX_TOKENS, "plan")
-    _expect(0 <= grid.top < grid.bottom <= grid.rows * grid.side, "plan")
-    _expect(0 <= grid.left < grid.right <= grid.cols * grid.side, "plan")
+    # Of a thin image the window may be empty.
+    _expect(0 <= grid.top <= grid.bottom <= grid.rows * grid.side, "plan")
+    _expect(0 <= grid.left <= grid.right <= grid.cols * grid.side, "plan")
     # They go over the wire as uint32.
     _expect(max(grid.width, grid.height) < 1 << 32, "plan")
 

@@ -72,7 +72,9 @@ def _rank_image(
 ) -> RankedImage:
     features = output.features[tiles]
     saliency = saliency_cosines(output.cls[tiles])
-    relevance = output.embedding[tiles][1:]
+    embedding = output.embedding[tiles]
+    # Of an image that is its thumbnail alone there is nothing else to tell how well it fits a question.
+    relevance = embedding[1:] if len(embedding) > 1 else embedding
     # Here, of all that is about to be cached: what is not finite would be so for a day, and answers nonsense.
     if not all(bool(values.isfinite().all()) for values in (features[valid], scores[valid], saliency)):
         raise not_finite("vision tower", "image", features.dtype)

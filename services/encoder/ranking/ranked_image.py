@@ -24,7 +24,8 @@ class RankedImage:
         dtype: "float32", "float16", "bfloat16" or "int8".
         feature_width: H, values a row.
         saliency_cos: float32 [K], each local tile's CLS against the thumbnail's.
-        relevance: float32 [K, D], each local tile's unit CLIP embedding; D = 0 without a relevance model.
+        relevance: float32 [K, D], each local tile's unit CLIP embedding, without any the thumbnail's, [1, D]; D = 0
+            without a relevance model.
     """
 
     valid: np.ndarray[Any, np.dtype[np.int64]]

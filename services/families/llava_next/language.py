@@ -9,36 +9,29 @@ import numpy as np
 import torch
 
 from services.common.checkpoint import Checkpoint
-from services.common.weights.stored import main_dtype, prefixed, stored_tensors
+from services.common.weights.stored import main_dtype, stored_tensors
 from services.families.family import Splice
 from services.families.grid import Grid, Newlines
 from services.families.llava_next.facts import checked_config
 from services.families.llava_next.projector import LlavaNextProjector
 from services.families.llava_next.splice import splice
-
-# Older checkpoints nest the head in the language model, newer ones nest both in the model.
-_BODY = prefixed("model.language_model.", "language_model.model.")
-_HEAD = prefixed("language_model.lm_head.", "lm_head.")
+from services.families.nested import language_weight, text_config
 
 
 class LlavaNextLanguage:
     """A ``LanguageHalf``."""
 
+    # Nothing tells where an image begins and ends.
+    image_bounds = ("", "")
+
     def __init__(self, source: Checkpoint) -> None:
         self._source = source
         self._config = checked_config(source)
         self.image_token_id: int = self._config.image_token_id
-        self.config: Any = self._config.text_config
-        # In a checkpoint of several models, what ties the head to the embeddings stands at the top.
-        tied = getattr(self.config, "tie_word_embeddings", False)
-        self.config.tie_word_embeddings = self._config.tie_word_embeddings or tied
+        self.config: Any = text_config(self._config)
 
     def language_weight(self, name: str) -> str | None:
-        body = _BODY(name)
-        if body is not None:
-            return f"model.{body}"
-        head = _HEAD(name)
-        return None if head is None else f"lm_head.{head}"
+        return language_weight(name)
 
     @property
     def stored_dtype(self) -> torch.dtype:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from services.common.checkpoint import Checkpoint
 from services.families.family import Tiler
-from services.families.image_processor import FAULTS, check_sizes, faulty, image_processor, resizing
-
-# Ten times what any published checkpoint has; what a mosaic takes in memory grows with it.
-MAX_TILES = 256
+from services.families.image_processor import check_sizes, faulty, image_processor
+from services.families.preprocessing import MAX_TILES
+from services.families.preprocessing import check_tiles as check_same_tiles
 
 
 def anyres_processor(source: Checkpoint) -> Any:
@@ -50,19 +48,6 @@ def pinpoints_of(processor: Any, config: Any, source: Checkpoint) -> tuple[tuple
     return pinpoints
 
 
-def resampling_of(processor: Any, source: Checkpoint) -> Image.Resampling:
-    """Raises:
-    SettingError: Pillow has no such filter.
-    """
-    resample = processor.resample
-    if resample is None and not processor.do_resize:
-        return Image.Resampling.BILINEAR  # transformers' own choice; with do_resize it refuses
-    if not isinstance(resample, int) or resample not in set(Image.Resampling):
-        known = ", ".join(f"{int(kind)} ({kind.name})" for kind in sorted(Image.Resampling))
-        raise faulty(source, {"resample": resample}, f"expected one of {known}")
-    return Image.Resampling(resample)
-
-
 def check_tiles(tiler: Tiler, processor: Any, source: Checkpoint) -> None:
     """Have a picture cut by transformers, and by us.
 
@@ -70,18 +55,11 @@ def check_tiles(tiler: Tiler, processor: Any, source: Checkpoint) -> None:
         SettingError: the image processor makes other tiles.
     """
     check_sizes(processor, tiler.tile_size, source)
-    # Values after each other, so that no two filters or cuts give the same.
-    picture = Image.fromarray((np.arange(31 * 41 * 3) * 7 % 251).astype(np.uint8).reshape(31, 41, 3))
-    try:
-        made = processor(picture, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
-    except FAULTS as error:
-        raise faulty(source, resizing(processor), error) from error
-    own = tiler.cut(picture, tiler.grid(*picture.size))
-    if not np.array_equal(own, made):
-        problem = "transformers makes other tiles of it than are served"
-        if own.shape != made.shape:
-            problem = f"{problem}, {list(made.shape)} in place of {list(own.shape)}"
-        raise faulty(source, resizing(processor), problem)
+
+    def make(picture: Image.Image) -> Any:
+        return processor(picture, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
+
+    check_same_tiles(tiler, processor, source, make)
 
 
 def _pairs(value: Any) -> bool:

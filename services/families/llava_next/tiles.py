@@ -17,7 +17,8 @@ from services.families.family import CutError
 from services.families.grid import Grid, Placement
 from services.families.llava_next.cutter import AnyresCutter
 from services.families.llava_next.facts import checked_config
-from services.families.llava_next.preprocessing import anyres_processor, check_tiles, pinpoints_of, resampling_of
+from services.families.llava_next.preprocessing import anyres_processor, check_tiles, pinpoints_of
+from services.families.preprocessing import resampling_of
 
 # Hugging Face's image processors that have a limit have this one.
 MAX_ASPECT = 200

@@ -81,7 +81,9 @@ def open_engine(settings: LlmSettings, source: Checkpoint, prompts: PromptBuilde
                 timeout_s=settings.vllm_timeout_s,
                 slots=settings.vllm_requests,
                 prompts=prompts
-                or PromptBuilder(source, half.image_token_id, config.vocab_size, settings.chat_template),
+                or PromptBuilder(
+                    source, half.image_token_id, config.vocab_size, settings.chat_template, bounds=half.image_bounds
+                ),
                 checkpoint=identify(source),
                 width=int(config.hidden_size),
                 drawing=Drawing.of(generation, config.vocab_size),

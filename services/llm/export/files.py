@@ -40,7 +40,7 @@ def write_files(half: LanguageHalf, source: Checkpoint, folder: Path, template: 
     _write(folder / FILE, source.json(FILE) | {"eos_token_id": sorted(generation.end_tokens) or None})
     tokenizer = source.tokenizer()
     tokenizer.save_pretrained(folder)
-    prompts = PromptBuilder(source, half.image_token_id, half.config.vocab_size, template)
+    prompts = PromptBuilder(source, half.image_token_id, half.config.vocab_size, template, bounds=half.image_bounds)
     written = served_template(prompts.template, prompts.renderer, prompts.tokenizer, identify(source))
     (folder / _TEMPLATE).write_text(written, encoding="utf-8")
 
