@@ -15,7 +15,9 @@ from services.common.weights.quantised import refuse_quantised
 from services.families.family import LanguageHalf, VisionHalf
 
 # A checkpoint's model_type to the folder of its family.
-FAMILIES = {"llava_next": "llava_next"}
+FAMILIES = {"llava_next": "llava_next", "internvl": "internvl"}
+# InternVL was published in a form of its own before, which is code.
+_SERVED = f"served are {', '.join(FAMILIES)} (of InternVL what is in Hugging Face's form, by names that end in -hf)"
 
 
 def vision_half(source: Checkpoint) -> VisionHalf:
@@ -37,7 +39,7 @@ def language_half(source: Checkpoint) -> LanguageHalf:
 
 
 def _half(source: Checkpoint, half: str) -> object:
-    folder = FAMILIES[checked_model_type(source, FAMILIES, f"served are {', '.join(FAMILIES)}")]
+    folder = FAMILIES[checked_model_type(source, FAMILIES, _SERVED)]
     refuse_quantised(source)
     # By name: the other half's modules stay out of this process.
     return import_module(f"services.families.{folder}.{half}").open_half(source)

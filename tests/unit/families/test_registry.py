@@ -15,6 +15,7 @@ from services.encoder.app import build as build_encoder
 from services.families.registry import FAMILIES, language_half, vision_half
 from services.llm.app import build as build_llm
 
+SERVED = "served are llava_next, internvl (of InternVL what is in Hugging Face's form, by names that end in -hf)"
 QUANTISED = {"quant_method": "bitsandbytes", "load_in_4bit": True}
 
 
@@ -73,8 +74,8 @@ NO_CONFIG = {"a list": b"[]", "cut": b"{", "empty": b"", "not UTF-8": b'{"model_
 @pytest.mark.parametrize(
     ("build", "variable", "wanted"),
     [
-        (build_encoder, "HEROSERVE_MODEL", "served are llava_next"),
-        (build_llm, "HEROSERVE_MODEL", "served are llava_next"),
+        (build_encoder, "HEROSERVE_MODEL", SERVED),
+        (build_llm, "HEROSERVE_MODEL", SERVED),
         (build_encoder, "HEROSERVE_RELEVANCE_MODEL", "expected a CLIP checkpoint"),
     ],
 )
