@@ -13,9 +13,9 @@ from PIL import Image
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
 
 from services.common.checkpoint import Checkpoint
-from services.families.grid import Grid
+from services.families.grid import Grid, Placement
 from services.families.internvl.cutter import DynamicCutter
-from services.families.internvl.facts import checked_config, edge_of, tokens_per_side
+from services.families.internvl.facts import checked_config, edge_of, patches_per_token
 from services.families.internvl.preprocessing import check_tiles, dynamic_processor, limits_of
 from services.families.preprocessing import resampling_of
 
@@ -28,16 +28,20 @@ class DynamicTiler:
 
     Args:
         tile_size: side of a tile in pixels.
-        tokens_per_side: of a tile; a token may be several patches.
+        token_size: side of the square of a tile that a token shows: of one patch, or of several.
         min_tiles, max_tiles_cut: how many local tiles a picture is cut into, but for one that is none.
         resample: Pillow's resampling filter.
     """
 
     tile_size: int
-    tokens_per_side: int
+    token_size: int
     min_tiles: int
     max_tiles_cut: int
     resample: int
+
+    @property
+    def tokens_per_side(self) -> int:
+        return self.tile_size // self.token_size
 
     @property
     def max_tiles(self) -> int:
@@ -45,7 +49,7 @@ class DynamicTiler:
 
     @property
     def identity(self) -> list[Any]:
-        return ["internvl", self.tile_size, self.tokens_per_side, self.min_tiles, self.max_tiles_cut, self.resample]
+        return ["internvl", self.tile_size, self.token_size, self.min_tiles, self.max_tiles_cut, self.resample]
 
     @classmethod
     def of(cls, source: Checkpoint) -> DynamicTiler:
@@ -59,7 +63,7 @@ class DynamicTiler:
         least, most = limits_of(processor, source)
         tiler = cls(
             tile_size=edge_of(config, "image_size", source),
-            tokens_per_side=tokens_per_side(config, source),
+            token_size=edge_of(config, "patch_size", source) * patches_per_token(config, source),
             min_tiles=least,
             max_tiles_cut=most,
             resample=resampling_of(processor, source),
@@ -78,6 +82,11 @@ class DynamicTiler:
             rows = cols = 0
         side = self.tokens_per_side
         return Grid(width, height, rows, cols, side, 0, rows * side, 0, cols * side)
+
+    def place(self, grid: Grid) -> Placement:
+        """All of the mosaic: an image is stretched to it."""
+        size = self.tile_size
+        return Placement(size, self.token_size, 0, grid.rows * size, 0, grid.cols * size)
 
     @property
     def cutter(self) -> DynamicCutter:
