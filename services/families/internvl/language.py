@@ -60,7 +60,7 @@ class InternVLLanguage:
         if not isinstance(token, str) or token not in tokenizer.get_vocab():
             raise self._source.unusable(
                 f"its tokenizer has no {name}, by which InternVL's prompts are made; name it in tokenizer_config.json, "
-                "under extra_special_tokens, as checkpoints in Hugging Face's form (-hf) do"
+                "as checkpoints in Hugging Face's form (-hf) do"
             )
         return token
 
