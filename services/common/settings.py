@@ -38,7 +38,11 @@ class Settings:
     name = ""
 
     model: str = setting(
-        "HEROSERVE_MODEL", text, BUNDLED_MODEL, "LLaVA-NeXT checkpoint, hub id or folder", shown="the bundled model"
+        "HEROSERVE_MODEL",
+        text,
+        BUNDLED_MODEL,
+        "LLaVA-NeXT or InternVL checkpoint, hub id or folder",
+        shown="the bundled model",
     )
     revision: str = setting(
         "HEROSERVE_REVISION",

@@ -22,7 +22,7 @@ from services.encoder.hero import HeroConfig
 from services.encoder.images.decoders import Decoders
 from services.encoder.images.refusal import FIELD
 from services.encoder.job import EncodeJob
-from services.encoder.plan import TokenPlan, plan_tokens
+from services.encoder.plan import TokenPlan, check_size, plan_tokens
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.relevance.questions import QuestionEmbedder
 from services.encoder.response import visual_tokens
@@ -157,7 +157,10 @@ class EncodePipeline:
 
     def _plan(self, entry: Entry, question: Embedding | None, job: EncodeJob, stages: Stages) -> TokenPlan:
         with stages.time("plan"):
-            return plan_tokens(entry, question, job.budget, self._hero, with_base=job.with_base)
+            plan = plan_tokens(entry, question, job.budget, self._hero, with_base=job.with_base)
+        if not job.plan_only:
+            check_size(entry, plan)
+        return plan
 
     async def _embed(self, question: str) -> Embedding | None:
         if self._embedder is None:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from heroserve import MAX_MESSAGE_BYTES
 from services.common.budget import Budget, MaxVisualTokens, Retention
+from services.common.errors import InvalidArgument
 from services.encoder.cache.entry import Entry
 from services.encoder.hero import (
     HeroConfig,
@@ -19,6 +21,9 @@ from services.encoder.hero import (
     token_budget,
     weigh_terms,
 )
+
+# Of an answer; the rest of it is small beside them.
+_MAX_ROW_BYTES = MAX_MESSAGE_BYTES - (1 << 20)
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,21 @@ def plan_tokens(
         local = allocate(importance, valid, tokens.local, config)
     fit = 0.0 if relevance_cos is None else float(relevance_cos.max()) / config.relevance_temperature
     return TokenPlan([thumbnail, *local.tolist()], importance, *terms, fit, base)
+
+
+def check_size(entry: Entry, plan: TokenPlan) -> None:
+    """Before rows are read that no message holds: those of merged patches are wide.
+
+    Raises:
+        InvalidArgument: so many are to be kept.
+    """
+    kept, limit = sum(plan.counts), _MAX_ROW_BYTES // entry.row_bytes
+    if kept > limit:
+        raise InvalidArgument(
+            "budget",
+            f"keeps {kept} visual tokens of {entry.row_bytes} bytes each; an answer holds {limit} of them at most. "
+            "Lower it, or have HEROSERVE_ROW_DTYPE=int8 set for the encoder",
+        )
 
 
 def _tokens(entry: Entry, budget: Budget, config: HeroConfig) -> TokenBudget:

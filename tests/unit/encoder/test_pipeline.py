@@ -188,6 +188,32 @@ async def test_budget_by_tokens_is_spent_exactly(make: Make, max_tokens: int) ->
     assert len(tokens.tiles[0].positions) >= 1
 
 
+async def test_more_rows_than_an_answer_holds_are_refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = 64 * 4
+    monkeypatch.setattr("services.encoder.plan._MAX_ROW_BYTES", 30 * row + 1)
+    pipeline = make()
+    tokens = await pipeline.visual_tokens(job(budget=MaxVisualTokens(30)))
+    assert tokens.savings.kept == 30
+    told = f"budget: keeps 31 visual tokens of {row} bytes each; an answer holds 30 of them at most. "
+    for data in (DATA, encoded(picture(50, 333))):  # one that is cached, one that is not
+        with pytest.raises(InvalidArgument) as refused:
+            await pipeline.visual_tokens(job(data, budget=MaxVisualTokens(31)))
+        assert str(refused.value).startswith(told)
+    # Of a plan there are no rows.
+    plan = replace(job(budget=MaxVisualTokens(31)), plan_only=True)
+    assert (await pipeline.visual_tokens(plan)).savings.kept == 31
+
+
+async def test_a_thin_picture_is_found_again(make: Make, tiler: AnyresTiler) -> None:
+    """Its window is empty: the thumbnail is all that it has."""
+    data = encoded(picture(400, 2))
+    assert not tiler.grid(400, 2).valid()[1:].any()
+    pipeline = make()
+    first, second = [await pipeline.visual_tokens(job(data, budget=Retention(0.5))) for _ in range(2)]
+    assert (first.cache, second.cache) == (VisualTokens.MISS, VisualTokens.HIT)
+    assert substance(first) == substance(second)
+
+
 async def test_all_of_it(make: Make, tiler: AnyresTiler) -> None:
     for size in SIZES:
         tokens = await make().visual_tokens(job(encoded(picture(*size)), budget=Retention(1.0)))

@@ -14,6 +14,7 @@ from heroserve.geometry import Box, Geometry
 from heroserve.v1.encoder_pb2 import Grid as GridMessage
 from services.encoder.response import grid_message
 from services.families.grid import Grid, Placement
+from services.families.internvl.tiles import DynamicTiler
 from services.families.llava_next.tiles import AnyresTiler
 
 SIDE, PATCH = 112, 14
@@ -54,6 +55,13 @@ def stretched(rows: int, cols: int, width: int, height: int) -> tuple[Grid, Plac
     return grid, placed, np.concatenate(tiles).transpose(0, 3, 1, 2)
 
 
+def dynamic(width: int, height: int) -> tuple[Grid, Placement, np.ndarray]:
+    """InternVL's own cutter."""
+    tiler = DynamicTiler(SIDE, 2 * PATCH, 1, 12, Image.Resampling.NEAREST)
+    grid = tiler.grid(width, height)
+    return grid, tiler.place(grid), tiler.cut(traced(width, height), grid)
+
+
 CUTS: dict[str, Cut] = {
     "padded": partial(padded, PATCH),
     # Tokens that don't fill their tile.
@@ -61,6 +69,7 @@ CUTS: dict[str, Cut] = {
     "stretched": partial(stretched, 2, 3),
     "stretched to one row": partial(stretched, 1, 6),
     "one tile": partial(stretched, 0, 0),
+    "dynamic": dynamic,
 }
 
 
