@@ -42,22 +42,9 @@ def padded(patch: int, width: int, height: int) -> tuple[Grid, Placement, np.nda
     return grid, tiler.place(grid), tiler.cut(traced(width, height), grid)
 
 
-def stretched(rows: int, cols: int, width: int, height: int) -> tuple[Grid, Placement, np.ndarray]:
-    """As families without padding do, to a mosaic of any shape; of no tile the thumbnail is all there is."""
-    side = SIDE // PATCH
-    grid = Grid(width, height, rows, cols, side, 0, rows * side, 0, cols * side)
-    sizes = [(SIDE, SIDE), (cols * SIDE, rows * SIDE)][: 1 + bool(rows)]
-    resized = [np.asarray(traced(width, height).resize(size, Image.Resampling.NEAREST)) for size in sizes]
-    tiles = [resized[0][None]]
-    if rows:
-        tiles.append(resized[1].reshape(rows, SIDE, cols, SIDE, 3).swapaxes(1, 2).reshape(-1, SIDE, SIDE, 3))
-    placed = Placement(SIDE, PATCH, 0, rows * SIDE, 0, cols * SIDE)
-    return grid, placed, np.concatenate(tiles).transpose(0, 3, 1, 2)
-
-
-def dynamic(width: int, height: int) -> tuple[Grid, Placement, np.ndarray]:
-    """InternVL's own cutter."""
-    tiler = DynamicTiler(SIDE, 2 * PATCH, 1, 12, Image.Resampling.NEAREST)
+def stretched(most: int, width: int, height: int) -> tuple[Grid, Placement, np.ndarray]:
+    """InternVL's own; a picture of one tile is its thumbnail alone."""
+    tiler = DynamicTiler(SIDE, 2 * PATCH, 1, most, Image.Resampling.NEAREST)
     grid = tiler.grid(width, height)
     return grid, tiler.place(grid), tiler.cut(traced(width, height), grid)
 
@@ -66,10 +53,9 @@ CUTS: dict[str, Cut] = {
     "padded": partial(padded, PATCH),
     # Tokens that don't fill their tile.
     "padded, 7 patches of 15 pixels": partial(padded, 15),
-    "stretched": partial(stretched, 2, 3),
-    "stretched to one row": partial(stretched, 1, 6),
-    "one tile": partial(stretched, 0, 0),
-    "dynamic": dynamic,
+    "stretched": partial(stretched, 12),
+    "stretched to few": partial(stretched, 3),
+    "one tile": partial(stretched, 1),
 }
 
 
