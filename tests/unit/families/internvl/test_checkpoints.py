@@ -54,6 +54,14 @@ SERVED: dict[str, dict[str, Any]] = {
     "not to be resized, and resized all the same": {"do_resize": False},
     "no normalisation": {"do_normalize": False},
     "a crop that nobody makes": {"do_center_crop": True, "crop_size": {"height": 50, "width": 50}},
+    "all that published files have": {
+        **dict.fromkeys(("crop_size", "do_center_crop", "do_pad", "pad_size", "device", "input_data_format")),
+        **dict.fromkeys(("disable_grouping", "return_tensors")),
+        "data_format": "channels_first",
+        "default_to_square": True,
+        "processor_class": "InternVLProcessor",
+        "image_processor_type": "GotOcr2ImageProcessorFast",
+    },
     "the name of before": {"image_processor_type": "GotOcr2ImageProcessorFast"},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,22 @@ async def test_original_positions(model: Any) -> None:
     full = ours.hf.embeddings(ours.hf.inputs(turns))
     torch.testing.assert_close(ours.language.embed(prompt), full[prompt.position_ids], rtol=0, atol=1e-5)
     assert prompt.next_position == len(full)
+
+
+@pytest.mark.parametrize("like", LIKE)
+def test_rounding_changes_no_answer(model: Any, like: str) -> None:
+    """Greedy tokens are compared: the next best must be far further off than float32 is."""
+    hf = model(like).hf
+    inputs = inputs_of(model(like), (333, 101))
+    options = {"max_new_tokens": 12, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
+    rounded = hf.model.generate(**inputs, **options)
+    doubled = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
+    exact = copy.deepcopy(hf.model).double().generate(**doubled, **options)
+    assert rounded.sequences.tolist() == exact.sequences.tolist()
+    logits = torch.cat(exact.logits)
+    best, second = logits.topk(2).values.T
+    assert (torch.cat(rounded.logits) - logits).abs().max() < 5e-5
+    assert (best - second).min() > 1e-3
 
 
 def test_pictures_differ(model: Any) -> None:
