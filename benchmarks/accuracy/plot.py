@@ -19,7 +19,7 @@ from .summary import OVERALL, Values
 Style = dict[str, Any]
 
 # Okabe and Ito's colours, told apart by any eyes; markers tell the same in grey.
-_STYLES: dict[str, Style] = {
+RULES: dict[str, Style] = {
     HERO: {"color": "#000000", "marker": "o", "linewidth": 3.0, "markersize": 6.5, "zorder": 10},
     "hired": {"color": "#D55E00", "marker": "s"},
     "last_layer": {"color": "#0072B2", "marker": "^"},
@@ -27,7 +27,7 @@ _STYLES: dict[str, Style] = {
     "random": {"color": "#CC79A7", "marker": "v"},
 }
 _PARTS: dict[str, Style] = {
-    HERO: _STYLES[HERO],
+    HERO: RULES[HERO],
     "no_relevance": {"color": "#D55E00", "marker": "s"},
     "no_saliency": {"color": "#0072B2", "marker": "^"},
     "low_only": {"color": "#009E73", "marker": "D"},
@@ -57,21 +57,21 @@ def draw(summary: Values, path: Path) -> None:
         figure = Figure(figsize=(2.15 * max(columns, 5), 8.2), layout=ConstrainedLayoutEngine(w_pad=0.12), dpi=150)
         top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.9, 1.25])[:, 0]
         rules, parts = top.subplots(1, 2, sharey=True)
-        _panel(rules, summary, OVERALL, _STYLES, "Overall: HERO and other rules")
-        _panel(parts, summary, OVERALL, _PARTS, "Overall: HERO with a part removed or changed")
+        panel(rules, summary, OVERALL, RULES, "Overall: HERO and other rules")
+        panel(parts, summary, OVERALL, _PARTS, "Overall: HERO with a part removed or changed")
         rules.set_ylabel("right answers, %")
-        for axes, styles in ((rules, _STYLES), (parts, _PARTS)):
+        for axes, styles in ((rules, RULES), (parts, _PARTS)):
             axes.set_xlabel("visual tokens kept, % (log scale)")
             _legend(axes, summary, styles)
         small = bottom.subplots(1, columns, sharey=True, squeeze=False)[0]
         for axes, kind in zip(small, kinds, strict=False):
-            _panel(axes, summary, kind, _STYLES, f"{kind} ({summary['setup']['questions'][kind]})", few_ticks=True)
+            panel(axes, summary, kind, RULES, f"{kind} ({summary['setup']['questions'][kind]})", few_ticks=True)
         small[0].set_ylabel("right answers, %")
         bottom.supxlabel("visual tokens kept, %", fontsize=10)
         figure.savefig(path, metadata={"Software": None})
 
 
-def _panel(
+def panel(
     axes: Axes, summary: Values, group: str, styles: dict[str, Style], title: str, few_ticks: bool = False
 ) -> None:
     retentions = summary["setup"]["retentions"]

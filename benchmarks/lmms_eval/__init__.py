@@ -1,0 +1,1 @@
+"""lmms-eval's tasks at several retentions, over OpenAI's API, on any checkpoint that is served."""
