@@ -75,7 +75,7 @@ build/clients/%/.installed: tests/clients/requirements/%.txt tests/clients/requi
 	@alone=$(<:.txt=.alone.txt); [ ! -f $$alone ] || $(@D)/bin/pip install --quiet --no-deps --requirement $$alone
 	@touch $@
 
-test-clients: $(INSTALLED) $(CLIENTS) ## OpenAI's API, asked by clients that others wrote; 4 GB of environments, and then three minutes
+test-clients: $(INSTALLED) $(CLIENTS) ## OpenAI's API, asked by clients that others wrote; 4 GB of environments, and then four minutes
 	$(BIN)/python -m pytest -r s -v tests/clients
 
 lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
