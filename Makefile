@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients lint bench bench-smoke bench-engines bench-accuracy bench-elsewhere bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients lint bench bench-smoke bench-engines bench-beside bench-accuracy bench-elsewhere bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -93,6 +93,11 @@ bench-smoke: $(INSTALLED) ## What requests cost in passes, messages, bytes and o
 
 bench-engines: $(VLLM)/.installed ## Answers a second, of the embedded engine and of vLLM; see docs/performance.md
 	$(VLLM)/bin/python -m benchmarks.engines
+
+bench-beside: $(VLLM)/.installed ## Against a stock vLLM that is sent pictures: answers a second, 30 users, second questions; about 15 minutes
+	$(VLLM)/bin/python -m benchmarks.beside
+	$(VLLM)/bin/python -m benchmarks.turns
+	$(VLLM)/bin/python -m benchmarks.second_question
 
 bench-accuracy: $(INSTALLED) ## Accuracy against tokens kept; see docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy

@@ -1,9 +1,11 @@
-"""Answers a second of servers with OpenAI's API, in one run: a stock vLLM that is sent pictures, ours beside one.
+"""Answers a second of servers with OpenAI's API, in one run: a stock vLLM that is sent pictures, and ours.
 
+    .venv-vllm/bin/python -m benchmarks.beside
     python -m benchmarks.beside http://localhost:8000/v1 http://localhost:8001/v1@1 http://localhost:8001/v1@0.2
 
 Each is a base URL; behind ``@`` the share of visual tokens that ours is to keep. docs/vllm.md says how they are
-started. The first is what the others are compared with. Questions are about scenes of the test split: new ones in the
+started; without URLs they are started here, with the bundled model, and ours has its vLLM in it. The first is what the
+others are compared with. Questions are about scenes of the test split: new ones in the
 first round, others for each server, and the same again in the second. Servers take turns, so that what else the machine
 does meets all of them.
 """
@@ -12,23 +14,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import io
+import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 import numpy as np
-import openai
-from PIL import Image
 
+from benchmarks.ending import end_in_peace
+from benchmarks.sides import Side, shown, started
 from models.world.questions import ask
-from models.world.render import render
 from models.world.scene import sample_scene
 from models.world.tiles import scene_grid
 
 KIND = "character"
+RETENTIONS = (1.0, 0.2)
+# A picture, a question about it, its answer.
+Asked = tuple[dict[str, Any], str, str]
 
 
 @dataclass
@@ -41,29 +45,14 @@ class Server:
     asked: int = 0
 
     def __post_init__(self) -> None:
-        url, _, retention = self.name.partition("@")
-        self._client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=600)
-        # A stock server's template leaves begin-of-text to the tokenizer, and ours has no such field.
-        self._body: dict[str, Any] = (
-            {"heroserve": {"retention": float(retention)}} if retention else {"add_special_tokens": True}
-        )
-        self._model = ""
+        self._side = Side(self.name)
 
-    async def answer(self, picture: str, question: str, expected: str) -> None:
-        if not self._model:
-            self._model = (await self._client.models.list()).data[0].id
-        content: Any = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": question}]
-        completion = await self._client.chat.completions.create(
-            model=self._model,
-            messages=[{"role": "user", "content": content}],
-            temperature=0,
-            max_tokens=16,
-            extra_body=self._body,
-        )
+    async def answer(self, picture: dict[str, Any], question: str, expected: str) -> None:
+        told = await self._side.ask([picture, {"type": "text", "text": question}], 16)
         self.asked += 1
-        self.right += completion.choices[0].message.content == expected
+        self.right += told.text == expected
 
-    async def rate(self, asked: list[tuple[str, str, str]], concurrency: int) -> float:
+    async def rate(self, asked: list[Asked], concurrency: int) -> float:
         """Answers a second, with so many callers who each ask again when they have theirs."""
         left = iter(asked)
 
@@ -76,17 +65,14 @@ class Server:
         return len(asked) / (time.monotonic() - began)
 
 
-def questions(numbers: count[int], wanted: int) -> list[tuple[str, str, str]]:
-    """Pictures that no server has seen, as data URLs; questions about them; answers."""
-    found: list[tuple[str, str, str]] = []
+def questions(numbers: count[int], wanted: int) -> list[Asked]:
+    """Pictures that no server has seen; questions about them; answers."""
+    found: list[Asked] = []
     while len(found) < wanted:
         scene = sample_scene("test", next(numbers))
         question = ask(KIND, scene, scene_grid(scene), np.random.default_rng(0))
         if question is not None:
-            file = io.BytesIO()
-            Image.fromarray(render(scene)).save(file, "PNG")
-            url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-            found.append((url, question.text, question.answer))
+            found.append((shown(scene), question.text, question.answer))
     return found
 
 
@@ -101,6 +87,8 @@ async def compare(servers: list[Server], levels: list[int], each: int) -> None:
         for round_ in ("new", "again"):
             for server, own in zip(servers, asked, strict=True):
                 server.rates[level, round_] = await server.rate(own, level)
+                told = f"{server.name}, {level} at once, {round_}: {server.rates[level, round_]:.1f} answers/s"
+                print(told, file=sys.stderr, flush=True)
 
 
 def table(servers: list[Server]) -> str:
@@ -116,12 +104,15 @@ def table(servers: list[Server]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("servers", nargs="+", metavar="URL[@RETENTION]")
+    parser.add_argument("servers", nargs="*", metavar="URL[@RETENTION]")
     parser.add_argument("--levels", default="1,8,32", help="callers at once")
     parser.add_argument("--questions", type=int, default=24, help="at each of them, and two a caller at least")
     options = parser.parse_args()
-    servers = [Server(name) for name in options.servers]
-    asyncio.run(compare(servers, [int(level) for level in options.levels.split(",")], options.questions))
+    end_in_peace()
+    levels = [int(level) for level in options.levels.split(",")]
+    with nullcontext(options.servers) if options.servers else started(RETENTIONS, 1, 128) as names:
+        servers = [Server(name) for name in names]
+        asyncio.run(compare(servers, levels, options.questions))
     print(table(servers))
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -53,7 +54,7 @@ class VllmServer:
 
     def kill(self) -> None:
         """It and its engine, at once."""
-        family = [self.process, *psutil.Process(self.process.pid).children(recursive=True)]
+        family: list[Any] = [self.process, *psutil.Process(self.process.pid).children(recursive=True)]
         for each in family:
             with suppress(psutil.NoSuchProcess):
                 each.kill()

@@ -7,6 +7,7 @@ of them is used for an image of LLaVA's.
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import sys
 from typing import Any
@@ -20,9 +21,8 @@ class Declared(importlib.abc.MetaPathFinder):
             return
         sys.meta_path.remove(self)
         import torch
-        from torchvision import extension
 
-        if not extension._has_ops():
+        if not importlib.import_module("torchvision.extension")._has_ops():
             for operator in ("nms", "qnms"):
                 torch.library.define(
                     f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
