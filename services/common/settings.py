@@ -144,11 +144,11 @@ class Settings:
         "HEROSERVE_MAX_IMAGE_BYTES", integer(1, 60 << 20), 20 << 20, "of an image's encoded file, at most 60 MiB"
     )
     replica_cpus: float = setting(
-        "HEROSERVE_REPLICA_CPUS", real(0, 1024, above=True), 1.0, "cores a model replica reserves and computes with"
+        "HEROSERVE_REPLICA_CPUS", real(1e-4, 1024), 1.0, "cores a model replica reserves and computes with"
     )
     replica_gpus: float = setting(
         "HEROSERVE_REPLICA_GPUS",
-        real(0, 64, above=True),
+        real(1e-4, 64),
         1.0,
         "GPUs a model replica takes where there are any; a fraction lets both services share one",
     )
@@ -168,6 +168,10 @@ class Settings:
         if self.max_replicas < self.min_replicas:
             raise SettingError(
                 f"HEROSERVE_MAX_REPLICAS={self.max_replicas} is below HEROSERVE_MIN_REPLICAS={self.min_replicas}"
+            )
+        if self.replica_gpus > 1 and not self.replica_gpus.is_integer():
+            raise SettingError(
+                f"HEROSERVE_REPLICA_GPUS={self.replica_gpus:g}: expected a whole number of them, or a fraction of one"
             )
         ports: dict[int, str] = {}
         for item in dataclasses.fields(self):

@@ -71,7 +71,9 @@ def plan_tokens(
     patches = entry.grid.tile_tokens
     tokens = _tokens(entry, budget, config)
     # Without local tiles there is one embedding, and nothing to share out.
-    of_tiles = None if relevance_cos is None else relevance_cos[: len(valid)]
+    of_tiles = relevance_cos
+    if relevance_cos is not None and not len(valid):
+        of_tiles = relevance_cos[:0]
     terms = importance_terms(saliency_cos, of_tiles, valid, patches, config)
     importance = weigh_terms(*terms, config)
     thumbnail = min(tokens.thumbnail, patches)

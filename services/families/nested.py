@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.common.checkpoint import Checkpoint
 from services.common.weights.stored import prefixed
 
 # Older checkpoints nest the head in the language model, newer ones nest both in the model.
@@ -18,6 +19,18 @@ def language_weight(name: str) -> str | None:
         return f"model.{body}"
     head = _HEAD(name)
     return None if head is None else f"lm_head.{head}"
+
+
+def image_token_id(config: Any, source: Checkpoint) -> int:
+    """Of the token that stands for an image in a prompt; whether the tokenizer has it is not known here.
+
+    Raises:
+        SettingError: it is no token's.
+    """
+    value = config.image_token_id
+    if type(value) is not int or not 0 <= value < 1 << 31:
+        raise source.unusable(f"the placeholder of an image that its config names is {value!r}; expected a token's id")
+    return value
 
 
 def text_config(config: Any) -> Any:

@@ -24,6 +24,12 @@ def checked_config(source: Checkpoint) -> Any:
     positive(vision, "num_channels", "vision_config", source)
     if vision.num_channels != 3:
         raise source.unusable(f"vision_config.num_channels of its config is {vision.num_channels}; served is 3")
+    dropped = vision.hidden_dropout_prob
+    # Nothing is dropped here, but torch looks at it all the same.
+    if type(dropped) not in (int, float) or not 0 <= dropped <= 1:
+        raise source.unusable(
+            f"vision_config.hidden_dropout_prob of its config is {dropped!r}; expected a share, 0 to 1"
+        )
     if vision.norm_type not in _NORMS:
         raise source.unusable(
             f"vision_config.norm_type of its config is {vision.norm_type!r}; served are {', '.join(_NORMS)}"

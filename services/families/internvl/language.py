@@ -16,7 +16,7 @@ from services.families.grid import Grid, Newlines
 from services.families.internvl.facts import checked_config
 from services.families.internvl.projector import InternVLProjector
 from services.families.internvl.splice import splice
-from services.families.nested import language_weight, text_config
+from services.families.nested import image_token_id, language_weight, text_config
 
 
 class InternVLLanguage:
@@ -25,7 +25,7 @@ class InternVLLanguage:
     def __init__(self, source: Checkpoint) -> None:
         self._source = source
         self._config = checked_config(source)
-        self.image_token_id: int = self._config.image_token_id
+        self.image_token_id = image_token_id(self._config, source)
         self.config: Any = text_config(self._config)
 
     @cached_property

@@ -15,7 +15,7 @@ from services.families.grid import Grid, Newlines
 from services.families.llava_next.facts import checked_config
 from services.families.llava_next.projector import LlavaNextProjector
 from services.families.llava_next.splice import splice
-from services.families.nested import language_weight, text_config
+from services.families.nested import image_token_id, language_weight, text_config
 
 
 class LlavaNextLanguage:
@@ -27,7 +27,7 @@ class LlavaNextLanguage:
     def __init__(self, source: Checkpoint) -> None:
         self._source = source
         self._config = checked_config(source)
-        self.image_token_id: int = self._config.image_token_id
+        self.image_token_id = image_token_id(self._config, source)
         self.config: Any = text_config(self._config)
 
     def language_weight(self, name: str) -> str | None:

@@ -60,7 +60,7 @@ def _checked(entry: str) -> str:
     if not _is_host(host) or (port is not None and not 1 <= port <= 65535):
         raise ValueError(
             "expected hosts in ASCII with commas between them, such as images.example.com, *.example.com or "
-            "images.example.com:8443, without https:// and without a path"
+            "images.example.com:8443, without https:// and without a path; an IPv6 address in brackets"
         )
     return entry.lower()
 
@@ -70,6 +70,9 @@ def split(entry: str) -> tuple[str, int | None]:
     host, colon, port = entry.rpartition(":")
     if not colon or entry.endswith("]"):
         host, colon, port = entry, "", ""
+    elif ":" in host and not host.endswith("]"):
+        # What is its last part, and what a port, could be taken either way.
+        return "no host", -1
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         host = str(ipaddress.IPv6Address(host)) if _is_v6(host) else "no host"

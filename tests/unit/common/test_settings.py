@@ -39,8 +39,8 @@ CASES = {
     "HEROSERVE_MAX_QUEUED_BYTES": ("max_queued_bytes", "1", 1, ["0", "1e6"], "whole number from 1 to 1099511627776"),
     "HEROSERVE_MAX_WAIT_S": ("max_wait_s", "0", 0.0, ["-1", "3601", "nan"], "in [0, 3600]"),
     "HEROSERVE_MAX_IMAGE_BYTES": ("max_image_bytes", "1000", 1000, ["0", "20MB", "62914561"], "1 to 62914560"),
-    "HEROSERVE_REPLICA_CPUS": ("replica_cpus", "0.25", 0.25, ["0", "-1", "1025"], "in (0, 1024]"),
-    "HEROSERVE_REPLICA_GPUS": ("replica_gpus", "0.25", 0.25, ["0", "-1", "65"], "in (0, 64]"),
+    "HEROSERVE_REPLICA_CPUS": ("replica_cpus", "0.25", 0.25, ["0", "0.00001", "1025"], "in [0.0001, 1024]"),
+    "HEROSERVE_REPLICA_GPUS": ("replica_gpus", "0.25", 0.25, ["0", "0.00001", "65"], "in [0.0001, 64]"),
     "HEROSERVE_LOG_LEVEL": ("log_level", "DEBUG", "DEBUG", ["debug", "LOUD"], "one of DEBUG, INFO, WARNING, ERROR"),
     "HEROSERVE_LOG_FORMAT": ("log_format", "json", "json", ["JSON", "logfmt"], "one of auto, json, text"),
     "HEROSERVE_LOG_FILE": ("log_file", "/proc/1/fd/2", "/proc/1/fd/2", [], ""),
@@ -91,6 +91,14 @@ CASES = {
     "HEROSERVE_IMAGE_TIMEOUT_S": ("image_timeout_s", "2.5", 2.5, ["0", "3601", "nan"], "in (0, 3600]"),
     "HEROSERVE_OPENAI_DETAIL": ("openai_detail", "on", "on", ["low", "ON"], "one of off, on"),
 }
+
+
+def test_gpus_are_whole_or_a_share_of_one() -> None:
+    """As Ray has it, which says so when a replica starts."""
+    for value in ("1.5", "2.25"):
+        with pytest.raises(SettingError, match=rf"^HEROSERVE_REPLICA_GPUS={value}: expected a whole number of them"):
+            Settings.from_env({"HEROSERVE_REPLICA_GPUS": value})
+    assert Settings.from_env({"HEROSERVE_REPLICA_GPUS": "2"}).replica_gpus == 2
 
 
 def test_every_variable_of_the_llm_service_is_in_this_table():

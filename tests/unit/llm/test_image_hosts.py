@@ -147,6 +147,9 @@ def test_lists_that_go_together(hosts: str, networks: str):
     ("hosts", "networks", "told"),
     [
         ("", "10.0.0.0/8", "HEROSERVE_IMAGE_NETWORKS='10.0.0.0/8': they are where the hosts of HEROSERVE_IMAGE_HOSTS"),
+        # The last part of an address or a port?
+        ("64:ff9b::a00:1", "", "an IPv6 address in brackets"),
+        ("2606:4700::1:1111", "", "an IPv6 address in brackets"),
         ("a.com,127.0.0.1:8000", "", "127.0.0.1:8000 is no public address, and HEROSERVE_IMAGE_NETWORKS is not set"),
         ("10.1.2.3", "10.2.0.0/16", "of HEROSERVE_IMAGE_NETWORKS none has it"),
         ("10.1.2.3", "", "such as 10.1.2.3/32"),

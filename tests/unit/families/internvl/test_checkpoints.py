@@ -107,6 +107,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (CONFIG, {"vision_config.num_attention_heads": 5}, "is no multiple of num_attention_heads, 5"),
     (CONFIG, {"vision_config.use_qk_norm": True}, "k_norm.weight [64] is missing"),
     (CONFIG, {"vision_config.num_hidden_layers": 3}, "vision_tower.encoder.layer.3"),
+    (CONFIG, {"vision_config.hidden_dropout_prob": float("nan")}, "vision_config.hidden_dropout_prob of its config is"),
+    (CONFIG, {"image_token_id": 10**19}, "its config names is 10000000000000000000; expected a token's id"),
     (CONFIG, {"image_token_id": 8}, "context_image_token is '<IMG_CONTEXT>'"),
     (TOKENIZER, {"start_image_token": None}, "its tokenizer has no start_image_token"),
 ]
