@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from services.common.settings import BUNDLED_MODEL
+from services.common.settings import BUNDLED_MODEL, SettingError
 
 from . import plot, report
 from .bench import served_config
@@ -64,7 +64,17 @@ def main() -> None:
     options = parser.parse_args()
     if options.world == "second" and options.split != "test":
         parser.error("--split: the second world is for tests alone and has no other split than test")
-    hero = served_config(options.model)
+    if options.scenes < 1:
+        parser.error(f"--scenes {options.scenes}: expected a number of them, 1 or more")
+    # Not after a quarter of an hour.
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {options.out}: no folder, and none can be made ({error.strerror})")
+    try:
+        hero = served_config(options.model)
+    except SettingError as error:
+        parser.error(f"--model: {str(error).removeprefix('HEROSERVE_MODEL=')}")
     lines = methods(hero)
     task = Task(options.model, options.split, tuple(lines), RETENTIONS, options.world)
     setup: Values = {"model": shown_name(options.model), "split": options.split, "hero": dataclasses.asdict(hero)}
@@ -81,7 +91,6 @@ def main() -> None:
     outcome = evaluate(task, options.scenes, options.workers, progress(options.scenes))
     summary = summarise(outcome, lines, RETENTIONS, setup)
     stem = "accuracy" if options.world == WORLDS[0] else f"accuracy-{options.world}"
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / f"{stem}.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     plot.draw(summary, options.out / f"{stem}.png")
     text = report.render(summary, f"{stem}.png")

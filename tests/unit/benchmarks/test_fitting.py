@@ -103,3 +103,20 @@ def test_the_whole_command_on_another_world(
     with pytest.raises(SystemExit):
         command.main()
     assert "--split: the second world is for tests alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--scenes", "0"), "--scenes 0: expected a number of them"),
+        (("--out", __file__), "no folder, and none can be made"),
+        (("--model", "/no-such-folder"), "--model: '/no-such-folder': no checkpoint found"),
+    ],
+)
+def test_what_can_not_be_used_is_told_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["accuracy", *arguments])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert told in capsys.readouterr().err.splitlines()[-1]
