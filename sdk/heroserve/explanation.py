@@ -42,14 +42,19 @@ class Explanation:
         dimmed, the thumbnail beside it, what made each tile matter, and what was saved.
 
         Raises ImageError for an image that can't be read here or is another one, ArgumentError for an explanation of a
-        service that is too old, ImportError without Pillow.
+        service that is too old or tells nonsense and for a font that is none, ImportError without Pillow.
 
         Args:
             image: as it was sent.
             answer: to stand below the question.
             font: a TrueType font's file, for texts that Pillow's own font lacks the letters of: most but English ones.
         """
-        from heroserve.drawing.page import draw
+        try:
+            from heroserve.drawing.page import draw
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "PIL":
+                raise
+            raise ImportError("draw() needs Pillow, which is not installed: pip install 'heroserve[images]'") from error
 
         return draw(self, image, answer, font)
 

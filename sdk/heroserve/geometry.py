@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from heroserve.errors import ArgumentError
+from heroserve.nonsense import check_grid
 from heroserve.v1.encoder_pb2 import Grid
 
 
@@ -60,6 +61,7 @@ class Geometry:
             )
         if self._local and (wide <= 0 or high <= 0):
             raise ArgumentError(f"explanation: its grid places the image on {wide}x{high} pixels; that is nothing")
+        check_grid(grid)
         self.image = Box(0, 0, grid.image_width, grid.image_height)
         if not self._local:
             wide = high = grid.tile_size

@@ -8,7 +8,8 @@ A command is a file in `commands`. Exit statuses, of all of them:
 130  Ctrl-C
 141  whoever read stdout has gone, as of any program in a pipe
 
-With --json an error is one line of JSON on stderr, {"error": {...}}, and stdout stays empty.
+With --json an error is one line of JSON on stderr, {"error": {...}}, and stdout stays empty; but an answer that could
+not be drawn into --explain's file is there, for it had its price.
 """
 
 from heroserve.cli.app import app

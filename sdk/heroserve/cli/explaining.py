@@ -4,36 +4,52 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from heroserve.cli.output import note, write_error
+from heroserve.cli.pictures import STDIN
 from heroserve.cli.told import FAILED, Told, one_line
+from heroserve.cli.writable import problem_of
 from heroserve.errors import HeroserveError
 from heroserve.explanation import Explanation
+from heroserve.v1.encoder_pb2 import VisualTokens
 from heroserve.v1.tokens_pb2 import Image
 
 OPTION = "--explain"
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def _file(value: str | None) -> str | None:
+def _file(context: typer.Context, value: str | None) -> str | None:
     """Checked before anything is asked, for an answer may have its price."""
-    if value is None:
-        return None
-    name = one_line(value, 100)
-    if not value.lower().endswith(_ENDINGS):
-        raise typer.BadParameter(f"is {name}; it must be a picture to write, ending in {', '.join(_ENDINGS)}")
+    if value is None or context.resilient_parsing:  # a shell completes
+        return value
+    name = one_line(value, 100) or "empty"
+    # As Pillow takes a name apart: ".png" has no ending.
+    ending = os.path.splitext(value)[1].lower()
+    if ending not in _ENDINGS:
+        raise typer.BadParameter(
+            f"is {name}; it must be a picture to write, ending in {', '.join(_ENDINGS)}, with a name before that"
+        )
     if importlib.util.find_spec("PIL") is None:
         raise typer.BadParameter("needs Pillow, which is not installed here: pip install 'heroserve[images]'")
-    folder = os.path.dirname(value) or "."
-    if os.path.isdir(value) or not os.path.isdir(folder):
-        problem = "is a folder" if os.path.isdir(value) else "is in a folder that is not there"
-        raise typer.BadParameter(f"{name} {problem}; name a file to write")
-    if not os.access(value if os.path.exists(value) else folder, os.W_OK):
-        raise typer.BadParameter(f"{name} can't be written by who runs this; name another file")
+    if not _is_written(ending):
+        raise typer.BadParameter(f"is {name}, but Pillow writes no {ending} here; end it in .png")
+    if problem := problem_of(value):
+        raise typer.BadParameter(f"{name} {problem}; name another file to write")
     return value
+
+
+def _is_written(ending: str) -> bool:
+    """Pillow may be built without a format."""
+    from PIL import Image as Pillow
+
+    Pillow.init()
+    return Pillow.EXTENSION.get(ending) in Pillow.SAVE
 
 
 ExplainFile = Annotated[
@@ -50,15 +66,30 @@ ExplainFile = Annotated[
 def apart(file: str | None, image: str) -> None:
     """Raises typer.BadParameter where the picture would be written over IMAGE."""
     try:
-        same = file is not None and os.path.samefile(file, image)
+        same = file is not None and os.path.samestat(_stat(image), os.stat(file))
     except (OSError, ValueError):  # one is not there, or no file
         same = False
     if same:
         raise typer.BadParameter(f"{OPTION} is IMAGE itself, which would be written over; name another file")
 
 
+def _stat(image: str) -> os.stat_result:
+    if image != STDIN:
+        return os.stat(image)
+    if sys.stdin is None:
+        raise ValueError("stdin is closed")
+    return os.fstat(sys.stdin.fileno())
+
+
+def write_encoded(file: str, tokens: VisualTokens, question: str, image: Image, as_json: bool) -> None:
+    """The same of what an encoder gave."""
+    with _told():
+        explanation = Explanation.of(tokens, question)
+    write(file, (explanation,), image, "", as_json)
+
+
 def write(file: str, explanations: tuple[Explanation, ...], image: Image, answer: str, as_json: bool) -> None:
-    """Draw and save it. Raises Told."""
+    """Draw and save it, after the answer was told: that had its price. Raises Told."""
     if not explanations:
         raise Told(
             f"{OPTION}: the service tells nothing of what it kept; it is older than this command",
@@ -67,13 +98,20 @@ def write(file: str, explanations: tuple[Explanation, ...], image: Image, answer
             option=OPTION,
             hint="upgrade it, or leave that out",
         )
-    try:
+    with _told():
         page = explanations[0].draw(image, answer=answer)
-    except HeroserveError as error:
-        raise Told(f"{OPTION}: {error.details.partition(': ')[2]}", status=FAILED, option=OPTION) from error
     try:
         page.save(file)
     except OSError as error:
         raise write_error(OSError(error.errno, error.strerror or str(error), file)) from error
     if not as_json:
         note(f"drawn in {one_line(file, 200)}")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except HeroserveError as error:
+        problem = error.details.partition(": ")[2] or error.details
+        raise Told(f"{OPTION}: {problem}", status=FAILED, option=OPTION) from error

@@ -13,6 +13,7 @@ from heroserve.drawing.upright import upright
 from heroserve.drawing.words import draw_foot, draw_head
 from heroserve.geometry import Geometry
 from heroserve.images import ImageSource
+from heroserve.nonsense import check_savings, check_tiles
 
 if TYPE_CHECKING:
     from heroserve.explanation import Explanation
@@ -38,6 +39,8 @@ def main_panel(geometry: Geometry) -> Panel:
 def draw(explanation: Explanation, source: ImageSource, answer: str = "", font: str | None = None) -> Image.Image:
     """See `Explanation.draw`."""
     geometry, letters = Geometry(explanation.grid), Letters(font)
+    check_tiles(explanation.tiles, explanation.grid)
+    check_savings(explanation.savings)
     image = upright(source, explanation.image_digest, (explanation.grid.image_width, explanation.grid.image_height))
     low = _is_low(geometry)
     panel = _panel(explanation, geometry, image, letters)

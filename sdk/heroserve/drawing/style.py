@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 
 from PIL import ImageFont
@@ -31,6 +32,11 @@ _ALIKE = dict(
 )
 
 
+def told(text: str, longest: int = 200) -> str:
+    """The beginning of another's words, for an error's line: nothing in it steers a terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:longest])
+
+
 class Letters:
     """A font in the sizes that are asked for, and what it can write.
 
@@ -40,15 +46,18 @@ class Letters:
     """
 
     def __init__(self, file: str | None = None) -> None:
+        if file is not None and not isinstance(file, str | os.PathLike):
+            raise ArgumentError(f"font: is {type(file).__qualname__}; it must be the name of a TrueType font's file")
         self._file = file
         self._sizes: dict[int, Font] = {}
+        self._written: dict[str, str] = {" ": " "}
 
     def size(self, pixels: int) -> Font:
         if pixels not in self._sizes:
             try:
                 font = ImageFont.truetype(self._file, pixels) if self._file else ImageFont.load_default(pixels)
-            except OSError as error:
-                raise ArgumentError(f"font: cannot open {str(self._file)[:200]} as one: {error}") from error
+            except (OSError, ValueError) as error:  # the latter of what can't be a file's name
+                raise ArgumentError(f"font: cannot open {told(str(self._file))} as one: {told(str(error))}") from error
             self._sizes[pixels] = font
         return self._sizes[pixels]
 
@@ -57,18 +66,19 @@ class Letters:
 
     def writable(self, text: str) -> str:
         """One line of it, in letters that the font has: a letter without its accents, or a question mark."""
-        text = " ".join(text.split())
-        return "".join(self._writable(letter) for letter in text)
+        return "".join(map(self._writable, " ".join(text.split())))
 
     def lines(self, text: str, pixels: int, width: int, most: int) -> list[str]:
         """Broken between words to what is as wide, in pixels; what is more than `most` lines ends in dots."""
         lines: list[str] = []
-        left = self.writable(text)
+        # Measured is only what could stand there; a letter is a pixel wide at least, or else it doesn't matter.
+        text, longest = " ".join(text.split()), most * width
+        left = self.writable(text[:longest])
         while left and len(lines) < most:
             line = self._fitting(left, pixels, width)
             left = left[len(line) :].lstrip()
             lines.append(line.rstrip())
-        if left:
+        if left or len(text) > longest:
             lines[-1] = self._fitting(lines[-1] + " ", pixels, width - self.width("...", pixels)).rstrip() + "..."
         return lines
 
@@ -84,12 +94,19 @@ class Letters:
         return text[:space] if space > 0 else text[:low]
 
     def _writable(self, letter: str) -> str:
-        if letter == " " or self._has(letter):
+        if letter not in self._written:
+            self._written[letter] = self._rendered(letter)
+        return self._written[letter]
+
+    def _rendered(self, letter: str) -> str:
+        if self._has(letter):
             return letter
         letter = _ALIKE.get(letter, letter)
         plain = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
         return plain if plain and all(map(self._has, plain)) else "?"
 
     def _has(self, letter: str) -> bool:
+        if unicodedata.category(letter) in ("Cc", "Cs"):
+            return False  # nothing to be seen; halves of a pair are no text at all
         font = self.size(20)
         return bytes(font.getmask(letter)) != bytes(font.getmask(_MISSING))

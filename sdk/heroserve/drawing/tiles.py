@@ -78,9 +78,11 @@ def draw_grid(drawn: Image.Image, panel: Panel, tiles: dict[str, Box], letters: 
         pen.line((0, y, width, y), fill=PAPER, width=1)
     pen.rectangle((0, 0, width - 1, height - 1), outline=INK, width=1)
     for name, (left, top, right, bottom) in placed.items():
+        if bottom - top < 40:
+            continue
         for text in (name, name.split()[0]):
             wide = letters.width(text, 18) + 12
-            if wide <= (right - left) * 0.6 and (bottom - top) >= 40:
+            if wide <= (right - left) * 0.6:
                 pen.rectangle((left + 2, top + 2, left + 2 + wide, top + 26), fill=INK)
                 pen.text((left + 8, top + 14), text, font=letters.size(18), fill=PAPER, anchor="lm")
                 break

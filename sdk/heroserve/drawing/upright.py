@@ -7,6 +7,7 @@ import io
 
 from PIL import Image, ImageCms
 
+from heroserve.drawing.style import told
 from heroserve.errors import ImageError
 from heroserve.images import ImageSource, image_digest, load_image
 
@@ -40,14 +41,14 @@ def upright(source: ImageSource, digest: str, size: tuple[int, int]) -> Image.Im
     if digest and found != digest:
         raise ImageError(
             f"image: is not the one that was explained: its SHA-256 is {found[:12]}..., the explained one's "
-            f"{digest[:12]}...; give the file that was sent"
+            f"{told(digest, 12)}...; give the file that was sent"
         )
     try:
         with Image.open(io.BytesIO(loaded.data)) as file:
             file.load()
             shown = _turned(_rgb(file), file)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = told(" ".join(str(error).split())) or type(error).__name__
         raise ImageError(f"image: Pillow can't read it here: {reason}") from error
     if shown.size != size:
         raise ImageError(

@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
 from heroserve.cli import app
+from heroserve.cli.explaining import apart
+from heroserve.cli.writable import problem_of
 from heroserve.images import image_digest
 from heroserve.v1.chat_pb2 import Explanation, GenerateResponse
 from heroserve.v1.encoder_pb2 import Grid, Tile, TileExplanation, VisualTokens, Window
@@ -140,3 +143,106 @@ def test_a_picture_that_can_not_be_drawn(run, peer, image, tmp_path):
     assert (done.exit_code, done.stdout) == (1, "A bus\n")
     assert "--explain: is not the one that was explained" in done.stderr.splitlines()[-1]
     assert not os.path.exists(tmp_path / "out.png")
+
+
+@pytest.mark.parametrize("command", ["ask", "encode"])
+def test_what_only_writing_would_show_is_told_before_anything_is_asked(run, peer, image, tmp_path, command):
+    (tmp_path / "dangling.png").symlink_to(tmp_path / "missing" / "out.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    told = {
+        "": "is empty; it must be a picture to write",
+        " ": "is empty; it must be a picture to write",
+        **dict.fromkeys((".png", f"{tmp_path}/.png", f"{tmp_path}/.JPG", "..webp"), "with a name before that"),
+        f"{tmp_path}/{'x' * 252}.png": "can't be written: File name too long",
+        f"{tmp_path}/dangling.png": "is in a folder that is not there",
+        f"{image}/out.png": "is in a folder that is not there",
+        f"{tmp_path}/loop.png": "can't be written: Too many levels of symbolic links",
+        f"{tmp_path}/pipe.png": "is no regular file",
+        "a\0b.png": "can't be written",
+    }
+    before = sorted(os.listdir(tmp_path))
+    for file, words in told.items():
+        done = run(command, image, "What?", "--explain", file)
+        assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1), file
+        assert done.stderr.startswith("heroserve: --explain: ")
+        assert words in done.stderr
+    assert peer.seen == []
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_format_that_pillow_was_built_without(run, peer, image, tmp_path, monkeypatch):
+    Image.init()
+    monkeypatch.delitem(Image.SAVE, "WEBP")
+    done = run("ask", image, "What?", "--explain", str(tmp_path / "out.webp"))
+    assert (done.exit_code, peer.seen) == (2, [])
+    assert "Pillow writes no .webp here; end it in .png" in done.stderr
+
+
+def test_trying_whether_a_file_can_be_written_leaves_all_as_it_was(tmp_path):
+    there, link = tmp_path / "there.png", tmp_path / "link.png"
+    there.write_bytes(b"old")
+    link.symlink_to(tmp_path / "later.png")
+    for file in (there, link, tmp_path / "new.png", tmp_path / (251 * "x" + ".png")):
+        assert problem_of(str(file)) == ""
+    assert there.read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["link.png", "there.png"]
+
+
+def test_stdin_is_not_written_over_either(image, tmp_path, monkeypatch):
+    with open(image, encoding="latin-1") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        with pytest.raises(typer.BadParameter, match="is IMAGE itself"):
+            apart(image, "-")
+        apart(str(tmp_path / "out.png"), "-")
+    monkeypatch.setattr("sys.stdin", None)
+    apart(image, "-")
+
+
+def lying(change):
+    """Answers whose explanation is no true one."""
+
+    def answers(request, context):
+        for response in explains()(request, context):
+            for explanation in response.explanations:
+                change(explanation)
+            yield response
+
+    return answers
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_explanation_that_is_nonsense_ends_in_a_line_after_the_answer(run, peer, image, tmp_path, as_json):
+    """The answer had its price: it is on stdout, with --json too."""
+
+    def change(explanation):
+        explanation.tiles[1].importance = float("nan")
+
+    peer.script.extend([lambda request, context: peer.chat, lying(change)])
+    done = run("ask", image, "What?", "--explain", str(tmp_path / "out.png"), *(["--json"] if as_json else []))
+    assert done.exit_code == 1
+    last = done.stderr.splitlines()[-1]
+    assert "--explain: tile 1 has importance nan" in last
+    if as_json:
+        assert json.loads(done.stdout)["text"] == "A bus"
+        error = json.loads(last)["error"]
+        assert (error["status"], error["option"]) == (1, "--explain")
+    else:
+        assert done.stdout == "A bus\n"
+    assert not os.path.exists(tmp_path / "out.png")
+
+
+def test_encoded_tokens_without_positions_end_in_a_line(run, peer, image, tmp_path):
+    tokens = VisualTokens(grid=GRID, tiles=[Tile(index=0, valid=16)], savings=SAVINGS)
+    peer.script.append(lambda request, context: tokens)
+    done = run("encode", image, "What?", "--json", "--explain", str(tmp_path / "out.png"))
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["grid"]["rows"] == 1
+    assert "--explain: a plan has no positions" in json.loads(done.stderr)["error"]["message"]
+
+
+def test_a_cache_that_this_command_does_not_know(run, peer, image):
+    peer.script.append(lambda request, context: VisualTokens(grid=GRID, tiles=TILES, savings=SAVINGS, cache=9))
+    done = run("encode", image, "What?")
+    assert done.exit_code == 0
+    assert "cache 9" in done.stdout

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +218,29 @@ def test_texts_are_broken_between_words_and_written_in_letters_that_there_are() 
     assert letters.lines("", 20, 300, 3) == []
 
 
+@pytest.mark.parametrize("text", ["word " * 400_000, "x" * 2_000_000, "\N{COMBINING ACUTE ACCENT}" * 2_000_000])
+def test_of_a_long_text_only_what_could_stand_there_is_measured(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+    width = Letters.width
+    monkeypatch.setattr(
+        Letters, "width", lambda self, text, size: measured.append(len(text)) or width(self, text, size)
+    )
+    asked = []
+    has = Letters._has
+    monkeypatch.setattr(Letters, "_has", lambda self, letter: asked.append(letter) or has(self, letter))
+    lines = Letters().lines(text, 20, 300, 2)
+    assert len(lines) <= 2
+    assert lines[-1].endswith("...")
+    assert sum(measured) < 20_000
+    assert len(asked) < 50
+
+
+def test_what_is_no_text_is_written_as_a_question_mark() -> None:
+    assert Letters().writable("a\0b\x1b[31m\ud800c") == "a?b?[31m?c"
+    data = encoded(ramps(300, 250))
+    assert explained(data).draw(data, answer="\0\ud800" * 9).width > 700
+
+
 def test_what_can_not_be_drawn_is_refused_in_a_line() -> None:
     data = encoded(ramps(300, 250))
     explanation = explained(data)
@@ -223,6 +248,10 @@ def test_what_can_not_be_drawn_is_refused_in_a_line() -> None:
         explanation.draw(encoded(ramps(300, 251)))
     with pytest.raises(ImageError, match=r"cannot read .*No such file"):
         explanation.draw("/nowhere/picture.png")
+    steering = Explanation("\x1b[2J\n" * 20, "?", explanation.grid, explanation.tiles, explanation.savings)
+    with pytest.raises(ImageError, match=r"the explained one's \\x1b\[2J\\n") as told:
+        steering.draw(data)
+    assert str(told.value).isprintable()
     broken = Explanation("", "?", explanation.grid, explanation.tiles, explanation.savings)
     with pytest.raises(ImageError, match="Pillow can't read it here"):
         broken.draw(b"no picture")
@@ -245,6 +274,24 @@ def test_json_and_back() -> None:
     assert Explanation.from_dict(json.loads(text)) == explanation
     with pytest.raises(ArgumentError, match="explanation: "):
         Explanation.from_dict({"grid": 7})
+
+
+def test_without_pillow_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(ramps(300, 250))
+    explanation = explained(data)
+    for name in [name for name in sys.modules if name.startswith("heroserve.drawing")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError, match=r"needs Pillow.*pip install 'heroserve\[images\]'"):
+        explanation.draw(data)
+
+
+@pytest.mark.parametrize("font", ["a\0b", "\ud800.ttf", "no\x1b[2J\nfont", 7, io.BytesIO(b"font")])
+def test_a_font_that_is_none(font: object) -> None:
+    data = encoded(ramps(300, 250))
+    with pytest.raises(ArgumentError, match=r"^font: ") as told:
+        explained(data).draw(data, font=font)  # type: ignore[arg-type]
+    assert str(told.value).isprintable()
 
 
 def test_a_font_of_ones_own(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from heroserve.cli.messages import as_dict, saved
 from heroserve.cli.output import console
 from heroserve.cli.pictures import name_of, read_picture
 from heroserve.cli.waiting import Waiting
-from heroserve.explanation import Explanation
 from heroserve.savings import Savings
 from heroserve.v1.encoder_pb2 import VisualTokens
 
@@ -47,7 +46,7 @@ def encode(
     else:
         _show(tokens)
     if explain is not None:
-        explaining.write(explain, (Explanation.of(tokens, question),), picture, "", as_json)
+        explaining.write_encoded(explain, tokens, question, picture, as_json)
 
 
 def _show(tokens: VisualTokens) -> None:
@@ -58,7 +57,9 @@ def _show(tokens: VisualTokens) -> None:
         f"and a thumbnail of {side} x {side} tokens"
     )
     out.print(_tiles(tokens))
-    cache = VisualTokens.Cache.Name(tokens.cache).lower()
+    # A newer service may have another.
+    known = tokens.cache in VisualTokens.Cache.values()
+    cache = VisualTokens.Cache.Name(tokens.cache).lower() if known else str(tokens.cache)
     out.print(f"{saved(Savings.from_message(tokens.savings))} · cache {cache} · total {tokens.timings.total:.3f} s")
 
 
