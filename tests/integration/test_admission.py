@@ -152,8 +152,8 @@ def test_an_overload_is_counted_for_what_it_is(narrow: VisionChatStub, narrow_me
     time.sleep(1.0)
     before = counted()
     with ThreadPoolExecutor(40) as pool:
-        # Too short for such an answer: what is begun is not ended in time, and no caller has broken off. Long enough for
-        # a busy machine to get to all of them while somebody waits.
+        # Too short for such an answer: what is begun is not ended in time, and no caller has broken off. Long enough
+        # for a busy machine to get to all of them while somebody waits.
         told = Counter(pool.map(ask, [2.0] * 40))
     assert set(told) == {"DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
     told_with_the_next()
