@@ -31,18 +31,32 @@ class Tally:
 
 @contextmanager
 def round_trips(tally: Tally) -> Iterator[None]:
-    """Each write to a Redis connection: a command, or a pipeline of several."""
-    send = AbstractConnection.send_packed_command
+    """Each write to a Redis connection: a command, or a pipeline of several.
+
+    What a new connection begins with is none: how many are open at once is chance.
+    """
+    send, greet = AbstractConnection.send_packed_command, AbstractConnection.on_connect_check_health
+    greeting: set[int] = set()
 
     async def counted(self: AbstractConnection, *args: Any, **options: Any) -> None:
-        tally.add("redis round trips")
+        if id(self) not in greeting:
+            tally.add("redis round trips")
         await send(self, *args, **options)
 
+    async def begin(self: AbstractConnection, *args: Any, **options: Any) -> None:
+        greeting.add(id(self))
+        try:
+            await greet(self, *args, **options)
+        finally:
+            greeting.discard(id(self))
+
     AbstractConnection.send_packed_command = counted  # type: ignore[method-assign]
+    AbstractConnection.on_connect_check_health = begin  # type: ignore[method-assign]
     try:
         yield
     finally:
         AbstractConnection.send_packed_command = send  # type: ignore[method-assign]
+        AbstractConnection.on_connect_check_health = greet  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -169,7 +169,7 @@ class Settings:
             raise SettingError(
                 f"HEROSERVE_MAX_REPLICAS={self.max_replicas} is below HEROSERVE_MIN_REPLICAS={self.min_replicas}"
             )
-        if self.replica_gpus > 1 and not self.replica_gpus.is_integer():
+        if self.replica_gpus > 1 and self.replica_gpus % 1:
             raise SettingError(
                 f"HEROSERVE_REPLICA_GPUS={self.replica_gpus:g}: expected a whole number of them, or a fraction of one"
             )
