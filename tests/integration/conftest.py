@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from services.common import node
@@ -39,13 +41,28 @@ def services(untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     redis.stop()
 
 
+def _ray() -> Any:
+    """This process serves gRPC already: a child that is forked beside its threads may hang before it is Ray's."""
+    options = {"num_cpus": 8, "include_dashboard": False, "object_store_memory": 100 << 20, "log_to_driver": False}
+    for left in (2, 1, 0):
+        try:
+            return ray.init(address="local", **options)
+        except RuntimeError:
+            ray.shutdown()
+            ours = psutil.Process()
+            for child in ours.children():
+                if child.cmdline() == ours.cmdline():
+                    child.kill()
+            if not left:
+                raise
+    return None
+
+
 def _services(
     untrained: str, folder: Path, redis: RedisServer, ports: dict[str, int], spans: Receiver
 ) -> Iterator[Services]:
     common = {"HEROSERVE_MODEL": untrained, "HEROSERVE_REPLICA_CPUS": "0.1", "HEROSERVE_DTYPE": "float32"}
-    started = ray.init(
-        address="local", num_cpus=8, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False
-    )
+    started = _ray()
     serve.start(
         http_options={"host": "127.0.0.1", "port": ports["http"]},
         grpc_options={
