@@ -14,17 +14,46 @@ from services.encoder import parts
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.single_flight import SingleFlight
+from services.encoder.cache.store import Store
 from services.encoder.images.decode import ImageLimits
-from services.encoder.pipeline import EncodePipeline
+from services.encoder.images.decoders import Decoders
+from services.encoder.pipeline import EncodePipeline, Tower
 from services.encoder.ranking.rank_images import rank_images
-from services.encoder.relevance.questions import QuestionEmbedder
 from services.encoder.request import parse_request
 from services.encoder.settings import EncoderSettings
+from services.encoder.tower import VisionTower
 from services.families.registry import vision_half
 from services.llm.encoded import EncodedImage, PlannedImage
 from services.llm.encoder_client import encoded_image, planned_image
 from services.llm.job import ImagePart
 from services.llm.refusal import Role
+
+
+def open_pipeline(
+    settings: EncoderSettings, tower: VisionTower, rank: Tower, *, decoders: Decoders, store: Store, checkpoint: str
+) -> EncodePipeline:
+    """What the encoder's ingress makes of its parts, here without its limits.
+
+    Args:
+        settings: of the service.
+        tower: what ``rank`` calls.
+        rank: see ``EncodePipeline``.
+        decoders, store: for whoever closes them.
+        checkpoint: what the tower was loaded from, as answers tell it.
+    """
+    return EncodePipeline(
+        encoder_id=tower.encoder_id,
+        model=settings.model,
+        checkpoint=checkpoint,
+        tiler=vision_half(parts.model(settings)).tiler,
+        decoders=decoders,
+        flights=SingleFlight(1000, 1 << 30),
+        hero=tower.hero,
+        cache=RankOnceCache(store, tower.encoder_id),
+        cache_depth=1.0,
+        tower=rank,
+        embedder=parts.open_embedder(settings),
+    )
 
 
 class InProcessEncoder:
@@ -39,19 +68,8 @@ class InProcessEncoder:
         async def rank(tiles: Any, mask: Any) -> Any:
             return rank_images(tower.run(tiles), [mask], tower.hero, tower.row_dtype)[0], {}
 
-        self._pipeline = EncodePipeline(
-            encoder_id=tower.encoder_id,
-            model="a model",
-            checkpoint="digest:0-0",
-            tiler=vision_half(parts.model(settings)).tiler,
-            decoders=parts.open_decoders(settings),
-            flights=SingleFlight(1000, 1 << 30),
-            hero=tower.hero,
-            cache=RankOnceCache(MemoryStore(1 << 28, 3600), tower.encoder_id),
-            cache_depth=1.0,
-            tower=rank,
-            embedder=None if (clip := parts.relevance_model(settings)) is None else QuestionEmbedder(clip),
-        )
+        decoders, store = parts.open_decoders(settings), MemoryStore(1 << 28, 3600)
+        self._pipeline = open_pipeline(settings, tower, rank, decoders=decoders, store=store, checkpoint="digest:0-0")
         self.calls: list[tuple[Role, ImagePart, str, BudgetValue | None]] = []
 
     async def fetch(

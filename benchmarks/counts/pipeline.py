@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import numpy as np
 
+from benchmarks.in_process import open_pipeline
 from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens
 from heroserve.v1.encoder_pb2_grpc import VisionEncoderServicer, add_VisionEncoderServicer_to_server
 from services.common import context
@@ -18,16 +19,12 @@ from services.common.context import RequestContext
 from services.common.errors import NotFound
 from services.common.identity import identify
 from services.encoder import parts as encoder_parts
-from services.encoder.cache.rank_once import RankOnceCache
-from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline
 from services.encoder.ranking.rank_images import rank_images
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.request import parse_request
 from services.encoder.settings import EncoderSettings
-from services.encoder.tower import VisionTower
-from services.families.registry import vision_half
 from services.llm import parts as llm_parts
 from services.llm.chat import ChatPipeline
 from services.llm.engines.registry import open_engine
@@ -85,31 +82,20 @@ async def both(model: str, relevance: str, cache_url: str) -> AsyncIterator[Both
         model=model, relevance_model=relevance, cache_url=cache_url, dtype="float32", decode_workers=1
     )
     sources = encoder_parts.check(encoder_settings)
-    half = vision_half(sources.model)
     tower = encoder_parts.open_tower(encoder_settings, sources)
 
     async def rank(tiles: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]) -> tuple[RankedImage, dict[str, float]]:
         two.tally.add("passes of the tower")
         two.tally.add("tiles in them", len(tiles))
-        (image,) = await asyncio.to_thread(_ranked, tower, tiles, mask)
+        output = await asyncio.to_thread(tower.run, tiles)
+        (image,) = await asyncio.to_thread(rank_images, output, [mask], tower.hero, tower.row_dtype)
         return image, {"tower": 0.001, "rank": 0.001}
 
     store = encoder_parts.open_store(encoder_settings)
     decoders = encoder_parts.open_decoders(encoder_settings)
     await decoders.start()
-    pipeline = EncodePipeline(
-        encoder_id=tower.encoder_id,
-        model=model,
-        checkpoint=identify(sources.model),
-        tiler=half.tiler,
-        decoders=decoders,
-        flights=SingleFlight(16, 1 << 30),
-        hero=tower.hero,
-        cache=RankOnceCache(store, tower.encoder_id),
-        cache_depth=1.0,
-        tower=rank,
-        embedder=encoder_parts.open_embedder(encoder_settings, sources),
-    )
+    checkpoint = identify(sources.model)
+    pipeline = open_pipeline(encoder_settings, tower, rank, decoders=decoders, store=store, checkpoint=checkpoint)
     server = grpc.aio.server(options=_OPTIONS)
     add_VisionEncoderServicer_to_server(_Encoder(pipeline, encoder_settings, lambda: two.tally), server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -128,7 +114,3 @@ async def both(model: str, relevance: str, cache_url: str) -> AsyncIterator[Both
         await server.stop(None)
         await store.close()
         decoders.close()
-
-
-def _ranked(tower: VisionTower, tiles: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]) -> Sequence[RankedImage]:
-    return rank_images(tower.run(tiles), [mask], tower.hero, tower.row_dtype)

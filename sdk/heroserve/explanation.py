@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
@@ -12,7 +12,7 @@ from heroserve.errors import ArgumentError
 from heroserve.geometry import Box, Geometry
 from heroserve.images import ImageSource
 from heroserve.savings import Savings
-from heroserve.v1 import chat_pb2
+from heroserve.v1 import chat_pb2, tokens_pb2
 from heroserve.v1.encoder_pb2 import Grid, Tile, VisualTokens
 
 if TYPE_CHECKING:
@@ -68,16 +68,13 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's values, by the wire's own names, zeros included; what services answer over HTTP."""
-        savings = self.savings
         message = chat_pb2.Explanation(
-            image_digest=self.image_digest, question=self.question, grid=self.grid, tiles=self.tiles
+            image_digest=self.image_digest,
+            question=self.question,
+            grid=self.grid,
+            tiles=self.tiles,
+            savings=tokens_pb2.Savings(**asdict(self.savings)),
         )
-        message.savings.total, message.savings.kept, message.savings.dropped = (
-            savings.total,
-            savings.kept,
-            savings.dropped,
-        )
-        message.savings.prefill_flops, message.savings.kv_cache_bytes = savings.prefill_flops, savings.kv_cache_bytes
         fields: dict[str, Any] = MessageToDict(
             message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
         )

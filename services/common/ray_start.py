@@ -23,12 +23,13 @@ _SHORT = "is this machine short of memory, cores or disk? Its own logs are in "
 logger = logging.getLogger(__name__)
 
 
-def start(address: str | None, cores: int | None = None) -> None:
+def start(address: str | None, cores: int | None = None, *, log_to_driver: bool = True) -> None:
     """Start a Ray on this machine that ends with this process, or join the one at ``address``.
 
     Args:
         address: of one that runs already.
         cores: that a new one is told it has; by default those it counts.
+        log_to_driver: pass on what a new one's processes write.
 
     Raises:
         SettingError: it does not come up, or there is none at the address.
@@ -56,6 +57,7 @@ def start(address: str | None, cores: int | None = None) -> None:
                     num_cpus=cores,
                     object_store_memory=OBJECT_STORE_BYTES,
                     logging_level=logging.WARNING,
+                    log_to_driver=log_to_driver,
                 )
         except Exception as error:
             # Of many kinds, the plainest among them: what its processes have to say is in their logs alone.

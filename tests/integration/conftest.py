@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 from services.common import node
@@ -18,6 +16,7 @@ from ray import serve  # noqa: E402
 
 import heroserve  # noqa: E402
 from scripts.redis_server import RedisServer, free_port  # noqa: E402
+from services.common import ray_start  # noqa: E402
 from services.encoder.app import build as build_encoder  # noqa: E402
 from services.encoder.settings import EncoderSettings  # noqa: E402
 from services.llm.app import build as build_llm  # noqa: E402
@@ -41,28 +40,12 @@ def services(untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     redis.stop()
 
 
-def _ray() -> Any:
-    """This process serves gRPC already: a child that is forked beside its threads may hang before it is Ray's."""
-    options = {"num_cpus": 8, "include_dashboard": False, "object_store_memory": 100 << 20, "log_to_driver": False}
-    for left in (2, 1, 0):
-        try:
-            return ray.init(address="local", **options)
-        except RuntimeError:
-            ray.shutdown()
-            ours = psutil.Process()
-            for child in ours.children():
-                if child.cmdline() == ours.cmdline():
-                    child.kill()
-            if not left:
-                raise
-    return None
-
-
 def _services(
     untrained: str, folder: Path, redis: RedisServer, ports: dict[str, int], spans: Receiver
 ) -> Iterator[Services]:
     common = {"HEROSERVE_MODEL": untrained, "HEROSERVE_REPLICA_CPUS": "0.1", "HEROSERVE_DTYPE": "float32"}
-    started = _ray()
+    # Asked again where it does not come up in time, as a service's own is.
+    ray_start.start(None, 8, log_to_driver=False)
     serve.start(
         http_options={"host": "127.0.0.1", "port": ports["http"]},
         grpc_options={
@@ -105,7 +88,7 @@ def _services(
             for name, settings in (("encoder", EncoderSettings), ("llm", LlmSettings))
         },
         redis=redis,
-        logs=Path(started.address_info["session_dir"]) / "logs",
+        logs=Path(ray._private.worker._global_node.get_logs_dir_path()),
         spans=spans,
     )
     serve.shutdown()

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from services.families.grid import Grid
+from services.families.mosaic import cut_mosaic
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,10 @@ class DynamicCutter:
         Each is stretched to its size, whatever the picture's sides; nothing is padded.
         """
         size = self.tile_size
-        tiles = [self._resized(image, size, size)[None]]
+        mosaic = np.zeros((0, 0, 3), np.uint8)
         if grid.rows:
             mosaic = self._resized(image, grid.cols * size, grid.rows * size)
-            cut = mosaic.reshape(grid.rows, size, grid.cols, size, 3).swapaxes(1, 2)
-            tiles.append(cut.reshape(-1, size, size, 3))
-        return np.ascontiguousarray(np.concatenate(tiles).transpose(0, 3, 1, 2))
+        return cut_mosaic(self._resized(image, size, size), mosaic, size)
 
     def _resized(self, image: Image.Image, width: int, height: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         return np.asarray(image.resize((width, height), Image.Resampling(self.resample)))

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from services.families.grid import Grid
+from services.families.mosaic import cut_mosaic
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,7 @@ class AnyresCutter:
         x, y, width, height = self.fit(grid)
         mosaic = np.zeros((grid.rows * size, grid.cols * size, 3), np.uint8)
         mosaic[y : y + height, x : x + width] = np.asarray(image.resize((width, height), resample))
-        tiles = mosaic.reshape(grid.rows, size, grid.cols, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
-        thumbnail = np.asarray(image.resize((size, size), resample))
-        return np.ascontiguousarray(np.concatenate([thumbnail[None], tiles]).transpose(0, 3, 1, 2))
+        return cut_mosaic(np.asarray(image.resize((size, size), resample)), mosaic, size)
 
     def fit(self, grid: Grid) -> tuple[int, int, int, int]:
         """Where the image lies in the mosaic of local tiles: left, top, width and height in pixels."""

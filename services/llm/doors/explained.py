@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-
+import heroserve
 from heroserve.v1 import chat_pb2
 from heroserve.v1.encoder_pb2 import Grid, Tile, TileExplanation, Window
 from heroserve.v1.tokens_pb2 import Savings
@@ -39,10 +38,7 @@ def message(explanation: Explanation) -> chat_pb2.Explanation:
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
     """The message in JSON's values, by the proto's own names, zeros included."""
-    fields: dict[str, Any] = MessageToDict(
-        message(explanation), preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    return fields
+    return heroserve.Explanation.from_message(message(explanation)).to_dict()
 
 
 def _tile(index: int, terms: TileTerms, positions: list[int]) -> Tile:

@@ -16,23 +16,13 @@ from heroserve.cli.explaining import apart
 from heroserve.cli.writable import problem_of
 from heroserve.images import image_digest
 from heroserve.v1.chat_pb2 import Explanation, GenerateResponse
-from heroserve.v1.encoder_pb2 import Grid, Tile, TileExplanation, VisualTokens, Window
+from heroserve.v1.encoder_pb2 import Tile, TileExplanation, VisualTokens
 from heroserve.v1.tokens_pb2 import Savings
+from tests.support.explained import GRID
 from tests.support.pictures import encoded, picture
 from tests.unit.sdk.conftest import LAST
 
 DATA = encoded(picture(100, 50))
-GRID = Grid(
-    rows=1,
-    cols=2,
-    patches_per_side=4,
-    image_width=100,
-    image_height=50,
-    window=Window(top=0, bottom=4, left=0, right=8),
-    tile_size=56,
-    token_size=14,
-    placement=Window(top=0, bottom=56, left=0, right=112),
-)
 TILES = [
     Tile(index=0, valid=16, positions=[0, 5]),
     Tile(index=1, valid=16, positions=[1], importance=0.5, explanation=TileExplanation(saliency=1)),

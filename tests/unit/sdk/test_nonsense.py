@@ -11,19 +11,9 @@ from PIL import Image
 
 from heroserve import Explanation, Savings
 from heroserve.errors import ArgumentError
-from heroserve.v1.encoder_pb2 import Grid, Tile, TileExplanation, Window
+from heroserve.v1.encoder_pb2 import Grid, Tile, TileExplanation
+from tests.support.explained import GRID
 
-GRID = Grid(
-    rows=1,
-    cols=2,
-    patches_per_side=4,
-    image_width=100,
-    image_height=50,
-    window=Window(top=0, bottom=4, left=0, right=8),
-    tile_size=56,
-    token_size=14,
-    placement=Window(top=0, bottom=56, left=0, right=112),
-)
 TERMS = ("saliency", "relevance", "density")
 ABSURD = 2**32 - 1
 

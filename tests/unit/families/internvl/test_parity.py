@@ -75,19 +75,17 @@ async def test_the_answer_is_hugging_faces(model: Any, like: str, size: tuple[in
 
 @pytest.mark.parametrize("size", SIZES[8:], ids=str)
 async def test_any_size(model: Any, size: tuple[int, int]) -> None:
-    ours = model("1b")
-    turns = [("user", [picture(*size), QUESTION])]
-    text, _, prompt = await ours.ask(ours.job(turns))
-    torch.testing.assert_close(
-        ours.language.embed(prompt), ours.hf.embeddings(ours.hf.inputs(turns)), rtol=0, atol=1e-5
-    )
-    assert text == ours.hf.answer(turns, 12)[0]
+    await _is_hugging_faces(model("1b"), size)
 
 
 @pytest.mark.parametrize("name", TOWERS)
 async def test_towers(model: Any, name: str) -> None:
-    ours = model(name.partition(" ")[0], **TOWERS[name])
-    turns = [("user", [picture(300, 200), QUESTION])]
+    await _is_hugging_faces(model(name.partition(" ")[0], **TOWERS[name]), (300, 200))
+
+
+async def _is_hugging_faces(ours: Any, size: tuple[int, int]) -> None:
+    """What is read of a picture of this size, and answered."""
+    turns = [("user", [picture(*size), QUESTION])]
     text, _, prompt = await ours.ask(ours.job(turns))
     torch.testing.assert_close(
         ours.language.embed(prompt), ours.hf.embeddings(ours.hf.inputs(turns)), rtol=0, atol=1e-5
