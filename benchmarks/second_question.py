@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import json
 import statistics
 import tempfile
@@ -28,7 +27,7 @@ from PIL import Image
 from benchmarks.in_process import InProcessEncoder
 from models.untrained_language import with_untrained_language
 from models.world.questions import ask
-from models.world.render import render
+from models.world.render import as_png, render
 from models.world.scene import TILE, sample_scene
 from models.world.tiles import scene_grid
 from services.common import context
@@ -72,9 +71,8 @@ def images(wanted: int) -> list[tuple[bytes, list[str]]]:
         asked = [ask(KIND, scene, grid, np.random.default_rng(seed)) for seed in range(8)]
         texts = list(dict.fromkeys(question.text for question in asked if question is not None))
         if len(texts) > 1:
-            file = io.BytesIO()
-            Image.fromarray(render(scene)).resize((3 * TILE, 3 * TILE)).save(file, "PNG")
-            found.append((file.getvalue(), texts[:2]))
+            enlarged = Image.fromarray(render(scene)).resize((3 * TILE, 3 * TILE))
+            found.append((as_png(np.asarray(enlarged)), texts[:2]))
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import os
 import tempfile
 import time
@@ -14,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import openai
-from PIL import Image
 
-from models.world.render import render
+from models.world.render import as_png, render
 from models.world.scene import Scene
 from scripts.stack import Ports, running
 from scripts.vllm_server import reads_pictures, vllm_server
@@ -75,9 +73,7 @@ class Side:
 
 def shown(scene: Scene) -> dict[str, Any]:
     """A scene's picture, as a part of a message."""
-    file = io.BytesIO()
-    Image.fromarray(render(scene)).save(file, "PNG")
-    url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    url = f"data:image/png;base64,{base64.b64encode(as_png(render(scene))).decode()}"
     return {"type": "image_url", "image_url": {"url": url}}
 
 

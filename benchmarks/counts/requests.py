@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import redis
-from PIL import Image
 
-from models.world.render import render
+from models.world.render import as_png, render
 from models.world.scene import TILE, sample_crowd
 from scripts.redis_server import RedisServer, free_port
 from scripts.stack import ROOT
@@ -78,6 +76,4 @@ def _job(image: ImagePart, question: str = _QUESTION, budget: Retention = _BUDGE
 
 def _picture(index: int) -> bytes:
     """Of two by two tiles, so that each is as dear as the others."""
-    file = io.BytesIO()
-    Image.fromarray(render(sample_crowd(index, 2 * TILE, 2 * TILE))).save(file, "PNG")
-    return file.getvalue()
+    return as_png(render(sample_crowd(index, 2 * TILE, 2 * TILE)))

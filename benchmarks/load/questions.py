@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 import heroserve
 from heroserve.requests import ask_request
 from models.world.questions import KINDS, ask
-from models.world.render import render
+from models.world.render import as_png, render
 from models.world.scene import sample_scene
 from models.world.tiles import scene_grid
 
@@ -36,9 +34,7 @@ def known_questions(client: heroserve.Client, scenes: int) -> list[Known]:
     found = []
     for index in range(scenes):
         scene = sample_scene("test", index)
-        buffer = io.BytesIO()
-        Image.fromarray(render(scene)).save(buffer, "PNG")
-        image = buffer.getvalue()
+        image = as_png(render(scene))
         for kind in KINDS:
             question = ask(kind, scene, scene_grid(scene), np.random.default_rng((index, 0)))
             if question is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 
 import numpy as np
@@ -41,6 +42,13 @@ def render(scene: Scene, look: Look = PLAIN) -> Pixels:
         _paste(canvas, sprite, thing.x, thing.y, shade)
     pixels: Pixels = canvas.clip(0, 255).astype(np.uint8)
     return pixels if look.jpeg is None else save_as_jpeg(pixels, look.jpeg)
+
+
+def as_png(pixels: Pixels) -> bytes:
+    """A picture's file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def _ground(rng: np.random.Generator, width: int, height: int, rough: float) -> NDArray[np.float32]:
