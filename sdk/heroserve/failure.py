@@ -34,6 +34,9 @@ def setback_of(code: grpc.StatusCode, details: str) -> Setback | None:
         return "absent" if ray_serve.is_starting(reason) else "away"
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return "busy"
+    if code is grpc.StatusCode.CANCELLED and (details in ("", code.name) or "RST_STREAM" in details):
+        # Nobody's words: a server that is stopped lets go of what still runs. Whoever cancels here has gRPC's own.
+        return "away"
     if code is not grpc.StatusCode.UNAVAILABLE:
         return None
     connected = not details.startswith(_NO_CONNECTION) or any(words in details.lower() for words in _NOT_GRPC)

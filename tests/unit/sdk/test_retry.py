@@ -2,8 +2,12 @@
 
 import itertools
 import random
+import socket
+import struct
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 import pytest
@@ -11,6 +15,7 @@ import pytest
 import heroserve
 from heroserve import RetryPolicy
 from heroserve.v1 import chat_pb2
+from tests.unit.sdk.conftest import FAST
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -41,6 +46,43 @@ def test_backoff_grows_up_to_its_limit_and_has_full_jitter():
 def test_a_policy_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RetryPolicy(**wrong)
+
+
+@contextmanager
+def resetting() -> Iterator[tuple[str, list[int]]]:
+    """An HTTP/2 server that resets every stream, as one does that is stopped: its address, and what it has reset."""
+    reset: list[int] = []
+
+    def talk() -> None:
+        with listener.accept()[0] as connection, connection.makefile("rb") as frames:
+            connection.sendall(struct.pack(">xHBxL", 0, 4, 0))  # its settings
+            frames.read(24)
+            while head := frames.read(9):
+                length, kind, stream = struct.unpack(">xHBxL", head)
+                frames.read(length)
+                if kind == 1:  # a call's headers
+                    reset.append(stream)
+                    connection.sendall(struct.pack(">xHBxLL", 4, 3, stream, 8))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        talking = threading.Thread(target=talk)
+        talking.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", reset
+        talking.join()
+
+
+def test_a_call_that_is_reset_was_not_cancelled_by_its_caller(connect, peer):
+    with resetting() as (peer.target, reset):
+        client = connect(peer)
+        with pytest.raises(heroserve.Cancelled, match="RST_STREAM"):
+            client.describe(timeout_s=20)
+        assert len(reset) == FAST.attempts
+        client.close()
+
+
+def test_nor_one_that_ends_in_no_words(client, peer):
+    peer.script.append(lambda request, context: context.abort(grpc.StatusCode.CANCELLED, ""))
+    assert client.describe().model == "scripted"
 
 
 @pytest.mark.parametrize("code", [c for c in grpc.StatusCode if c is not grpc.StatusCode.OK], ids=lambda c: c.name)
