@@ -1,4 +1,4 @@
-"""`make up` as a newcomer runs it, while somebody has one of the usual ports."""
+"""`heroserve up` and `make up` as a newcomer runs it, while somebody has one of the usual ports."""
 
 from __future__ import annotations
 

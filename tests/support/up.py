@@ -1,4 +1,4 @@
-"""`python -m scripts.stack up`, as `make up` runs it."""
+"""`heroserve up`, which becomes what `make up` runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def up() -> Iterator[Up]:
     """Started and ready; with no variables of ours."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HEROSERVE_")}
     with subprocess.Popen(
-        [sys.executable, "-m", "scripts.stack", "up"],
+        [sys.executable, "-m", "heroserve", "up"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,

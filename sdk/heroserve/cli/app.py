@@ -12,6 +12,7 @@ from heroserve.cli.commands.attach import attach
 from heroserve.cli.commands.completion import completion
 from heroserve.cli.commands.describe import describe
 from heroserve.cli.commands.encode import encode
+from heroserve.cli.commands.up import up
 from heroserve.cli.group import Heroserve
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ask, describe, encode, attach, completion):
+for command in (ask, describe, encode, up, attach, completion):
     app.command()(command)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from heroserve.cli.told import Asked, told
@@ -15,10 +15,18 @@ _RETRY = RetryPolicy(wait_for_service=False)
 
 
 @contextmanager
-def llm(target: str, api_key: str | None, tls: bool, timeout_s: float, picture: str = "") -> Iterator[Client]:
-    """A client of the LLM service at `target`; a failed call raises Told. `picture` is what to call the picture."""
+def llm(
+    target: str,
+    api_key: str | None,
+    tls: bool,
+    timeout_s: float,
+    picture: str = "",
+    names: Mapping[str, str] | None = None,
+) -> Iterator[Client]:
+    """A client of the LLM service at `target`; a failed call raises Told. `picture` is what to call the picture, and
+    `names` is what to call parts of a conversation, as in `Asked`."""
     with (
-        _told(Asked(target, "--target", bool(api_key), picture)),
+        _told(Asked(target, "--target", bool(api_key), picture, names or {})),
         Client(target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=_RETRY) as client,
     ):
         yield client

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from heroserve.cli.told import FAILED, Told, one_line
 from heroserve.cli.writable import problem_of
 from heroserve.errors import HeroserveError
 from heroserve.explanation import Explanation
+from heroserve.results import Answer
 from heroserve.v1.encoder_pb2 import VisualTokens
 from heroserve.v1.tokens_pb2 import Image
 
@@ -58,9 +59,36 @@ ExplainFile = Annotated[
         OPTION,
         metavar="FILE",
         callback=_file,
-        help="Draw which patches were kept, and why, into this PNG, JPEG or WebP (needs Pillow).",
+        help="Draw which patches were kept, and why, into this PNG, JPEG or WebP (needs Pillow); of several images "
+        "into FILE-1, FILE-2, ... with its ending.",
     ),
 ]
+
+
+def files(file: str | None, images: Sequence[str]) -> list[str]:
+    """The file of each image: of one it is FILE, of several FILE with -1, -2, ... before its ending.
+
+    Raises typer.BadParameter where one can't be written, or would be written over an image.
+    """
+    if file is None:
+        return []
+    if len(images) == 1:
+        apart(file, images[0])
+        return [file]
+    root, ending = os.path.splitext(file)
+    named = [f"{root}-{number}{ending}" for number in range(1, len(images) + 1)]
+    for name in named:
+        if problem := problem_of(name):
+            raise typer.BadParameter(f"{OPTION}: {one_line(name, 100)} {problem}; name another file to write")
+        for image in images:
+            apart(name, image)
+    return named
+
+
+def write_all(files: Sequence[str], answer: Answer, images: Sequence[Image], as_json: bool) -> None:
+    """Draw and save each image's, where there are files for that. Raises Told."""
+    for index, file in enumerate(files):
+        write(file, answer.explanations[index : index + 1], images[index], answer.text.strip(), as_json)
 
 
 def apart(file: str | None, image: str) -> None:

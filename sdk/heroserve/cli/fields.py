@@ -27,9 +27,10 @@ OPTIONS: dict[str, str] = {
     "messages[].parts[].image.data": IMAGE,
     "messages[].parts[].image.digest": IMAGE,
     "question": QUESTION,
-    # One image and one question: there is nothing to choose or to share.
+    # One question: there is nothing to choose.
     "replan": QUESTION,
-    "share_budget": IMAGE,
+    "share_budget": "--share-budget",
+    # Nobody asks for these.
     "plan_only": IMAGE,
     "with_base": IMAGE,
     "sampling": "--max-tokens",
@@ -37,10 +38,9 @@ OPTIONS: dict[str, str] = {
     "sampling.temperature": "--temperature",
     "sampling.top_p": "--top-p",
     "sampling.seed": "--seed",
-    # No options yet: the request has their defaults, which are never refused.
-    "sampling.stop": "stop",
-    "sampling.stop[]": "stop",
-    "sampling.json_schema": "json_schema",
+    "sampling.stop": "--stop",
+    "sampling.stop[]": "--stop",
+    "sampling.json_schema": "--json-schema",
 }
 
 _INDEX = re.compile(r"\[\d+\]")

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from heroserve.cli.output import complain, open_streams, write_error
+from heroserve.cli.pictures import is_picture
 from heroserve.cli.told import BAD_INPUT, FAILED, Told
 
 INTERRUPTED = 130
@@ -77,6 +78,8 @@ def _usage(error: Any) -> Told:
     if parameter is None:
         problem = error.message if isinstance(error, typer.BadParameter) else error.format_message()
         return Told(problem.rstrip("."), code="USAGE", hint=more)
+    if not error.message:
+        parameter = _first_missing(parameter, context)
     option = max(parameter.opts, key=len) if parameter.param_type_name == "option" else str(parameter.metavar)
     source = context.get_parameter_source(parameter.name) if context else None
     if source is not None and source.name == "ENVIRONMENT":
@@ -84,6 +87,17 @@ def _usage(error: Any) -> Told:
     if problem := error.message.removeprefix("Value error, ").rstrip("."):
         return Told(f"{option}: {problem}", code="USAGE", option=option)
     return Told(f"{option} is missing", code="USAGE", option=option, hint=more)
+
+
+def _first_missing(parameter: Any, context: Any) -> Any:
+    """Of the arguments that are not there the first; but of IMAGE... QUESTION a picture alone is no question."""
+    if context is None or parameter.param_type_name != "argument":
+        return parameter
+    arguments = [each for each in context.command.params if each.param_type_name == "argument"]
+    last = arguments[-1]
+    if parameter.nargs == -1 and is_picture(str(context.params.get(last.name) or "")):
+        return last
+    return next((each for each in arguments if not context.params.get(each.name)), parameter)
 
 
 def _gone() -> int:

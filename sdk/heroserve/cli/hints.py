@@ -37,6 +37,8 @@ def hint(error: HeroserveError, target_option: str, has_key: bool, *, taken: boo
     `taken` is whether something else listens where nobody took the call up (`somebody_else`).
     """
     if isinstance(error, InvalidArgument):
+        if re.match(r"messages: have \d+ images", error.details):
+            return "the LLM service's HEROSERVE_MAX_IMAGES says how many it takes"
         of_image = isinstance(error, ImageError) or "image" in error.details.partition(": ")[0]
         found = (words for said, words in _PICTURES.items() if re.search(said, error.details))
         return next(found, "") if of_image else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,11 +38,36 @@ def read_picture(image: str) -> Image:
         raise Told(f"{IMAGE}: cannot read {name_of(image)}: {error.strerror}", option=IMAGE) from error
 
 
+def read_pictures(images: Sequence[str]) -> list[Image]:
+    """The messages for several of them, in order. Raises Told."""
+    if images.count(STDIN) > 1:
+        raise Told(f"{IMAGE}: is - {images.count(STDIN)} times, and stdin is one picture", option=IMAGE)
+    pictures = []
+    for image in images:
+        try:
+            pictures.append(read_picture(image))
+        except Told as told:
+            if len(images) > 1 and not os.path.exists(image):
+                told.hint = f"a QUESTION of several words stands in quotation marks; {told.hint}"
+            raise
+    return pictures
+
+
+def names_of(images: Sequence[str], message: str) -> dict[str, str]:
+    """What the wire calls each of them in a message that begins with them, and what people do."""
+    return {f"{message}.parts[{index}].image": name_of(image) for index, image in enumerate(images)}
+
+
 def name_of(image: str) -> str:
     """What to call it in a line."""
     if image == STDIN:
         return "stdin"
     return "the data: URL" if image[:5].lower() == "data:" else one_line(image, 100)
+
+
+def is_picture(word: str) -> bool:
+    """Whether it is meant for one, to judge by its name."""
+    return word == STDIN or word[:5].lower() == "data:" or word.lower().endswith(_ENDINGS) or _kind(word) != 0
 
 
 def complete_picture(incomplete: str) -> list[str]:

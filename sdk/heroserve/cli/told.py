@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import urllib.parse
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import grpc
 
@@ -44,13 +45,20 @@ class Asked:
         target: HOST:PORT of the service.
         target_option: by which it is said.
         has_key: whether an API key was sent.
-        picture: what to call the picture; "" without one.
+        picture: what to call the picture; "" without one, or with several.
+        names: what to call parts of a conversation, by the wire's paths of them: an option, or a picture's name.
     """
 
     target: str = ""
     target_option: str = "--target"
     has_key: bool = False
     picture: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def name_of(self, path: str) -> str:
+        """Of the part that a field is, or is in; "" where it has no name of its own."""
+        within = [part for part in self.names if path == part or path.startswith((f"{part}.", f"{part}["))]
+        return self.names[max(within, key=len)] if within else ""
 
 
 class Told(Exception):
@@ -110,28 +118,35 @@ class Told(Exception):
 
 def told(error: HeroserveError, asked: Asked) -> Told:
     """What went wrong with a call, or with what was to be sent."""
-    field = field_of(error.details)
-    option = option_of(field) if field else IMAGE if isinstance(error, ImageError) else ""
-    problem = error.details.removeprefix(f"{field}: ") if field else error.details
-    if field.startswith("messages"):
+    path = field_of(error.details)
+    option = option_of(path) if path else IMAGE if isinstance(error, ImageError) else ""
+    problem = error.details.removeprefix(f"{path}: ") if path else error.details
+    name = asked.name_of(path)
+    if name.startswith("--"):
+        option, name = name, ""
+    if path.startswith("messages"):
         if re.match(r"have \d+ images", problem):
-            option = IMAGE
+            option, name = IMAGE, ""
         plural = next((words for words in _OF_ONE if problem.startswith(words)), "")
         problem = _OF_ONE.get(plural, "") + problem.removeprefix(plural)
+        if not asked.picture:  # of several
+            problem = re.sub(r"^has (\d+) images", r"there are \1", problem)
     problem = translated(problem)
     absent = nobody_there(error)
     taken = absent and somebody_else(asked.target, error.details)
     place = one_line(asked.target, _PLACE)
     if not isinstance(error, InvalidArgument):
         problem = _in_short(problem, asked.target)
-    if option == IMAGE and not isinstance(error, ImageError) and asked.picture:
+    if name:
+        problem = f"{name}: {problem}"
+    elif option == IMAGE and not isinstance(error, ImageError) and asked.picture:
         problem = f"{asked.picture}: {problem}"
     elif taken:
         starting = "" if _NO_HTTP2.search(problem) else ", or is only starting"
         problem = f"what listens at {place} is no gRPC service{starting}: {_reason(problem)}"
     elif absent:
         problem = f"nobody answers at {place}: {_reason(problem)}"
-    elif error.code is grpc.StatusCode.UNAUTHENTICATED and field:
+    elif error.code is grpc.StatusCode.UNAUTHENTICATED and path:
         problem = f"{place} {'does not accept this API key' if asked.has_key else 'wants an API key'}"
     elif option:
         problem = f"{option}: {problem}"
@@ -142,7 +157,7 @@ def told(error: HeroserveError, asked: Asked) -> Told:
         status=BAD_INPUT if isinstance(error, InvalidArgument) else FAILED,
         code=error.code.name,
         option=option,
-        field=field,
+        field=path,
         hint=hint(error, asked.target_option, asked.has_key, taken=taken),
         # What never got anywhere stands in nobody's logs.
         request_id="" if absent else error.request_id,

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from heroserve import RetryPolicy
-from heroserve.cli import app
+from heroserve.cli import app, options
 from heroserve.cli.fields import OPTIONS
 from heroserve.cli.told import Asked, told
 from heroserve.errors import HeroserveError
@@ -77,7 +77,19 @@ def says(code: grpc.StatusCode, details: str):
         (["--api-key", "k\ney"], "--api-key: a key has printable ASCII"),
         (["--nonsense"], "No such option: --nonsense"),
         (["--seed"], "Option '--seed' requires an argument"),
-        (["more"], "Got unexpected extra argument"),
+        (
+            ["more"],
+            "IMAGE: cannot read What?: No such file or directory; a QUESTION of several words stands in quotation",
+        ),
+        (["--system", " "], "--system: is empty; leave it out for none"),
+        (["--system", "\udcff"], "--system: is not UTF-8"),
+        (["--stop", ""], "--stop: has 0 characters; it must have 1 to 64"),
+        (["--stop", "a", "--stop", "b" * 65], "--stop: has 65 characters; it must have 1 to 64"),
+        (["--stop", "\udcff"], "--stop: is not UTF-8"),
+        (["--stop", "a"] * 9, "--stop: is given 9 times; the limit is 8"),
+        (["--json-schema", "{"], "--json-schema: is no JSON ("),
+        (["--json-schema", "[" * 100_000], "--json-schema: is no JSON ("),
+        (["--json-schema", "[]"], "--json-schema: is JSON, and no object; it must be a JSON Schema"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -96,6 +108,11 @@ def test_where_a_value_came_from_is_named(run, peer):
 def test_what_is_missing(run):
     assert refused(run("ask")).startswith("IMAGE is missing; see `")
     assert refused(run("ask", IMAGE)).startswith("QUESTION is missing; see `")
+    # One word is either, and it is told which it is not.
+    assert refused(run("ask", "What is it?")).startswith("IMAGE is missing; see `")
+    for image in ("nowhere.png", "-", "data:image/png;base64,", "README.md"):
+        assert refused(run("ask", image)).startswith("QUESTION is missing; see `")
+    assert refused(run("encode", IMAGE)).startswith("QUESTION is missing; see `")
     assert refused(run("aks")).startswith("No such command 'aks'")
 
 
@@ -347,7 +364,13 @@ def test_every_field_has_an_option(request_of):
     assert named <= OPTIONS.keys() | {f"{path}[]" for path in OPTIONS}
     helps = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["ask", "-h"]).stdout
     helps += CliRunner(env={"COLUMNS": "200"}).invoke(app, ["encode", "-h"]).stdout
-    assert not [option for option in OPTIONS.values() if option not in ("stop", "json_schema") and option not in helps]
+    assert not [option for option in OPTIONS.values() if option not in helps]
+
+
+def test_the_services_limits_are_known():
+    from services.llm import job
+
+    assert (options.MAX_STOPS, options.MAX_STOP_CHARS) == (job.MAX_STOPS, job.MAX_STOP_CHARS)
 
 
 def test_every_role_of_the_llm_services_refusals_has_an_option():
