@@ -75,7 +75,17 @@ build/clients/%/.installed: tests/clients/requirements/%.txt tests/clients/requi
 	@alone=$(<:.txt=.alone.txt); [ ! -f $$alone ] || $(@D)/bin/pip install --quiet --no-deps --requirement $$alone
 	@touch $@
 
-test-clients: $(INSTALLED) $(CLIENTS) ## OpenAI's API, asked by clients that others wrote; 4 GB of environments, and then four minutes
+# What examples/node needs, beside those; without npm its tests say so and are skipped.
+NODE := build/clients/node/.installed
+
+$(NODE): examples/node/package.json
+	@sh scripts/tools.sh 'npm=nodejs npm'
+	@mkdir -p $(@D) && cp $< $(@D)
+	@if ! command -v npm >/dev/null; then echo "No npm: examples/node is not run" >&2; \
+	elif npm install --prefix $(@D) --silent --no-audit --no-fund --no-package-lock; then touch $@; \
+	else echo "npm can't have what examples/node needs: it is not run" >&2; fi
+
+test-clients: $(INSTALLED) $(CLIENTS) $(NODE) ## OpenAI's API and gRPC, asked by clients that others wrote; 4 GB of environments, and then four minutes
 	$(BIN)/python -m pytest -r s -v tests/clients
 
 lint: $(INSTALLED) ## Style, types, and whether generated code is fresh

@@ -30,11 +30,13 @@ class Door:
 
     Attributes:
         port: where it listens.
+        grpc_port: where gRPC does.
         model: what it calls its model.
         address: of the example's picture on a web server.
     """
 
     port: int
+    grpc_port: int
     address: str
     model: str = "heroserve-tiny"
 
@@ -119,6 +121,6 @@ def door(pictures: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Do
             environment.setenv("HEROSERVE_IMAGE_HOSTS", pictures.split("/")[2])
             environment.setenv("HEROSERVE_IMAGE_NETWORKS", "127.0.0.0/8")
             stack.start()
-        yield Door(stack.ports.llm_http, pictures)
+        yield Door(stack.ports.llm_http, stack.ports.llm, pictures)
     finally:
         stack.stop()

@@ -23,7 +23,7 @@ from tests.support.manifests import ROOT
 
 PUBLISHED = "https://github.com/heroserve/heroserve"
 # By .gitignore.
-MADE = re.compile(r"^(__pycache__|build|dist|\.venv(-\w+)?|\.(hypothesis|\w+_cache))$|\.egg-info$")
+MADE = re.compile(r"^(__pycache__|build|dist|node_modules|\.venv(-\w+)?|\.(hypothesis|\w+_cache))$|\.egg-info$")
 
 # Two builds and an environment, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(600)

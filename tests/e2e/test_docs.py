@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 import heroserve
-from scripts.stack import PICTURE, ROOT, Stack
+from scripts.stack import PICTURE, ROOT, Ports, Stack
 from tests.support.docs import Block, Command, blocks, commands, documents
 from tests.support.excuses import EXCUSES, Excuse
 
@@ -42,7 +44,18 @@ def environment(stack: Stack) -> dict[str, str]:
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "HEROSERVE_TARGET": f"localhost:{stack.ports.llm}",
         "HEROSERVE_ENCODER_TARGET": f"localhost:{stack.ports.encoder}",
+        "OPENAI_BASE_URL": f"http://localhost:{stack.ports.llm_http}/v1",
     }
+
+
+def here(text: str, stack: Stack) -> str:
+    """The usual addresses, as README has them, are this stack's."""
+    ports, usual = asdict(stack.ports), asdict(Ports())
+    return re.sub(r"localhost:(\d+)", lambda found: f"localhost:{_port(int(found[1]), ports, usual)}", text)
+
+
+def _port(number: int, ports: dict[str, int], usual: dict[str, int]) -> int:
+    return next((ports[name] for name, port in usual.items() if port == number), number)
 
 
 def printed(command: list[str], stack: Stack) -> list[str]:
@@ -76,7 +89,7 @@ def test_what_is_not_run_could_be(command: Command):
 
 @pytest.mark.parametrize("command", RUN, ids=names(RUN))
 def test_a_command(bundled: Stack, command: Command):
-    script = "\n".join([*command.before, command.text.replace(".venv/bin/", f"{BIN}/")])
+    script = here("\n".join([*command.before, command.text.replace(".venv/bin/", f"{BIN}/")]), bundled)
     lines = printed(["bash", "-c", script], bundled)
     if command.shown:
         assert lines == list(command.shown)
@@ -84,9 +97,7 @@ def test_a_command(bundled: Stack, command: Command):
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.place)
 def test_a_program(bundled: Stack, block: Block):
-    text = block.text.replace("localhost:9001", f"localhost:{bundled.ports.llm}")
-    text = text.replace("localhost:8001", f"localhost:{bundled.ports.llm_http}")
-    lines = printed([sys.executable, "-c", text], bundled)
+    lines = printed([sys.executable, "-c", here(block.text, bundled)], bundled)
     after = BLOCKS[BLOCKS.index(block) + 1 :]
     if after and after[0].document == block.document and after[0].language == "text":
         assert lines == after[0].text.splitlines()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Folders that hold what was built.
-_MADE = ("build", "dist")
+# Folders that hold what was built, or what others wrote.
+_MADE = ("build", "dist", "node_modules")
 _SHELL = ("console", "sh", "bash", "shell")
 _COMMENT = re.compile(r"(^|\s+)#\s")
 # Sets variables for the commands below it, and does nothing else.
@@ -43,11 +44,15 @@ class Command:
 
 def documents() -> list[str]:
     """All that are ours."""
-    folders = [
-        path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".") and path.name not in _MADE
-    ]
-    found = [*ROOT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*.md"))]
-    return sorted(str(path.relative_to(ROOT)) for path in found)
+    return sorted(str(path.relative_to(ROOT)) for path in _documents(ROOT))
+
+
+def _documents(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.name.startswith(".") and path.name not in _MADE:
+            yield from _documents(path)
+        elif path.suffix == ".md" and path.is_file():
+            yield path
 
 
 def blocks(document: str) -> list[Block]:

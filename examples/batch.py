@@ -1,0 +1,71 @@
+"""One question about many images, a few at a time; begun again, it goes on where it stopped.
+
+    python examples/batch.py IMAGE [IMAGE ...] QUESTION [--out ANSWERS.jsonl]
+
+Each answer is a line of JSON, written when it is there. `heroserve batch` does more; this shows how little it takes.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections import deque
+from pathlib import Path
+from typing import TextIO
+
+import heroserve
+
+AT_ONCE = 8
+
+
+def answered(out: Path) -> set[tuple[str, str]]:
+    """What need not be asked again. A last line that was cut short by a kill goes."""
+    if not out.exists():
+        return set()
+    whole = out.read_text().rpartition("\n")[0]
+    out.write_text(whole and whole + "\n")
+    lines = [json.loads(line) for line in whole.splitlines()]
+    return {(line["image"], line["question"]) for line in lines if "answer" in line}
+
+
+async def worker(client: heroserve.AsyncClient, images: deque[str], question: str, out: TextIO) -> None:
+    """All workers take from one line, so that no more images than workers are under way."""
+    while images:
+        image = images.popleft()
+        line: dict[str, object] = {"image": image, "question": question}
+        try:
+            answer = await client.ask(image, question, retention=0.2, max_tokens=64)
+            line |= {"answer": answer.text, "kept": answer.savings.kept, "total": answer.savings.total}
+        except heroserve.InvalidArgument as error:  # this image's fault: the others go on
+            line |= {"error": str(error)}
+        except heroserve.HeroserveError:  # the service's, and retried already: what is under way ends, nothing begins
+            images.clear()
+            raise
+        out.write(json.dumps(line) + "\n")
+        out.flush()
+
+
+async def main(images: list[str], question: str, out: Path) -> None:
+    done = answered(out)
+    left = deque(image for image in images if (image, question) not in done)
+    print(f"{len(images) - len(left)} answered before, {len(left)} to go", file=sys.stderr)
+    async with heroserve.AsyncClient(
+        os.environ.get("HEROSERVE_TARGET", "localhost:9001"), api_key=os.environ.get("HEROSERVE_API_KEY")
+    ) as client:
+        with out.open("a") as file:
+            workers = (worker(client, left, question, file) for _ in range(AT_ONCE))
+            ends = await asyncio.gather(*workers, return_exceptions=True)
+    for failure in filter(None, ends):
+        raise failure
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("question", metavar="QUESTION")
+    parser.add_argument("--out", type=Path, default=Path("answers.jsonl"))
+    try:
+        asyncio.run(main(**vars(parser.parse_args())))
+    except heroserve.HeroserveError as error:
+        sys.exit(f"stopped with {error.code.name}: {error}; the same command goes on")

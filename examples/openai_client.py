@@ -1,0 +1,69 @@
+"""The same service by OpenAI's own package: an image uploaded once, answers streamed, HERO's knobs in `extra_body`.
+
+    pip install openai
+    python examples/openai_client.py IMAGE QUESTION
+
+OPENAI_BASE_URL says where the LLM service's HTTP port is, OPENAI_API_KEY who asks.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import openai
+
+
+def main(image: Path, question: str) -> None:
+    client = openai.OpenAI(
+        base_url=os.environ.get("OPENAI_BASE_URL", "http://localhost:8001/v1"),
+        # The package wants one; the service does only where HEROSERVE_API_KEYS is set.
+        api_key=os.environ.get("OPENAI_API_KEY", "none"),
+    )
+    (model,) = client.models.list()
+
+    # Crosses the network once, and is encoded now: every question behind it sends 64 characters and finds it cached.
+    file = client.files.create(file=image, purpose="vision")
+
+    def ask(retention: float) -> None:
+        stream = client.chat.completions.create(
+            model=model.id,
+            messages=[
+                {
+                    "role": "user",
+                    "content": [{"type": "file", "file": {"file_id": file.id}}, {"type": "text", "text": question}],
+                }
+            ],
+            max_completion_tokens=64,
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_body={"heroserve": {"retention": retention}},
+        )
+        for chunk in stream:
+            for choice in chunk.choices:
+                print(choice.delta.content or "", end="", flush=True)
+            if chunk.usage:  # the last one, which has no choices
+                visual = chunk.usage.heroserve["visual_tokens"]
+                print(f"\t{visual['kept']} of {visual['total']} visual tokens")
+
+    for retention in (1.0, 0.2):
+        try:
+            ask(retention)
+        except openai.NotFoundError as error:
+            # A cache may forget. The id is the file's SHA-256, so it is the same after another upload.
+            if error.code != "file_not_found":
+                raise
+            client.files.create(file=image, purpose="vision")
+            ask(retention)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python examples/openai_client.py IMAGE QUESTION")
+    try:
+        main(Path(sys.argv[1]), sys.argv[2])
+    except OSError as error:
+        sys.exit(f"the image can't be read: {error}")
+    except openai.APIStatusError as error:  # `message` names the field, `param` is it; 429 and 5xx were retried already
+        sys.exit(f"refused with {error.status_code}: {error.message}")
+    except openai.APIConnectionError as error:
+        sys.exit(f"nobody reached: {error}")
