@@ -76,7 +76,7 @@ def _curve(points: list[Point], card: Card, tflops: float, price: float) -> Iter
         "such",
         "a hit reads",
     )
-    units = ("", "tokens", "tokens", "TFLOP", "TFLOP/s, ms", "$ a 1,000", "MiB", "at once", "MiB")
+    units = ("", "tokens", "tokens", "TFLOP", "TFLOP/s, ms", "$ a 1,000", "MiB", "that fit", "MiB")
     for words in (columns, units):
         yield "".join(f"{word:>12}" for word in words).rstrip()
     for each in points:

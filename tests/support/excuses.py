@@ -116,6 +116,7 @@ EXCUSES = (
     Excuse(r"([A-Z_]+=\S+ )+make up", "of a checkpoint that is not here", _variables),
     Excuse(r"make (?!help)[a-z-]+", "takes minutes to hours", _make),
     Excuse(r"\.venv/bin/python -m services\.(encoder|llm)", "never ends; tests/e2e starts both so", _service),
+    Excuse(r"\.venv/bin/python -m services\.(encoder|llm)\.fetch", "of a checkpoint that is not here", _variables),
     Excuse(r"HEROSERVE_ENGINE=vllm .*", "needs vLLM, and never ends; tests/vllm runs the service so", _variables),
     Excuse(r"vllm serve .*", "needs vLLM, and never ends; tests/vllm/remote serves so", _nothing),
     Excuse(r"([A-Z_]+=\S+ )+\S*heroserve attach .*", "of a checkpoint that is not here, and never ends", _variables),
