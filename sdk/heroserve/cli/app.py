@@ -9,6 +9,7 @@ import typer
 from heroserve import __version__
 from heroserve.cli.commands.ask import ask
 from heroserve.cli.commands.attach import attach
+from heroserve.cli.commands.chat import chat
 from heroserve.cli.commands.completion import completion
 from heroserve.cli.commands.describe import describe
 from heroserve.cli.commands.encode import encode
@@ -23,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ask, describe, encode, up, attach, completion):
+for command in (ask, chat, describe, encode, up, attach, completion):
     app.command()(command)
 
 

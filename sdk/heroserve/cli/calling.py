@@ -26,7 +26,7 @@ def llm(
     """A client of the LLM service at `target`; a failed call raises Told. `picture` is what to call the picture, and
     `names` is what to call parts of a conversation, as in `Asked`."""
     with (
-        _told(Asked(target, "--target", bool(api_key), picture, names or {})),
+        telling(Asked(target, "--target", bool(api_key), picture, names or {})),
         Client(target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=_RETRY) as client,
     ):
         yield client
@@ -36,14 +36,15 @@ def llm(
 def encoder(target: str, api_key: str | None, tls: bool, timeout_s: float, picture: str = "") -> Iterator[Client]:
     """The same of the encoder."""
     with (
-        _told(Asked(target, "--encoder-target", bool(api_key), picture)),
+        telling(Asked(target, "--encoder-target", bool(api_key), picture)),
         Client(encoder_target=target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=_RETRY) as client,
     ):
         yield client
 
 
 @contextmanager
-def _told(asked: Asked) -> Iterator[None]:
+def telling(asked: Asked) -> Iterator[None]:
+    """What fails within raises Told."""
     try:
         yield
     except HeroserveError as error:

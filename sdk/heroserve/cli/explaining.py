@@ -27,8 +27,11 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 def _file(context: typer.Context, value: str | None) -> str | None:
     """Checked before anything is asked, for an answer may have its price."""
-    if value is None or context.resilient_parsing:  # a shell completes
-        return value
+    return value if value is None or context.resilient_parsing else checked(value)  # else a shell completes
+
+
+def checked(value: str) -> str:
+    """The file, of which a picture can be made. Raises typer.BadParameter."""
     name = one_line(value, 100) or "empty"
     # As Pillow takes a name apart: ".png" has no ending.
     ending = os.path.splitext(value)[1].lower()

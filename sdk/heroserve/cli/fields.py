@@ -27,8 +27,7 @@ OPTIONS: dict[str, str] = {
     "messages[].parts[].image.data": IMAGE,
     "messages[].parts[].image.digest": IMAGE,
     "question": QUESTION,
-    # One question: there is nothing to choose.
-    "replan": QUESTION,
+    "replan": "--replan",
     "share_budget": "--share-budget",
     # Nobody asks for these.
     "plan_only": IMAGE,

@@ -181,6 +181,10 @@ ShareBudget = Annotated[
         "--share-budget", help="The budget is of all images together, shared by size and by relevance to the question."
     ),
 ]
+Replan = Annotated[
+    bool,
+    typer.Option("--replan", help="Choose all images' visual tokens by the last question, not by each one's own."),
+]
 System = Annotated[
     str | None,
     typer.Option("--system", metavar="TEXT", callback=_system, help="Instructions to the model, before the question."),

@@ -363,7 +363,8 @@ def test_every_field_has_an_option(request_of):
     named = set(paths(request_of()))
     assert named <= OPTIONS.keys() | {f"{path}[]" for path in OPTIONS}
     helps = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["ask", "-h"]).stdout
-    helps += CliRunner(env={"COLUMNS": "200"}).invoke(app, ["encode", "-h"]).stdout
+    for other in ("chat", "encode"):
+        helps += CliRunner(env={"COLUMNS": "200"}).invoke(app, [other, "-h"]).stdout
     assert not [option for option in OPTIONS.values() if option not in helps]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import typer
-from rich.table import Table
 
 from heroserve.cli import explaining, options
 from heroserve.cli.calling import encoder
 from heroserve.cli.messages import as_dict, saved
 from heroserve.cli.output import console
 from heroserve.cli.pictures import name_of, read_picture
+from heroserve.cli.tiles import tiles_table
 from heroserve.cli.waiting import Waiting
 from heroserve.savings import Savings
 from heroserve.v1.encoder_pb2 import VisualTokens
@@ -56,25 +56,8 @@ def _show(tokens: VisualTokens) -> None:
         f"{grid.image_width} x {grid.image_height} pixels · {grid.rows} x {grid.cols} tiles "
         f"and a thumbnail of {side} x {side} tokens"
     )
-    out.print(_tiles(tokens))
+    out.print(tiles_table(tokens.tiles, tokens.grid))
     # A newer service may have another.
     known = tokens.cache in VisualTokens.Cache.values()
     cache = VisualTokens.Cache.Name(tokens.cache).lower() if known else str(tokens.cache)
     out.print(f"{saved(Savings.from_message(tokens.savings))} · cache {cache} · total {tokens.timings.total:.3f} s")
-
-
-def _tiles(tokens: VisualTokens) -> Table:
-    terms = ("saliency", "relevance", "density")
-    table = Table("tile", *(name for name in ("importance", "kept", "valid", *terms)))
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for tile in tokens.tiles:
-        row, col = divmod(tile.index - 1, tokens.grid.cols or 1)
-        table.add_row(
-            f"row {row} col {col}" if tile.index else "thumbnail",
-            f"{tile.importance:.3f}" if tile.index else "",
-            str(len(tile.positions)),
-            str(tile.valid),
-            *(f"{getattr(tile.explanation, term):.3f}" if tile.index else "" for term in terms),
-        )
-    return table
