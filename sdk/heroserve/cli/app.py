@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from heroserve import __version__
+from heroserve.cli import helps
 from heroserve.cli.commands.ask import ask
 from heroserve.cli.commands.attach import attach
+from heroserve.cli.commands.bench import bench
 from heroserve.cli.commands.chat import chat
 from heroserve.cli.commands.completion import completion
 from heroserve.cli.commands.describe import describe
@@ -24,8 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ask, chat, describe, encode, up, attach, completion):
-    app.command()(command)
+for command in (ask, chat, describe, encode, bench, up, attach, completion):
+    app.command(help=helps.text(command), epilog=helps.epilog(command.__name__))(command)
 
 
 def _show_version(wanted: bool) -> None:

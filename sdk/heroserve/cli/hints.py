@@ -64,10 +64,11 @@ def _of_unavailable(error: HeroserveError, target_option: str, taken: bool) -> s
     if nobody_there(error):
         if taken:
             return _OTHER_SIDE
-        variable = "HEROSERVE_" + target_option.removeprefix("--").replace("-", "_").upper()
+        named = {"URL": "--target"}.get(target_option, target_option)
+        variable = "HEROSERVE_" + named.removeprefix("--").replace("-", "_").upper()
         return (
             "start the services (`make up` in a checkout, `docker compose up --wait`), or say where they are: "
-            f"{target_option} HOST:PORT or {variable}"
+            f"{target_option.replace('URL', 'URL as')} HOST:PORT or {variable}"
         )
     said = error.details.lower()
     if "handshake" in said or "http1" in said or "ssl" in said or "http2" in said:

@@ -6,9 +6,11 @@ import io
 import json
 import os
 import sys
+from typing import Literal
 
 import typer
 from rich.console import Console
+from typer import rich_utils
 
 from heroserve.cli.told import FAILED, Told
 
@@ -26,6 +28,8 @@ def open_streams() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         raise Told("stdout is closed: there is nowhere to write to", status=FAILED, code="UNKNOWN")
     _part_from_libraries()
+    if os.environ.get("NO_COLOR"):  # of which Typer's help keeps bold letters
+        rich_utils.COLOR_SYSTEM = None
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Of a terminal that can't show a character it is a question mark, not an end.
@@ -48,9 +52,11 @@ def _part_from_libraries() -> None:
     sys.stderr = open(ours, "w", buffering=1, encoding=sys.stderr.encoding)  # noqa: SIM115
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Made for each use, so that it follows redirections; model names and messages are not markup."""
-    return Console(stderr=stderr, markup=False, highlight=False, soft_wrap=True)
+def console(*, stderr: bool = False, soft_wrap: bool = True) -> Console:
+    """Made for each use, so that it follows redirections; model names and messages are not markup. Colour is for
+    terminals, and NO_COLOR takes it away, with bold and dim letters too."""
+    system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return Console(stderr=stderr, markup=False, highlight=False, soft_wrap=soft_wrap, color_system=system)
 
 
 def complain(told: Told, as_json: bool) -> None:

@@ -38,8 +38,8 @@ def read_picture(image: str) -> Image:
         raise Told(f"{IMAGE}: cannot read {name_of(image)}: {error.strerror}", option=IMAGE) from error
 
 
-def read_pictures(images: Sequence[str]) -> list[Image]:
-    """The messages for several of them, in order. Raises Told."""
+def read_pictures(images: Sequence[str], *, unquoted: bool = False) -> list[Image]:
+    """The messages for several of them, in order. Raises Told; `unquoted`: words may be taken for names."""
     if images.count(STDIN) > 1:
         raise Told(f"{IMAGE}: is - {images.count(STDIN)} times, and stdin is one picture", option=IMAGE)
     pictures = []
@@ -47,7 +47,7 @@ def read_pictures(images: Sequence[str]) -> list[Image]:
         try:
             pictures.append(read_picture(image))
         except Told as told:
-            if len(images) > 1 and not os.path.exists(image):
+            if len(images) > 1 and unquoted and not os.path.exists(image):
                 told.hint = f"a QUESTION of several words stands in quotation marks; {told.hint}"
             raise
     return pictures

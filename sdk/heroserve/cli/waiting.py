@@ -9,8 +9,9 @@ import threading
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from heroserve.cli.output import console
 
 _ENDED = 128 + signal.SIGTERM
 
@@ -26,13 +27,13 @@ class Waiting:
         self._progress: Progress | None = None
         self._on_end: Any = None
         if wanted and _can_move():
-            console = Console(stderr=True, markup=False, highlight=False)
-            unicode = (console.encoding or "").lower().startswith("utf")
+            screen = console(stderr=True, soft_wrap=False)
+            unicode = (screen.encoding or "").lower().startswith("utf")
             self._progress = Progress(
                 SpinnerColumn("dots" if unicode else "line"),
                 TextColumn("{task.description}", markup=False),
                 TimeElapsedColumn(),
-                console=console,
+                console=screen,
                 transient=True,
                 # What is written meanwhile goes where it went.
                 redirect_stdout=False,

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from heroserve import RetryPolicy
-from heroserve.cli import app, options
+from heroserve.cli import app, texts
 from heroserve.cli.fields import OPTIONS
 from heroserve.cli.told import Asked, told
 from heroserve.errors import HeroserveError
@@ -371,7 +371,7 @@ def test_every_field_has_an_option(request_of):
 def test_the_services_limits_are_known():
     from services.llm import job
 
-    assert (options.MAX_STOPS, options.MAX_STOP_CHARS) == (job.MAX_STOPS, job.MAX_STOP_CHARS)
+    assert (texts.MAX_STOPS, texts.MAX_STOP_CHARS) == (job.MAX_STOPS, job.MAX_STOP_CHARS)
 
 
 def test_every_role_of_the_llm_services_refusals_has_an_option():

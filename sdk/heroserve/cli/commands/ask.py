@@ -46,7 +46,7 @@ def ask(
         llm(target, api_key, tls, timeout, name if len(images) == 1 else "", names) as client,
     ):
         waiting.stage(f"reading {name}")
-        pictures = read_pictures(images)
+        pictures = read_pictures(images, unquoted=True)
         request = generate_request(
             [*before, user(question, *pictures)],
             retention=retention,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from heroserve.cli import answers, options
+from heroserve.cli import answers, options, texts
 from heroserve.cli.calling import llm
 from heroserve.cli.fields import QUESTION
 from heroserve.cli.output import complain, note, warn
@@ -131,6 +131,6 @@ def _converse(lines: Lines, turns: Turns, slash: Slash, as_json: bool) -> None:
 
 def _question(line: str) -> str:
     try:
-        return options.unicode(line)
+        return texts.unicode(line)
     except typer.BadParameter as error:
         raise Told(f"{QUESTION}: {error.message}", option=QUESTION) from None

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from heroserve.cli import explaining, options
+from heroserve.cli import explaining
 from heroserve.cli.fields import IMAGE
 from heroserve.cli.output import console, note
 from heroserve.cli.pictures import STDIN, name_of, read_picture
+from heroserve.cli.ranges import real
 from heroserve.cli.talk.conversation import Conversation, Picture
 from heroserve.cli.talk.turn import Turns
 from heroserve.cli.tiles import tiles_table
@@ -107,7 +108,7 @@ class Slash:
             now = self._turns.options.get("retention")
             note(f"retention is {now:g}" if now else "retention is the service's default; /retention SHARE sets it")
             return
-        share = options.real(0, 1, above=True)(shares[0])
+        share = real(0, 1, above=True)(shares[0])
         self._turns.options = {**self._turns.options, "retention": share, "max_visual_tokens": None}
 
     def _numbers(self, _: Sequence[str]) -> None:
