@@ -57,7 +57,9 @@ class Ready:
         rows = torch.randn(sum(map(len, self._kept)), self._width)
         return EncodedImage(GRID, self._kept, rows, total=GRID.tile_tokens * len(self._kept), cache="hit")
 
-    async def plan(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> PlannedImage:
+    async def plan(
+        self, place: Role, image: ImagePart, question: str, budget: Budget | None, *, explain: bool = False
+    ) -> PlannedImage:
         raise NotImplementedError("one image has nothing to share")
 
 

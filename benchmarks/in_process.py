@@ -79,8 +79,11 @@ class InProcessEncoder:
         tokens = await self._answer(image, question, budget, explain=explain)
         return encoded_image(tokens, question if explain else None)
 
-    async def plan(self, place: Role, image: ImagePart, question: str, budget: BudgetValue | None) -> PlannedImage:
-        return planned_image(await self._answer(image, question, budget, plan_only=True))
+    async def plan(
+        self, place: Role, image: ImagePart, question: str, budget: BudgetValue | None, *, explain: bool = False
+    ) -> PlannedImage:
+        tokens = await self._answer(image, question, budget, plan_only=True, explain=explain)
+        return planned_image(tokens, question if explain else None)
 
     async def _answer(self, image: ImagePart, question: str, budget: BudgetValue | None, **flags: bool) -> VisualTokens:
         asked = Budget()

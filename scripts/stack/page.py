@@ -10,6 +10,7 @@ from pathlib import Path
 from scripts.stack.paths import PICTURE, QUESTION, ROOT
 from scripts.stack.shell import Shell
 from scripts.stack.stack import Stack
+from services.common.ingress.pages import VARIABLE as PLAYGROUND
 from services.llm.engines.remote.urls import VARIABLE as URLS
 
 
@@ -29,7 +30,10 @@ def page(stack: Stack, shell: Shell) -> str:
     lines = ["   ".join([f"{name:8}", *rest]) for name, *rest in rows]
     if urls := shell.variables.get(URLS, "").strip():
         lines += [f"vLLM       {urls}"]
-    lines += [f"OpenAI     http://{shell.host}:{ports.of('llm')['HTTP']}/v1"]
+    http = f"http://{shell.host}:{ports.of('llm')['HTTP']}"
+    lines += [f"OpenAI     {http}/v1"]
+    if shell.variables.get(PLAYGROUND, "").strip() != "off":
+        lines += [f"Playground {http}/"]
     lines += [f"cache      {cache}", f"logs       {stack.folder}", "", *_first(ports.llm, shell), ""]
     return "\n".join([*lines, "Ctrl-C stops everything."])
 

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
-from services.common.ingress import callers
+from services.common.ingress import callers, pages
 from services.common.ingress.front import API, Front
 from services.common.ingress.http_door import HttpDoor
 from services.common.ingress.readiness import HERE
@@ -42,7 +43,7 @@ def configure() -> list[Any]:
 
     # The last one is asked first.
     door = Middleware(HttpDoor, callers=callers.HERE, prefix=API, route="/llm")
-    front = [door, Middleware(Front, readiness=HERE)]
+    front = [door, Middleware(Front, readiness=HERE, pages=_playground())]
     _bound_http()
 
     options = getattr(constants, "DEFAULT_GRPC_SERVER_OPTIONS", None)
@@ -52,6 +53,17 @@ def configure() -> list[Any]:
     names = {name for name, _ in SERVER_OPTIONS}
     options[:] = [option for option in options if option[0] not in names] + list(SERVER_OPTIONS)
     return front
+
+
+def _playground() -> dict[str, pages.Page]:
+    """Of the LLM service, whose files these are; where they can't be read a proxy has other things to do."""
+    # By name, as the route above: a proxy serves both services, and imports neither's code.
+    folder = Path(__file__).resolve().parents[1] / "llm" / "doors" / "playground"
+    try:
+        return pages.from_env(folder, "/playground/")
+    except OSError as error:
+        logger.warning("the Playground's files can't be read, and it is not served: %s", error)
+        return {}
 
 
 def _bound_http() -> None:

@@ -18,7 +18,7 @@ class EncodeJob:
         budget: of visual tokens to keep.
         explain: tell the terms of each tile's importance.
         with_base: keep of each tile what no question changes, and tell which rows those are.
-        plan_only: send no rows, and count none.
+        plan_only: send no rows, and count none; tell which they would be where it is explained.
         scope: of callers who share what is cached of it; empty for all.
     """
 

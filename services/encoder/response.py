@@ -44,12 +44,12 @@ def visual_tokens(
         entry: the image.
         plan: how many rows of each tile are kept.
         rows: those rows, tile after tile in ranked order, uint8 [sum(plan.counts), row_bytes]; None where only the plan
-            is asked for.
+            is asked for, which has positions where it is explained.
         cache: where they came from.
         placement: where the image lies on its tiles.
         explain: tell the terms of each local tile's importance.
     """
-    counts = [0] * len(plan.counts) if rows is None else plan.counts
+    counts = plan.counts if rows is not None or explain else [0] * len(plan.counts)
     positions = entry.positions[entry.kept(counts)]
     tile_of_row = np.repeat(np.arange(len(counts)), counts)
     # Ranked order is ours; the wire's is by position.
@@ -67,7 +67,7 @@ def visual_tokens(
         tiles=_tiles(entry, plan, kept_of, base_of, explain),
         features=Features(
             dtype=to_wire(entry.dtype),
-            rows=len(order),
+            rows=0 if rows is None else len(order),
             cols=entry.feature_width,
             data=b"" if rows is None else rows[order].tobytes(),
         ),

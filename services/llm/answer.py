@@ -56,10 +56,23 @@ class Timings:
 
 @dataclass(frozen=True)
 class Bill:
-    """The end of an answer; ``explanations`` are of the images, in order, None where nobody asked for them."""
+    """The end of an answer; ``explanations`` are of the images, in order, None where nobody asked for them;
+    ``image_cache`` whether the encoder had each: hit, miss or bypass."""
 
     finish_reason: FinishReason
     usage: Usage
     savings: Savings
     timings: Timings
     explanations: tuple[Explanation, ...] | None = None
+    image_cache: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an answer would read, of a job that was only planned; the rest as of a ``Bill``."""
+
+    usage: Usage
+    savings: Savings
+    timings: Timings
+    explanations: tuple[Explanation, ...]
+    image_cache: tuple[str, ...]

@@ -23,7 +23,7 @@ from services.common.replica import Replica
 from services.llm import metrics, parts, scaling
 from services.llm.card import examples
 from services.llm.doors import grpc as door
-from services.llm.doors.openai import routes
+from services.llm.doors.openai import description, routes
 from services.llm.engines.registry import ongoing, open_engine
 from services.llm.kept_images import KeptImages
 from services.llm.settings import LlmSettings
@@ -70,6 +70,7 @@ class ChatDeployment(Replica[LlmSettings]):
             uploads=deployment.open_admission(settings, self._ongoing, self._ongoing),
             chat=self._chat,
             kept=KeptImages(self._encoder),
+            describe=self._described,
             fetcher=parts.open_fetcher(settings),
             model=parts.model_name(settings),
             context_length=self._engine.context_length,
@@ -90,15 +91,20 @@ class ChatDeployment(Replica[LlmSettings]):
                         yield call.answered(response)
 
     async def Describe(self, request: DescribeChatRequest, grpc_context: RayServegRPCContext) -> ChatDescription:
-        async def answer() -> ChatDescription:
-            description = ChatDescription()
-            description.CopyFrom(self._description)
-            encoder = await self._encoder.describe()
-            if encoder is not None:
-                description.encoder.CopyFrom(encoder)
-            return description
+        call = GrpcCall(methods.DESCRIBE.path, grpc_context, request)
+        return await self._gate.unary(call, self._describe, ChatDescription())
 
-        return await self._gate.unary(GrpcCall(methods.DESCRIBE.path, grpc_context, request), answer, ChatDescription())
+    async def _describe(self) -> ChatDescription:
+        found = ChatDescription()
+        found.CopyFrom(self._description)
+        encoder = await self._encoder.describe()
+        if encoder is not None:
+            found.encoder.CopyFrom(encoder)
+        return found
+
+    async def _described(self) -> dict[str, Any]:
+        settings = self._settings
+        return description.told(await self._describe(), parts.model_name(settings), settings.grpc_port)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """What Serve asks for, and ``scaling.policy`` goes by."""

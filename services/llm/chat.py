@@ -11,18 +11,18 @@ from services.common import context
 from services.common.budget import Budget
 from services.common.context import RequestContext
 from services.common.together import together
-from services.families.family import Splice
 from services.families.grid import Newlines
 from services.llm import metrics
-from services.llm.answer import Bill, Delta, FinishReason, Savings, Timings, Usage
+from services.llm.answer import Bill, Delta, FinishReason, Forecast, Timings, Usage
 from services.llm.assemble import Prompt, assemble
 from services.llm.detokenize import Detokenizer
-from services.llm.encoded import EncodedImage, ImageEncoder
+from services.llm.encoded import EncodedImage, ImageEncoder, PlannedImage
 from services.llm.engines.engine import Engine, Read
 from services.llm.explanation import Explanation
 from services.llm.job import ChatJob, check
 from services.llm.layout import LayOut, SpliceImage
 from services.llm.prompt import PromptBuilder
+from services.llm.reading import Cut, Reader, Reading
 from services.llm.refusal import Refusal, Role
 from services.llm.shares import share
 from services.llm.splicer import Splicer
@@ -34,18 +34,16 @@ class _Ready:
 
     Args:
         prompt: for the engine.
-        prompt_tokens: by kind: text, visual, newline.
-        savings: of visual tokens.
+        reading: what it is made of.
         explanations: of the images; None where nobody asked for them.
-        max_tokens: that may be generated.
+        image_cache: whether the encoder had each image.
         counts: what the line about the request tells of tokens.
     """
 
     prompt: Prompt
-    prompt_tokens: dict[str, int]
-    savings: Savings
+    reading: Reading
     explanations: tuple[Explanation, ...] | None
-    max_tokens: int
+    image_cache: tuple[str, ...]
     counts: dict[str, int]
 
 
@@ -82,13 +80,16 @@ class ChatPipeline:
         self._encoder = encoder
         self._prompts = prompts
         self._splicer = splicer
-        self._splice = splice
         self._engine = engine
-        self._newlines = newlines
-        self._layout = layout
-        self._original_positions = original_positions
+        self._reader = Reader(
+            splice,
+            newlines,
+            layout,
+            original_positions=original_positions,
+            engine=engine,
+            default_max_tokens=default_max_tokens,
+        )
         self._max_images = max_images
-        self._default_max_tokens = default_max_tokens
 
     async def generate(self, job: ChatJob) -> AsyncIterator[Delta | Bill]:
         """Text as it comes, and last the bill; for the request that is being served.
@@ -106,12 +107,12 @@ class ChatPipeline:
         finish: FinishReason = "length"
         first = before = 0.0
         cached = 0
-        counts, prompt = ready.counts, ready.prompt_tokens
+        counts, reading = ready.counts, ready.reading
 
         def usage() -> Usage:
-            return Usage(prompt["text"], prompt["visual"], prompt["newline"], counts["completion"], cached)
+            return Usage(reading.text, reading.visual, reading.newline, counts["completion"], cached)
 
-        tokens = self._engine.generate(ready.prompt, job.sampling, ready.max_tokens, request.id)
+        tokens = self._engine.generate(ready.prompt, job.sampling, reading.max_tokens, request.id)
         async with aclosing(tokens):  # type: ignore[type-var]
             with stages.phases("prefill") as phases:
                 async for token in tokens:
@@ -134,7 +135,7 @@ class ChatPipeline:
                     if text.stopped or (token in self._engine.end_tokens and not job.sampling.ignore_eos):
                         finish = "stop"
                         break
-        if counts["completion"] < ready.max_tokens:
+        if counts["completion"] < reading.max_tokens:
             finish = "stop"
         rest = text.finish()
         if rest:
@@ -144,91 +145,91 @@ class ChatPipeline:
         yield Bill(
             finish_reason=finish,
             usage=usage(),
-            savings=ready.savings,
+            savings=reading.savings,
             timings=Timings(stages.seconds.get("encode", 0.0), first, stages.total),
             explanations=ready.explanations,
+            image_cache=ready.image_cache,
+        )
+
+    async def plan(self, job: ChatJob) -> Forecast:
+        """What ``generate`` would have the language model read: nothing is generated, and nothing counted as dropped.
+
+        Raises:
+            Refusal, ServiceError: as ``generate``.
+        """
+        request = context.current()
+        ids = self._ids(job)
+        planned: list[PlannedImage] = []
+        if job.images:
+            request.check_deadline()
+            with request.stages.time("encode", span="encode"):
+                budgets = await self._budgets(job)
+                asked = zip(job.images, job.questions, budgets, strict=True)
+                planned = await together(
+                    self._encoder.plan(place, image, question, budget, explain=True)
+                    for (place, image), question, budget in asked
+                )
+            request.note(cache=",".join(image.cache for image in planned))
+        reading = self._reader.read(job, len(ids) - len(planned), list(map(Cut.of, planned)))
+        request.note(tokens={"total": reading.savings.total, "kept": reading.savings.kept})
+        return Forecast(
+            usage=Usage(reading.text, reading.visual, reading.newline, 0),
+            savings=reading.savings,
+            timings=Timings(request.stages.seconds.get("encode", 0.0), 0.0, request.stages.total),
+            explanations=tuple(image.explanation for image in planned if image.explanation is not None),
+            image_cache=tuple(image.cache for image in planned),
         )
 
     async def _prepare(self, job: ChatJob, request: RequestContext) -> _Ready:
-        check(job, self._max_images)
-        if job.sampling.json_schema is not None and not self._engine.takes_json_schema:
-            raise Refusal(Role("json_schema"), "is set, and the engine here answers in text alone; leave it out")
-        ids = self._prompts.build(job)
+        ids = self._ids(job)
         encoded: list[EncodedImage] = []
         if job.images:
             request.check_deadline()
             with request.stages.time("encode", span="encode"):
                 encoded = await self._encode(job)
             request.note(cache=",".join(image.cache for image in encoded))
-        splices = [self._layout(self._splice, image.grid, image.kept, image.base, self._newlines) for image in encoded]
-        tokens = {
-            "text": len(ids) - len(encoded),
-            "visual": sum(len(image.features) for image in encoded),
-            "newline": sum(splice.newlines for splice in splices),
-        }
-        # Positions are what the model has a limited number of: original ones count dropped tokens too.
-        image_positions = sum(splice.full_length if self._original_positions else len(splice) for splice in splices)
-        max_tokens = self._fit(job, image_positions + tokens["text"])
+        reading = self._reader.read(job, len(ids) - len(encoded), list(map(Cut.of, encoded)))
         with request.stages.time("assemble"):
             prompt = await asyncio.to_thread(
                 assemble,
                 self._splicer,
                 ids,
                 self._prompts.image_token_id,
-                [(image.features, splice) for image, splice in zip(encoded, splices, strict=True)],
-                original_positions=self._original_positions,
+                [(image.features, splice) for image, splice in zip(encoded, reading.splices, strict=True)],
+                original_positions=self._reader.original_positions,
                 turns=job.turns,
             )
-        spared = self._count(prompt, tokens, splices)
-        savings = Savings(sum(image.total for image in encoded), tokens["visual"], *spared)
+        for kind, count in reading.tokens.items():
+            metrics.PROMPT_TOKENS.labels(kind=kind).inc(count)
+        savings = reading.savings
+        metrics.PREFILL_FLOPS_SAVED.inc(savings.prefill_flops)
+        metrics.KV_CACHE_BYTES_SAVED.inc(savings.kv_cache_bytes)
         told = tuple(image.explanation for image in encoded if image.explanation is not None)
         explanations = told if job.explain else None
         # What was read and written is told of a request that is broken off, too.
         counts = {"total": savings.total, "kept": savings.kept, "prompt": len(prompt), "completion": 0}
         request.note(tokens=counts)
-        return _Ready(prompt, tokens, savings, explanations, max_tokens, counts)
+        return _Ready(prompt, reading, explanations, tuple(image.cache for image in encoded), counts)
+
+    def _ids(self, job: ChatJob) -> list[int]:
+        """Token ids of its prompt, with one placeholder an image."""
+        check(job, self._max_images)
+        if job.sampling.json_schema is not None and not self._engine.takes_json_schema:
+            raise Refusal(Role("json_schema"), "is set, and the engine here answers in text alone; leave it out")
+        return self._prompts.build(job)
 
     async def _encode(self, job: ChatJob) -> list[EncodedImage]:
-        asked = [(place, image, question) for (place, image), question in zip(job.images, job.questions, strict=True)]
-        budgets: list[Budget | None] = [job.budget] * len(asked)
-        if job.share_budget and len(asked) > 1:
-            plans = await together(self._encoder.plan(*each, job.budget) for each in asked)
-            context.current().check_deadline()
-            budgets = list(share(job.budget, plans))
+        budgets = await self._budgets(job)
         return await together(
-            self._encoder.fetch(*each, budget, explain=job.explain) for each, budget in zip(asked, budgets, strict=True)
+            self._encoder.fetch(place, image, question, budget, explain=job.explain)
+            for (place, image), question, budget in zip(job.images, job.questions, budgets, strict=True)
         )
 
-    def _fit(self, job: ChatJob, prompt_tokens: int) -> int:
-        """Tokens that may be generated behind a prompt of this length."""
-        limit = self._engine.context_length
-        room = limit - prompt_tokens
-        if room < 1:
-            raise Refusal(
-                Role("messages"),
-                f"make a prompt of {prompt_tokens} tokens; the limit is {limit} with the answer. Shorten the text"
-                + (" or lower {remedy}" if job.images and not self._original_positions else ""),
-                remedy=Role("retention"),
-            )
-        wanted = job.sampling.max_tokens
-        if wanted is None:
-            return min(room, self._default_max_tokens)
-        if wanted > room:
-            raise Refusal(
-                Role("max_tokens"),
-                f"is {wanted}; behind a prompt of {prompt_tokens} tokens the limit is {room} of {limit}",
-            )
-        return wanted
-
-    def _count(self, prompt: Prompt, tokens: dict[str, int], splices: list[Splice]) -> tuple[float, int]:
-        """What was spared: operations of prefill, and bytes of KV cache."""
-        for kind, count in tokens.items():
-            metrics.PROMPT_TOKENS.labels(kind=kind).inc(count)
-        # Laid out in two parts, an image that loses next to nothing has more newlines than before.
-        saved = max(0, sum(splice.full_length - len(splice) for splice in splices))
-        full = len(prompt) + saved
-        cost = self._engine.cost
-        flops, kv_bytes = cost.flops(full) - cost.flops(len(prompt)), saved * cost.kv_bytes
-        metrics.PREFILL_FLOPS_SAVED.inc(flops)
-        metrics.KV_CACHE_BYTES_SAVED.inc(kv_bytes)
-        return flops, kv_bytes
+    async def _budgets(self, job: ChatJob) -> list[Budget | None]:
+        """Of each image."""
+        if not job.share_budget or len(job.images) < 2:
+            return [job.budget] * len(job.images)
+        asked = zip(job.images, job.questions, strict=True)
+        plans = await together(self._encoder.plan(*image, question, job.budget) for image, question in asked)
+        context.current().check_deadline()
+        return list(share(job.budget, plans))

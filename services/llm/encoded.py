@@ -14,6 +14,9 @@ from services.llm.explanation import Explanation
 from services.llm.job import ImagePart
 from services.llm.refusal import Role
 
+# For each tile, the thumbnail's first, int64 [<= N], positions within it, ascending.
+Positions = list[np.ndarray[Any, np.dtype[np.int64]]]
+
 
 @dataclass(frozen=True)
 class EncodedImage:
@@ -21,7 +24,7 @@ class EncodedImage:
 
     Args:
         grid: how it was cut.
-        kept: for each tile, the thumbnail's first, int64 [<= N], the kept positions within it, ascending.
+        kept: the kept positions.
         features: [n, H], a row a kept token, tile after tile; int8 rows as float32.
         total: visual tokens of the whole image.
         cache: whether the encoder had it: hit, miss or bypass.
@@ -30,11 +33,11 @@ class EncodedImage:
     """
 
     grid: Grid
-    kept: list[np.ndarray[Any, np.dtype[np.int64]]]
+    kept: Positions
     features: torch.Tensor
     total: int
     cache: str
-    base: list[np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=list)
+    base: Positions = field(default_factory=list)
     explanation: Explanation | None = None
 
 
@@ -46,13 +49,15 @@ class PlannedImage:
         total: visual tokens of the whole image.
         kept: how many of them it would keep.
         relevance: how well the question fits it, to be compared by a softmax.
-        cache: as of an ``EncodedImage``.
+        cache, base, explanation: as of an ``EncodedImage``.
     """
 
     total: int
     kept: int
     relevance: float
     cache: str = "hit"
+    base: Positions = field(default_factory=list)
+    explanation: Explanation | None = None
 
 
 class ImageEncoder(Protocol):
@@ -69,8 +74,11 @@ class ImageEncoder(Protocol):
         """
         ...
 
-    async def plan(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> PlannedImage:
-        """How many visual tokens ``fetch`` would give, and what they are worth beside another image's.
+    async def plan(
+        self, place: Role, image: ImagePart, question: str, budget: Budget | None, *, explain: bool = False
+    ) -> PlannedImage:
+        """How many visual tokens ``fetch`` would give, and what they are worth beside another image's; with ``explain``
+        also which, and why.
 
         Raises:
             Refusal, ServiceError: as ``fetch``.

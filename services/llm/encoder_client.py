@@ -26,7 +26,7 @@ from services.common.rows import from_wire, unpack
 from services.common.scope import HEADER as SCOPE
 from services.common.wire import MAX_QUESTION_CHARS
 from services.families.grid import Grid, Placement
-from services.llm.encoded import EncodedImage, PlannedImage
+from services.llm.encoded import EncodedImage, PlannedImage, Positions
 from services.llm.encoder_health import EncoderHealth
 from services.llm.explanation import Explanation, TileTerms
 from services.llm.halves import refuse_another
@@ -102,9 +102,17 @@ class EncoderClient:
             )
         return encoded_image(tokens, question if explain else None)
 
-    async def plan(self, place: Role, image: ImagePart, question: str, budget: Budget | None) -> PlannedImage:
+    async def plan(
+        self, place: Role, image: ImagePart, question: str, budget: Budget | None, *, explain: bool = False
+    ) -> PlannedImage:
         """See ``ImageEncoder``."""
-        return planned_image(await self._ask(place, image, question, budget, plan_only=True))
+        tokens = await self._ask(place, image, question, budget, plan_only=True, explain=explain)
+        if explain and tokens.savings.kept and not any(tile.positions for tile in tokens.tiles):
+            raise FailedPrecondition(
+                f"the encoder at {self._target} is older than this service, and does not tell what a plan would keep; "
+                "upgrade it"
+            )
+        return planned_image(tokens, question if explain else None)
 
     async def _ask(
         self,
@@ -192,27 +200,28 @@ def encoded_image(tokens: VisualTokens, question: str | None = None) -> EncodedI
         ValueError: its features are not what they say.
     """
     features = tokens.features
-    grid = _parse_grid(tokens.grid)
-    kept = [np.array(tile.positions, np.int64) for tile in tokens.tiles]
-    explanation = None
-    if question is not None:
-        terms = tuple(_parse_terms(tile) for tile in tokens.tiles)
-        explanation = Explanation(tokens.image_digest, question, grid, _parse_placement(tokens.grid), kept, terms)
     return EncodedImage(
-        grid=grid,
-        kept=kept,
+        grid=_parse_grid(tokens.grid),
+        kept=_parse_kept(tokens),
         features=unpack(features.data, from_wire(features.dtype), features.rows, features.cols),
         total=tokens.savings.total,
-        cache=VisualTokens.Cache.Name(tokens.cache).lower(),
-        base=[np.array(tile.base, np.int64) for tile in tokens.tiles],
-        explanation=explanation,
+        cache=_parse_cache(tokens),
+        base=_parse_base(tokens),
+        explanation=_parse_explanation(tokens, question),
     )
 
 
-def planned_image(tokens: VisualTokens) -> PlannedImage:
-    """What the encoder would keep, off the wire; one that is too old to tell how relevant an image is says 0."""
-    cache = VisualTokens.Cache.Name(tokens.cache).lower()
-    return PlannedImage(tokens.savings.total, tokens.savings.kept, tokens.relevance, cache)
+def planned_image(tokens: VisualTokens, question: str | None = None) -> PlannedImage:
+    """What the encoder would keep, off the wire, explained as by ``encoded_image``; one that is too old to tell how
+    relevant an image is says 0."""
+    return PlannedImage(
+        total=tokens.savings.total,
+        kept=tokens.savings.kept,
+        relevance=tokens.relevance,
+        cache=_parse_cache(tokens),
+        base=_parse_base(tokens),
+        explanation=_parse_explanation(tokens, question),
+    )
 
 
 def _along(timeout_s: float) -> CallOptions:
@@ -237,6 +246,26 @@ def _options(budget: Budget | None) -> BudgetOptions:
             return {"max_visual_tokens": count}
         case None:
             return {}
+
+
+def _parse_explanation(tokens: VisualTokens, question: str | None) -> Explanation | None:
+    if question is None:
+        return None
+    grid, placement = _parse_grid(tokens.grid), _parse_placement(tokens.grid)
+    terms = tuple(_parse_terms(tile) for tile in tokens.tiles)
+    return Explanation(tokens.image_digest, question, grid, placement, _parse_kept(tokens), terms)
+
+
+def _parse_cache(tokens: VisualTokens) -> str:
+    return VisualTokens.Cache.Name(tokens.cache).lower()
+
+
+def _parse_kept(tokens: VisualTokens) -> Positions:
+    return [np.array(tile.positions, np.int64) for tile in tokens.tiles]
+
+
+def _parse_base(tokens: VisualTokens) -> Positions:
+    return [np.array(tile.base, np.int64) for tile in tokens.tiles]
 
 
 def _parse_grid(message: GridMessage) -> Grid:

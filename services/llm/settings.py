@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.common.api_keys import parse_key
+from services.common.ingress import pages
 from services.common.place import place
 from services.common.settings import Settings, own
 from services.common.variable import choice, integer, real, setting, text
@@ -18,6 +19,7 @@ from services.llm.web.networks import parse_networks
 EngineName = Literal["transformers", "vllm", "vllm-remote"]
 PositionIds = Literal["compact", "original"]
 Detail = Literal["off", "on"]
+Playground = Literal["on", "off"]
 Layout = Literal["raster", "base_first"]
 
 
@@ -110,6 +112,12 @@ class LlmSettings(Settings):
         "off",
         "whether `detail: low` of all images, over OpenAI's API, means a budget of 85 visual tokens each; some clients "
         "send it unasked",
+    )
+    playground: Playground = setting(
+        pages.VARIABLE,
+        choice(Playground),
+        "on",
+        "whether the HTTP port has the Playground at `/`, a page to ask about pictures and see what is kept of them",
     )
     image_hosts: tuple[str, ...] = setting(
         "HEROSERVE_IMAGE_HOSTS",

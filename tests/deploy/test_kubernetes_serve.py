@@ -176,7 +176,7 @@ def test_routes_lead_to_the_llm(production: Build) -> None:
 
 
 def test_what_http_serves_is_routed(production: Build) -> None:
-    """By what the port itself lets through, and nothing else of it."""
+    """By what the port itself lets through for programs, and nothing else of it: the Playground stays inside."""
     (route,) = production.all("HTTPRoute")
     paths = [match["path"] for match in route["spec"]["rules"][0]["matches"]]
     prefixes = [path["value"] for path in paths if path["type"] == "PathPrefix"]

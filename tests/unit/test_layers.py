@@ -98,6 +98,7 @@ HEART = [
     "refusal",
     "encoded",
     "layout",
+    "reading",
     "prompt",
     "assemble",
     "splicer",

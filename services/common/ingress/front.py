@@ -1,17 +1,20 @@
-"""What the HTTP port serves: ``/readyz`` and ``/health``, Ray's ``/-/healthz``, the LLM service's ``/v1/``, and nothing
-else of Serve's. What it refuses is told as OpenAI's API tells it, whatever the path: clients read nothing else."""
+"""What the HTTP port serves: ``/readyz`` and ``/health``, Ray's ``/-/healthz``, the LLM service's ``/v1/`` and pages,
+and nothing else of Serve's. What it refuses is told as OpenAI's API tells it, whatever the path: clients read nothing
+else."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from heroserve.methods import GENERATE
 from services.common.grpc_call import sane_id
 from services.common.health import ALIVE_PATH, READY_PATH
 from services.common.http_call import REQUEST_ID, unknown_url
+from services.common.ingress import pages
 from services.common.ingress.http_answer import refuse
+from services.common.ingress.pages import Page
 from services.common.ingress.readiness import Readiness
 
 if TYPE_CHECKING:
@@ -30,25 +33,36 @@ class Front:
         app: Serve's, behind an ``HttpDoor``.
         readiness: of this proxy.
         passed: paths that go on to it.
+        pages: the LLM service's, by their paths.
     """
 
-    def __init__(self, app: ASGIApp, readiness: Readiness, passed: Collection[str] = (ALIVE_PATH,)) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        readiness: Readiness,
+        passed: Collection[str] = (ALIVE_PATH,),
+        pages: Mapping[str, Page] | None = None,
+    ) -> None:
         self._app = app
         self._readiness = readiness
         self._passed = passed
+        self._pages = pages or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             # Before it is accepted: a refusal.
             await send({"type": "websocket.close", "code": 1000})
-        elif scope["path"].startswith(API) and GENERATE.service in self._readiness.services:
+        elif scope["path"].startswith(API) and self._is_llm:
             await self._app(scope, receive, send)
-        elif scope["path"] not in (*_HEALTH, *self._passed):
-            served = f"OpenAI's API is, below {API}, and " if GENERATE.service in self._readiness.services else ""
+        elif (page := self._page(scope)) is None and scope["path"] not in (*_HEALTH, *self._passed):
+            served = f"OpenAI's API is, below {API}, and " if self._is_llm else ""
+            served += "GET /, the Playground, and " if self._page({"path": "/"}) else ""
             served += f"GET {READY_PATH}, which tells whether a question would be answered"
             await refuse(send, unknown_url(scope, served), _id(scope))
         elif scope["method"] not in _METHODS:
             await refuse(send, unknown_url(scope, "GET is", _METHODS), _id(scope))
+        elif page is not None:
+            await pages.answer(page, scope, send)
         elif scope["path"] in _HEALTH:
             # As Kubernetes' own servers have it: ?exclude=encoder asks for all but that.
             without = parse_qs(scope["query_string"].decode("latin-1")).get("exclude", [])
@@ -56,6 +70,13 @@ class Front:
             await _answer(send, 503 if problem else 200, problem or "ready")
         else:
             await self._app(scope, receive, send)
+
+    @property
+    def _is_llm(self) -> bool:
+        return GENERATE.service in self._readiness.services
+
+    def _page(self, scope: Mapping[str, Any]) -> Page | None:
+        return self._pages.get(scope["path"]) if self._is_llm else None
 
 
 def _id(scope: Scope) -> str:

@@ -547,6 +547,14 @@ async def test_a_plan_alone_is_the_plan(
         assert [tile.importance for tile in plan.tiles] == [tile.importance for tile in whole.tiles]
         assert not any(tile.positions for tile in plan.tiles)
         assert (plan.features.rows, plan.features.cols, plan.features.data) == (0, whole.features.cols, b"")
+    # Which they are is told where it is explained, and still no row of them.
+    told, why = [
+        await pipeline.visual_tokens(replace(job(data, budget=budget), explain=True, plan_only=plan))
+        for plan in (True, False)
+    ]
+    assert told.tiles == why.tiles
+    assert any(tile.positions for tile in told.tiles)
+    assert (told.features.rows, told.features.data) == (0, b"")
     output = tower.run(tiler.cut(picture(*SIZES[0]), tiler.grid(*SIZES[0])))
     cosines = output.embedding[1:] @ torch.from_numpy(embedder.embed(QUESTIONS[0]))
     assert whole.relevance == pytest.approx(float(cosines.max()) / tower.hero.relevance_temperature, abs=1e-3)

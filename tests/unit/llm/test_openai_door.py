@@ -283,6 +283,10 @@ def test_detail_means_a_budget_where_it_is_set_up_so(details: Any, knobs: Any, b
     assert parsed(asked).job.budget == (budget if knobs else None)
 
 
+async def nothing_to_tell() -> dict[str, Any]:
+    return {}
+
+
 @pytest.fixture
 def serve(untrained, encoder, prompts, splicer, engine):
     """Makes clients of the door in front of a heart: the real one, or another."""
@@ -295,6 +299,7 @@ def serve(untrained, encoder, prompts, splicer, engine):
             uploads=Admission(4, Line(10, 10.0, 1 << 20)),
             chat=chat or parts.open_chat(read, encoder, prompts, splicer, engine),
             kept=KeptImages(encoder),
+            describe=nothing_to_tell,
             fetcher=options.get("fetcher", parts.open_fetcher(read)),
             model="tiny",
             context_length=engine.context_length,

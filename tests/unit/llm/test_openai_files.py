@@ -84,7 +84,9 @@ class Keeper:
         self.room = True
         self.error: Exception | None = None
 
-    async def plan(self, place: Role, image: ImagePart, question: str, budget: Any) -> PlannedImage:
+    async def plan(
+        self, place: Role, image: ImagePart, question: str, budget: Any, *, explain: bool = False
+    ) -> PlannedImage:
         if self.error:
             raise self.error
         assert question
@@ -128,6 +130,10 @@ def heart(keeper: Keeper) -> Heart:
     return Heart(keeper)
 
 
+async def nothing_to_tell() -> dict[str, Any]:
+    return {}
+
+
 @pytest.fixture
 def web(keeper: Keeper, heart: Heart) -> TestClient:
     app = routes.application(
@@ -136,6 +142,7 @@ def web(keeper: Keeper, heart: Heart) -> TestClient:
         uploads=Admission(4, Line(10, 10.0, 1 << 20)),
         chat=heart,
         kept=KeptImages(keeper),
+        describe=nothing_to_tell,
         fetcher=parts.open_fetcher(LlmSettings()),
         model="tiny",
         context_length=100,

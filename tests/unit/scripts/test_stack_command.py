@@ -48,7 +48,8 @@ def test_the_first_command_asks_this_stack(tmp_path: Path):
     assert "gRPC localhost:5001" in lines[0]
     assert "http://localhost:5002/" in lines[1]
     assert lines[2].split() == ["OpenAI", "http://localhost:8001/v1"]
-    assert lines[3].split() == ["cache", "redis://127.0.0.1:5003/0"]
+    assert lines[3].split() == ["Playground", "http://localhost:8001/"]
+    assert lines[4].split() == ["cache", "redis://127.0.0.1:5003/0"]
     (ask,) = (line for line in lines if line.startswith("try "))
     assert ask.endswith("'what character is on the black star?' --retention 0.2 --target localhost:5001")
 
@@ -67,6 +68,8 @@ def test_what_the_shell_has_set_is_in_what_is_shown(tmp_path: Path):
     assert "http://127.0.0.2:5002/" in text
     assert "HEROSERVE_API_KEY=KEY " in text
     assert "black star" not in text
+    assert "Playground" in text
+    assert "Playground" not in "\n".join(shown(tmp_path, HEROSERVE_PLAYGROUND="off"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from services.common.errors import ServiceError
 from services.common.http_call import told
-from services.llm.answer import Bill, FinishReason, Usage
+from services.llm.answer import Bill, FinishReason, Forecast, Usage
 from services.llm.doors import explained
 from services.llm.explanation import Explanation
 
@@ -96,7 +96,7 @@ def failure(error: ServiceError) -> bytes:
     return b"data: " + told(error)[1] + b"\n\n"
 
 
-def usage(taken: Usage, bill: Bill | None = None) -> CompletionUsage:
+def usage(taken: Usage, bill: Bill | Forecast | None = None) -> CompletionUsage:
     """Newlines between rows of an image count as the image's."""
     images = taken.prompt_visual_tokens + taken.prompt_newline_tokens
     prompt = taken.prompt_text_tokens + images
@@ -114,6 +114,7 @@ def usage(taken: Usage, bill: Bill | None = None) -> CompletionUsage:
             "visual_tokens": {"total": savings.total, "kept": savings.kept, "dropped": savings.dropped},
             "saved": {"prefill_flops": savings.prefill_flops, "kv_cache_bytes": savings.kv_cache_bytes},
             "newline_tokens": taken.prompt_newline_tokens,
+            "image_cache": list(bill.image_cache),
             "timings": {
                 "encode_s": timings.encode,
                 "time_to_first_token_s": timings.time_to_first_token,

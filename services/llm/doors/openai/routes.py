@@ -1,10 +1,11 @@
-"""The paths of OpenAI's API, as a FastAPI application that runs within a replica."""
+"""The paths of OpenAI's API and of ours beside it, as a FastAPI application that runs within a replica."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -20,7 +21,9 @@ from services.common.http_call import HttpCall, HttpError, headers, told, unknow
 from services.llm.chat import ChatPipeline
 from services.llm.doors.openai import answer, fields
 from services.llm.doors.openai.completion import Completion, Door
+from services.llm.doors.openai.description import Description
 from services.llm.doors.openai.files import NOT_SERVED, Files, Look, Upload
+from services.llm.doors.openai.plan import Plan
 from services.llm.kept_images import KeptImages
 from services.llm.web.fetcher import ImageFetcher
 
@@ -28,7 +31,9 @@ from services.llm.web.fetcher import ImageFetcher
 _COMPLETIONS = "openai/chat.completions"
 _FILES = "openai/files"
 _MODELS = "openai/models"
-_SERVED = "POST /v1/chat/completions, POST /v1/files and GET /v1/models are"
+_PLAN = "http/plan"
+_DESCRIBE = "http/describe"
+_SERVED = "POST /v1/chat/completions, POST /v1/files, GET /v1/models and POST /v1/heroserve/plan are"
 # Of a route that tells why it is none.
 _REFUSED = "refused"
 
@@ -40,6 +45,7 @@ def application(
     uploads: Admission,
     chat: ChatPipeline,
     kept: KeptImages,
+    describe: Callable[[], Awaitable[dict[str, Any]]],
     fetcher: ImageFetcher,
     model: str,
     context_length: int,
@@ -55,6 +61,7 @@ def application(
         uploads: whose turn it is to have a file kept or fetched, which is no work for the engine.
         chat: the heart.
         kept: where uploads go.
+        describe: what runs here, and the encoder with it.
         fetcher: of images that are named by their address.
         model: what callers call it.
         context_length: of the model, in tokens.
@@ -79,6 +86,17 @@ def application(
         if body is None:
             return Response(status_code=499)
         return Completion(door, HttpCall(_COMPLETIONS, request.headers, len(body)), body)
+
+    @app.post("/v1/heroserve/plan")
+    async def plan(request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return Response(status_code=499)
+        return Plan(door, HttpCall(_PLAN, request.headers, len(body)), body)
+
+    @app.get("/v1/heroserve")
+    async def description(request: Request) -> Response:
+        return Description(gate, describe, HttpCall(_DESCRIBE, request.headers, 0), timeout_s)
 
     @app.post("/v1/files")
     async def upload(request: Request) -> Response:
