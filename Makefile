@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients lint bench bench-smoke bench-engines bench-beside bench-accuracy bench-elsewhere bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients test-playground playground-pictures lint bench bench-smoke bench-engines bench-beside bench-accuracy bench-elsewhere bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -87,6 +87,18 @@ $(NODE): examples/node/package.json
 
 test-clients: $(INSTALLED) $(CLIENTS) $(NODE) ## OpenAI's API and gRPC, asked by clients that others wrote; 4 GB of environments, and then four minutes
 	$(BIN)/python -m pytest -r s -v tests/clients
+
+# Debian's Chromium; Playwright's own where there is one.
+$(VENV)/.playground: $(INSTALLED)
+	@sh scripts/tools.sh chromium=chromium
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[playground]'
+	@touch $@
+
+test-playground: $(VENV)/.playground ## The Playground in a real Chromium, from the drop to the answer; about four minutes
+	$(BIN)/python -m pytest -r s -v tests/playground
+
+playground-pictures: $(VENV)/.playground ## Pictures of it, into docs/
+	$(BIN)/python -m scripts.playground docs
 
 lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
 	$(BIN)/ruff check .

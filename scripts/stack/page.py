@@ -10,7 +10,7 @@ from pathlib import Path
 from scripts.stack.paths import PICTURE, QUESTION, ROOT
 from scripts.stack.shell import Shell
 from scripts.stack.stack import Stack
-from services.common.ingress.pages import VARIABLE as PLAYGROUND
+from services.common.ingress.pages import wanted
 from services.llm.engines.remote.urls import VARIABLE as URLS
 
 
@@ -32,7 +32,7 @@ def page(stack: Stack, shell: Shell) -> str:
         lines += [f"vLLM       {urls}"]
     http = f"http://{shell.host}:{ports.of('llm')['HTTP']}"
     lines += [f"OpenAI     {http}/v1"]
-    if shell.variables.get(PLAYGROUND, "").strip() != "off":
+    if wanted(shell.variables):
         lines += [f"Playground {http}/"]
     lines += [f"cache      {cache}", f"logs       {stack.folder}", "", *_first(ports.llm, shell), ""]
     return "\n".join([*lines, "Ctrl-C stops everything."])

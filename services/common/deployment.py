@@ -13,7 +13,7 @@ from ray.serve import Deployment
 
 from services.common import api_keys, metrics, quotas, tracing
 from services.common.admission import Admission, Line
-from services.common.ingress.pages import VARIABLE as PLAYGROUND
+from services.common.ingress import pages
 from services.common.known import VARIABLES
 from services.common.replica import Replica
 from services.common.settings import SettingError, Settings
@@ -55,10 +55,10 @@ def _check_proxies(settings: Settings, variables: Mapping[str, str]) -> None:
             f"{api_keys.VARIABLE}: the configuration's arguments and the environment, which Ray's proxies go by, have "
             "other keys; set them in one of the two"
         )
-    if variables.get(PLAYGROUND, "").strip() != os.environ.get(PLAYGROUND, "").strip():
+    if pages.wanted(variables) != pages.wanted(os.environ):
         raise SettingError(
-            f"{PLAYGROUND}: Ray's proxies serve it, and go by the environment, not by the configuration's arguments; "
-            "set it there"
+            f"{pages.VARIABLE}: Ray's proxies serve it, and go by the environment, not by the configuration's "
+            "arguments; set it there"
         )
     for variable in (quotas.RATE, quotas.CONCURRENCY):
         # Counted by proxies alone.

@@ -81,8 +81,13 @@ def read(folder: Path, prefix: str) -> dict[str, Page]:
 
 
 def from_env(folder: Path, prefix: str, environment: Mapping[str, str] = os.environ) -> dict[str, Page]:
-    """As ``read``; none where they are switched off. Whatever else is set is refused where the service starts."""
-    return {} if environment.get(VARIABLE, "").strip() == "off" else read(folder, prefix)
+    """As ``read``; none where they are switched off."""
+    return read(folder, prefix) if wanted(environment) else {}
+
+
+def wanted(environment: Mapping[str, str]) -> bool:
+    """By default they are. What is neither on nor off is refused where the service starts."""
+    return environment.get(VARIABLE, "").strip() != "off"
 
 
 async def answer(page: Page, scope: Scope, send: Send) -> None:

@@ -90,6 +90,7 @@ CASES = {
     ),
     "HEROSERVE_IMAGE_TIMEOUT_S": ("image_timeout_s", "2.5", 2.5, ["0", "3601", "nan"], "in (0, 3600]"),
     "HEROSERVE_OPENAI_DETAIL": ("openai_detail", "on", "on", ["low", "ON"], "one of off, on"),
+    "HEROSERVE_PLAYGROUND": ("playground", "off", "off", ["no", "OFF"], "one of on, off"),
 }
 
 
@@ -261,6 +262,17 @@ def test_keys_and_quotas_are_the_proxies_too(monkeypatch):
     monkeypatch.setenv(keys, "one,")
     with pytest.raises(SettingError, match=f"^{keys}: key 2 of 2"):
         deployment.settings(LlmSettings, {keys: "one"})
+
+
+def test_the_playground_is_the_proxies_alone(monkeypatch):
+    name = "HEROSERVE_PLAYGROUND"
+    with pytest.raises(SettingError, match=f"^{name}: Ray's proxies serve it, and go by .*set it there$"):
+        deployment.settings(LlmSettings, {name: "off"})
+    assert deployment.settings(LlmSettings, {name: "on"}).playground == "on"
+    monkeypatch.setenv(name, "off")
+    assert deployment.settings(LlmSettings, {}).playground == "off"
+    # An encoder's configuration says nothing of it.
+    deployment.settings(EncoderSettings, {})
 
 
 def test_the_environment_is_read_by_default(monkeypatch):

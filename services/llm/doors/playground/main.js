@@ -14,7 +14,9 @@ const ANY = "What is in this picture?";
 const sheet = new Sheet();
 let panes = [];
 let described = null;
+// Of answers that come: one Stop for all.
 let answering = new AbortController();
+let running = 0;
 
 // What panes share.
 const session = {
@@ -144,11 +146,13 @@ function compare() {
 }
 
 async function answer(asked, question) {
-  answering = new AbortController();
+  if (answering.signal.aborted) answering = new AbortController();
+  running += 1;
   ask.busy(true);
   byId("anew").hidden = false;
   await Promise.all(asked.map((pane) => pane.ask(question, answering.signal)));
-  ask.busy(false);
+  running -= 1;
+  if (!running) ask.busy(false);
   showCode();
 }
 

@@ -29,6 +29,7 @@ export class Pane {
     this.plan = null;
     this.name = name;
     find(".name").textContent = name;
+    find(".scroll").setAttribute("aria-label", `${name}: what each tile got, and why`);
     find("label").htmlFor = this.range.id = `keep-${name.replace(/\W+/g, "-")}`;
     Object.assign(this.range, { min: 0, max: STEPS.length - 1, value: nearest(retention) });
     this.planner = new Latest((request, signal) => session.withPicture(() => session.service.plan(request, signal)), {
