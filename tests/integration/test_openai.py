@@ -194,3 +194,28 @@ def test_who_hangs_up_frees_the_engine(services: Services, stream: bool):
         if stream:
             assert b"200 OK" in caller.recv(1000)
     assert until(lambda: services.sample("llm", "heroserve_chat_requests_total", **ended) == cancelled + 1, 20, 0.2)
+
+
+def test_a_plan_is_what_the_answer_reads_and_takes_no_tower(services: Services, client: heroserve.Client):
+    answer = client.ask(DATA, QUESTION, retention=0.15, max_tokens=1, explain=True)
+    passes = services.sample("encoder", "heroserve_tower_batch_tiles_count")
+    kept = services.sample("encoder", "heroserve_visual_tokens_total", outcome="kept")
+    asked = json.dumps({"messages": ASKED, "heroserve": {"retention": 0.15}}).encode()
+    request = urllib.request.Request(f"{services.http}/v1/heroserve/plan", asked, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answered:
+        plan = json.load(answered)
+    told = heroserve.Explanation.from_dict(plan["heroserve"]["explanations"][0])
+    assert (told.grid, told.tiles) == (answer.explanations[0].grid, answer.explanations[0].tiles)
+    assert plan["usage"]["heroserve"]["saved"]["kv_cache_bytes"] == answer.savings.kv_cache_bytes
+    assert plan["usage"]["heroserve"]["image_cache"] == ["hit"]
+    assert services.sample("encoder", "heroserve_tower_batch_tiles_count") == passes
+    assert services.sample("encoder", "heroserve_visual_tokens_total", outcome="kept") == kept
+
+
+def test_the_playgrounds_page_and_what_it_asks_first(services: Services):
+    with urllib.request.urlopen(f"{services.http}/", timeout=10) as page:
+        assert b"<title>heroserve Playground" in page.read()
+        assert "script-src 'self';" in page.headers["content-security-policy"]
+    with urllib.request.urlopen(f"{services.http}/v1/heroserve", timeout=30) as described:
+        told = json.load(described)
+    assert told["encoder"]["max_image_bytes"] == MAX_IMAGE_BYTES
