@@ -9,7 +9,8 @@ A command is a file in `commands`. Exit statuses, of all of them:
 141  whoever read stdout has gone, as of any program in a pipe
 
 With --json an error is one line of JSON on stderr, {"error": {...}}, and stdout stays empty; but an answer that could
-not be drawn into --explain's file is there, for it had its price.
+not be drawn into --explain's file is there, for it had its price, and so is what `bench` measured where some of it
+failed.
 """
 
 from heroserve.cli.app import app
