@@ -32,7 +32,7 @@ def test_a_conversation(run):
 def test_several_images_are_more_than_it_takes(run):
     done = run("ask", PICTURE, PICTURE, "which?")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith("heroserve: IMAGE: there are 2; the limit is 1; the LLM service's HEROSERVE_MAX_IMAGES")
+    assert done.stderr.startswith("heroserve: IMAGE: there are 2; the limit is 1; the LLM service's HERO")
 
 
 @pytest.mark.parametrize("door", ["grpc", "http"])
