@@ -1,4 +1,5 @@
-"""Pictures of the synthetic world: the demo's scene, and sheets of scenes and pages with questions and answers.
+"""Pictures of the synthetic world: the demo's scene and a file of questions about it, and sheets of scenes and pages
+with questions and answers.
 
 python -m models.world.samples examples
 """
@@ -6,6 +7,7 @@ python -m models.world.samples examples
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from .tiles import draw, scene_grid
 
 _CELL = (370, 290)
 _HEIGHT = 224
+_OF_A_KIND = 4
 
 
 def scenes_of(split: str, rows: int, columns: int) -> Iterator[Scene]:
@@ -79,12 +82,30 @@ def _cell(kind: str, first: int) -> Cell:
         index += 1
 
 
+def write_questions(scene: Scene, picture: str, path: Path) -> None:
+    """Some of each kind, with their answers, as `heroserve batch` and `heroserve curve` read them."""
+    lines = []
+    for kind in KINDS:
+        found: dict[str, str] = {}
+        for seed in range(100):
+            question = ask(kind, scene, scene_grid(scene), np.random.default_rng(seed))
+            if question is not None and len(found) < _OF_A_KIND:
+                found[question.text] = question.answer
+        lines += [
+            {"id": f"{kind}-{at}", "image": picture, "question": text, "answer": answer}
+            for at, (text, answer) in enumerate(found.items(), start=1)
+        ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(render(next(scenes_of("validation", 2, 3)))).save(folder / "scene.png", optimize=True)
+    scene = next(scenes_of("validation", 2, 3))
+    Image.fromarray(render(scene)).save(folder / "scene.png", optimize=True)
+    write_questions(scene, "scene.png", folder / "questions.jsonl")
     for name, kinds in (("world", KINDS), ("pages", PAGE_KINDS)):
         cells = [_cell(kind, 40 + 10 * at) for at, kind in enumerate(kinds)]
         draw_sheet(cells).save(folder / f"{name}.png", optimize=True)

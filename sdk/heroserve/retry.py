@@ -32,7 +32,8 @@ class RetryPolicy:
         wait_for_service: go on until the deadline where nobody takes the call up: the connection is refused, the name
             is not known, the service is starting. False counts that like any other failure.
         overload_share: calls that a client may send again because a service was overloaded, as a share of all that it
-            makes; one is free. More would keep the service overloaded.
+            makes; one is free. More would keep the service overloaded. With 1 every call may be, as often as `attempts`
+            says: for whoever bounds by other means how many run at once.
 
     Raises ValueError for a policy that makes no sense.
     """
@@ -71,6 +72,7 @@ class RetryBudget:
 
     def __init__(self, share: float) -> None:
         self._share = share
+        self._unbounded = share == 1
         self._left = 1.0 if share else 0.0
         self._lock = threading.Lock()
 
@@ -81,6 +83,8 @@ class RetryBudget:
 
     def withdraw(self) -> bool:
         """Whether one may be sent again."""
+        if self._unbounded:
+            return True
         with self._lock:
             # Ten times a tenth is a little less than one.
             if self._left < 1 - 1e-9:

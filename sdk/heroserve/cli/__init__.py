@@ -5,6 +5,7 @@ A command is a file in `commands`. Exit statuses, of all of them:
 0    done
 1    the call failed: nobody there, overload, no or a wrong key, a bug; or stdout can't be written
 2    what was asked for can't be done: an option, a question, a picture
+3    some questions of many have no answer
 130  Ctrl-C
 141  whoever read stdout has gone, as of any program in a pipe
 

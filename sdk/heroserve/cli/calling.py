@@ -22,12 +22,13 @@ def llm(
     timeout_s: float,
     picture: str = "",
     names: Mapping[str, str] | None = None,
+    retry: RetryPolicy | None = None,
 ) -> Iterator[Client]:
     """A client of the LLM service at `target`; a failed call raises Told. `picture` is what to call the picture, and
     `names` is what to call parts of a conversation, as in `Asked`."""
     with (
         telling(Asked(target, "--target", bool(api_key), picture, names or {})),
-        Client(target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=_RETRY) as client,
+        Client(target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=retry or _RETRY) as client,
     ):
         yield client
 

@@ -26,7 +26,7 @@ class Waiting:
     def __init__(self, wanted: bool) -> None:
         self._progress: Progress | None = None
         self._on_end: Any = None
-        if wanted and _can_move():
+        if wanted and can_move():
             screen = console(stderr=True, soft_wrap=False)
             unicode = (screen.encoding or "").lower().startswith("utf")
             self._progress = Progress(
@@ -70,5 +70,6 @@ class Waiting:
         self.done()
 
 
-def _can_move() -> bool:
+def can_move() -> bool:
+    """Whether stderr is a terminal that can write over what it shows."""
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")

@@ -1,0 +1,112 @@
+"""`heroserve batch`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from heroserve.batch.answers import AnswerFile
+from heroserve.batch.many import PATIENT
+from heroserve.cli import options
+from heroserve.cli.asking import Asking, jobs
+from heroserve.cli.calling import llm
+from heroserve.cli.messages import saved
+from heroserve.cli.output import note, warn
+from heroserve.cli.progress import Progress, Tally
+from heroserve.cli.question_file import Concurrency, Questions, QuestionSource, answer_file, given, served
+from heroserve.cli.told import one_line
+
+SOME_FAILED = 3
+
+
+def _asked(value: str | None) -> str | None:
+    if value is not None and not options.unicode(value).strip():
+        raise typer.BadParameter("is empty; it decides which visual tokens are kept")
+    return value
+
+
+def batch(
+    questions: Questions,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Answers, a JSON object a line; what it holds is not asked."
+        ),
+    ],
+    question: Annotated[
+        str | None,
+        typer.Option(
+            "--question",
+            "-q",
+            metavar="TEXT",
+            callback=_asked,
+            help="Where QUESTIONS is a folder of images.",
+        ),
+    ] = None,
+    retention: options.Retention = None,
+    max_visual_tokens: options.MaxVisualTokens = None,
+    max_tokens: options.MaxTokens = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    seed: options.Seed = None,
+    system: options.System = None,
+    stop: options.Stop = None,
+    concurrency: Concurrency = 8,
+    target: options.Target = "localhost:9001",
+    api_key: options.ApiKey = None,
+    tls: options.Tls = False,
+    timeout: options.Timeout = 600.0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Answer a file of questions, or one question about each image of a folder; the same command goes on where it was
+    stopped. Ends with 3 where some have no answer."""
+    options.one_budget(retention, max_visual_tokens)
+    source = QuestionSource(questions, question)
+    source.check(output, "--output")
+    defaults = given(
+        retention=retention,
+        max_visual_tokens=max_visual_tokens,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        stop=stop or None,
+    )
+    model = served(target, api_key, tls, timeout)
+    under = {**defaults, **({} if system is None else {"system": system})}
+    with answer_file(output, "--output", under) as file, llm(target, api_key, tls, timeout, retry=PATIENT) as client:
+        progress = Progress(not as_json, source.count)
+        asking = Asking(client, file, progress, defaults, concurrency, model)
+        try:
+            tally = asking.run(jobs(source, under, model))
+        finally:
+            progress.close()
+            _tell(asking.tally, file, output, as_json)
+    if asking.stopping.status:
+        raise typer.Exit(asking.stopping.status)
+    if tally.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _tell(tally: Tally, file: AnswerFile, output: str, as_json: bool) -> None:
+    """Also where it was stopped, or the service lost: what is in the file stays."""
+    if as_json:
+        counts = {"answered": tally.answered, "before": tally.before, "failed": tally.failed}
+        typer.echo(json.dumps({**counts, "savings": asdict(tally.savings), "output": output}))
+        return
+    others = file.answers - tally.before
+    parts = [f"{file.answers + tally.answered} answers in {one_line(output, 200)}"]
+    if tally.before:
+        parts.append(f"{tally.before} of them from before")
+    if tally.failed:
+        parts.append(f"{tally.failed} failed: the same command asks them again")
+    if tally.answered:
+        parts.append(f"{tally.rate:.1f}/s")
+    if tally.savings.total:
+        parts.append(saved(tally.savings))
+    note(" · ".join(parts))
+    if others > 0 and tally.before + tally.answered + tally.failed:
+        warn(f"{others} answers in that file are to other questions; they stay", as_json)
