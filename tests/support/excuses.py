@@ -132,14 +132,11 @@ EXCUSES = (
         _lmms_eval,
     ),
     Excuse(r"\.venv/bin/python -m pytest .*", "this is one", _paths),
-<<<<<<< HEAD
     Excuse(
         r"npm install --prefix examples/node", "of packages of another registry; `make test-clients` has them", _paths
     ),
     Excuse(r"node examples/node/.*", "needs those; tests/clients/test_node.py runs it", _paths),
-=======
     Excuse(r"heroserve batch photos/ .*", "of pictures that are not here; examples/ has some", _nothing),
->>>>>>> 3c62967 (heroserve batch: a file of questions, or one question about each image of a folder; goes on where it was stopped, and a bad line costs one line)
     Excuse(r"pip install \.", "changes the environment; tests/deploy/test_distributions.py installs it", _nothing),
     Excuse(r"pip install 'heroserve\[.*", "changes the environment, by gigabytes", _nothing),
     Excuse(r"pip install [a-z-]+", "changes the environment, from a package index", _nothing),

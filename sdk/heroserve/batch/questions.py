@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 from heroserve.batch.json_line import mapping, read_object, text, whole, wrong
@@ -44,6 +45,7 @@ def read_questions(lines: Iterable[Line], folder: str, model: str = "") -> Itera
             called = "custom_id" if shape == "openai" else "id"
             name = _name(called, fields.get(called))
             question = (parse_openai if shape == "openai" else _parse)(fields, line.number, key, folder)
+            question = replace(question, expected=expected(fields), match=_match(fields))
             _check_model(question, model)
             _check_once(called, name, line.number, seen)
             yield question
@@ -89,17 +91,12 @@ def _parse(fields: dict[str, Any], number: int, key: str, folder: str) -> Questi
     repeated: dict[str, Any] = {
         name: fields[name] for name in ("image", "images", "question", "metadata") if name in fields
     }
-    match = fields.get("match")
-    if match is not None and match not in MATCHES:
-        raise wrong("match", match, f"one of {', '.join(MATCHES)}")
     return Question(
         line=number,
         key=key,
         id=fields.get("id"),
         turns=turns,
         options=cast(GenerateOptions, {each: whole(v) if each in _WHOLE else v for each, v in given.items()}),
-        expected=expected(fields),
-        match=match or "",
         told=_short(repeated),
     )
 
@@ -119,6 +116,13 @@ def expected(fields: dict[str, Any]) -> tuple[str, ...]:
     if any(not each.strip() for each in texts):
         raise ArgumentError(f"{name}: is empty")
     return texts
+
+
+def _match(fields: dict[str, Any]) -> str:
+    match = fields.get("match")
+    if match is not None and match not in MATCHES:
+        raise wrong("match", match, f"one of {', '.join(MATCHES)}")
+    return match or ""
 
 
 def _pictures(fields: dict[str, Any], folder: str) -> tuple[Piece, ...]:

@@ -14,6 +14,7 @@ from heroserve.cli.commands.bench import bench
 from heroserve.cli.commands.chat import chat
 from heroserve.cli.commands.batch import batch
 from heroserve.cli.commands.completion import completion
+from heroserve.cli.commands.curve import curve
 from heroserve.cli.commands.describe import describe
 from heroserve.cli.commands.encode import encode
 from heroserve.cli.commands.up import up
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ask, chat, batch, describe, encode, bench, up, attach, completion):
+for command in (ask, chat, batch, curve, describe, encode, bench, up, attach, completion):
     app.command(help=helps.text(command), epilog=helps.epilog(command.__name__))(command)
 
 

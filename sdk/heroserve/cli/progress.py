@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
+from rich.text import Text
 
 from heroserve.cli.output import note
+from heroserve.cli.told import one_line
 from heroserve.cli.waiting import can_move
 from heroserve.savings import Savings
 
@@ -84,9 +87,11 @@ class Progress:
             note(self.words(tally))
 
     def say(self, text: str) -> None:
-        """A line of its own."""
+        """A line of its own; it may hold others' words."""
+        text = one_line(text)
         if self._bar is not None:
-            self._bar.console.print(text, style="yellow", soft_wrap=True)
+            # Of a style beside it the bar would be, too.
+            self._bar.console.print(Text(text, "yellow"), soft_wrap=True)
         elif self._wanted:
             note(text)
 
@@ -95,6 +100,14 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def words(self, tally: Tally) -> str:
         """How far it is, how fast, how long it goes on, and what is saved."""

@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM while questions are in flight: the first lets them finish, the second does not wait for them."""
+"""How a command about many questions ends. Of Ctrl-C and SIGTERM the first lets finish what is in flight, the second
+does not wait for it."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import threading
 from types import TracebackType
 from typing import Any
 
+SOME_FAILED = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -17,9 +17,8 @@ from heroserve.cli.messages import saved
 from heroserve.cli.output import note, warn
 from heroserve.cli.progress import Progress, Tally
 from heroserve.cli.question_file import Concurrency, Questions, QuestionSource, answer_file, given, served
+from heroserve.cli.stopping import SOME_FAILED
 from heroserve.cli.told import one_line
-
-SOME_FAILED = 3
 
 
 def _asked(value: str | None) -> str | None:
@@ -81,9 +80,9 @@ def batch(
         progress = Progress(not as_json, source.count)
         asking = Asking(client, file, progress, defaults, concurrency, model)
         try:
-            tally = asking.run(jobs(source, under, model))
+            with progress:
+                tally = asking.run(jobs(source, under, model))
         finally:
-            progress.close()
             _tell(asking.tally, file, output, as_json)
     if asking.stopping.status:
         raise typer.Exit(asking.stopping.status)
