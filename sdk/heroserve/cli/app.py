@@ -10,9 +10,9 @@ from heroserve import __version__
 from heroserve.cli import helps
 from heroserve.cli.commands.ask import ask
 from heroserve.cli.commands.attach import attach
+from heroserve.cli.commands.batch import batch
 from heroserve.cli.commands.bench import bench
 from heroserve.cli.commands.chat import chat
-from heroserve.cli.commands.batch import batch
 from heroserve.cli.commands.completion import completion
 from heroserve.cli.commands.curve import curve
 from heroserve.cli.commands.describe import describe

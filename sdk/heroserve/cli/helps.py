@@ -15,6 +15,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "heroserve chat photo.jpg",
         "heroserve chat photo.jpg --json < questions.txt",
     ),
+    "batch": (
+        "heroserve batch questions.jsonl -o answers.jsonl --retention 0.2",
+        'heroserve batch photos/ --question "is there a person in this picture?" -o people.jsonl',
+    ),
+    "curve": (
+        "heroserve curve questions.jsonl -o curve/",
+        "heroserve curve questions.jsonl --retentions 1,0.2 --match contains --max-tokens 8",
+    ),
     "describe": ("heroserve describe --target llm.example:9001",),
     "encode": ('heroserve encode photo.jpg "what does the sign say?" --explain kept.png',),
     "bench": (

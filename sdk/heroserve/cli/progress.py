@@ -6,13 +6,12 @@ import time
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
-from heroserve.cli.output import note
+from heroserve.cli.output import console, note
 from heroserve.cli.told import one_line
 from heroserve.cli.waiting import can_move
 from heroserve.savings import Savings
@@ -68,12 +67,17 @@ class Progress:
         self._said = time.monotonic()
         self._bar: Bar | None = None
         if wanted and can_move():
-            console = Console(stderr=True, markup=False, highlight=False)
             text = TextColumn(
                 "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
             )
             columns = (text,) if total is None else (BarColumn(20), text)
-            self._bar = Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+            self._bar = Bar(
+                *columns,
+                console=console(stderr=True, soft_wrap=False),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._task = self._bar.add_task("", total=total)
             self._bar.start()
 

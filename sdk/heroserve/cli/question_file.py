@@ -15,7 +15,7 @@ from heroserve.batch.folder import picture_names, picture_questions
 from heroserve.batch.lines import read_lines
 from heroserve.batch.question import BadLine, Question
 from heroserve.batch.questions import read_questions
-from heroserve.cli import options
+from heroserve.cli import ranges
 from heroserve.cli.calling import llm
 from heroserve.cli.hints import nobody_there
 from heroserve.cli.output import write_error
@@ -32,9 +32,11 @@ _COURTESY_S = 10.0
 
 Questions = Annotated[
     str,
-    typer.Argument(metavar=QUESTIONS, help="JSON Lines, OpenAI's batch format too, or a folder of images."),
+    typer.Argument(
+        metavar=QUESTIONS, help="JSON Lines, OpenAI's batch format too, or a folder of images.", show_default=False
+    ),
 ]
-Concurrency = Annotated[int, typer.Option(metavar="N", parser=options.whole(1, 1024), help="Questions at a time.")]
+Concurrency = Annotated[int, typer.Option(metavar="N", parser=ranges.whole(1, 1024), help="Questions at a time.")]
 
 
 class QuestionSource:

@@ -10,7 +10,7 @@ import typer
 
 from heroserve.batch.answers import AnswerFile
 from heroserve.batch.many import PATIENT
-from heroserve.cli import options
+from heroserve.cli import options, texts
 from heroserve.cli.asking import Asking, jobs
 from heroserve.cli.calling import llm
 from heroserve.cli.messages import saved
@@ -19,12 +19,6 @@ from heroserve.cli.progress import Progress, Tally
 from heroserve.cli.question_file import Concurrency, Questions, QuestionSource, answer_file, given, served
 from heroserve.cli.stopping import SOME_FAILED
 from heroserve.cli.told import one_line
-
-
-def _asked(value: str | None) -> str | None:
-    if value is not None and not options.unicode(value).strip():
-        raise typer.BadParameter("is empty; it decides which visual tokens are kept")
-    return value
 
 
 def batch(
@@ -41,7 +35,7 @@ def batch(
             "--question",
             "-q",
             metavar="TEXT",
-            callback=_asked,
+            callback=texts.question,
             help="Where QUESTIONS is a folder of images.",
         ),
     ] = None,

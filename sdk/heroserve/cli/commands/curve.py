@@ -12,7 +12,7 @@ import typer
 
 from heroserve.batch.many import PATIENT
 from heroserve.batch.questions import MATCHES
-from heroserve.cli import options
+from heroserve.cli import options, ranges
 from heroserve.cli.asking import Asking, jobs
 from heroserve.cli.calling import llm
 from heroserve.cli.comparing import Compared
@@ -31,7 +31,7 @@ _MOST = 20
 
 
 def _retentions(text: str) -> list[float]:
-    share = options.real(0, 1, above=True)
+    share = ranges.real(0, 1, above=True)
     found = sorted({share(each.strip()) for each in str(text).split(",")}, reverse=True)
     if len(found) > _MOST:
         raise typer.BadParameter(f"has {len(found)} shares; the limit is {_MOST}")
@@ -65,7 +65,7 @@ def curve(
         typer.Option(metavar="RULE", callback=_rule, help="exact, contains or numeric; for lines that do not say."),
     ] = "exact",
     tolerance: Annotated[
-        float, typer.Option(metavar="SHARE", parser=options.real(0, 1), help="Of numeric: how far off is right.")
+        float, typer.Option(metavar="SHARE", parser=ranges.real(0, 1), help="Of numeric: how far off is right.")
     ] = 0.0,
     max_tokens: options.MaxTokens = None,
     temperature: options.Temperature = None,
