@@ -54,9 +54,9 @@ def test_options_of_one_name_are_one_everywhere():
         for option, rest in lines:
             told.setdefault(option, set()).add(" ".join(rest.split()))
     assert "--retention" in told
-    # How long each waits by itself is its own, and whose help it is.
+    # How long each waits by itself is its own, how much at once, what is asked of many images, and what is written.
     several = {option: texts for option, texts in told.items() if len(texts) > 1}
-    assert set(several) <= {"--timeout"}, several
+    assert set(several) <= {"--timeout", "--concurrency", "--question", "--output"}, several
     first = orders[COMMANDS.index("chat")]
     for order in orders:
         common = [option for option in order if option in first]
