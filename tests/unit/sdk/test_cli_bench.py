@@ -116,6 +116,7 @@ def test_a_summary():
     assert (told["elapsed_s"], told["requests_per_s"], told["tokens_per_s"]) == (10, 0.2, 0.8)
     assert told["time_to_first_token_s"]["max"] == 0.5
     assert told["answer_s"]["max"] == 3
+    assert told["empty_answers"] == 1
     assert told["visual_tokens"] == {"total": 200, "kept": 40, "dropped": 160}
     assert told["saved"] == {"prefill_flops": 10.0, "kv_cache_bytes": 14}
     assert told["errors"] == {"RESOURCE_EXHAUSTED": {"count": 2, "message": "full"}}
@@ -159,6 +160,13 @@ def test_for_people(run):
     assert third.startswith("2 of 2 answered in ")
     assert "whole answer" in told.stdout
     assert "visual tokens 520 of 2600 kept (80.0% dropped), of all answers together" in told.stdout
+
+
+def test_answers_of_no_words_are_told(run, peer):
+    peer.deltas = []
+    told = run("--requests", "2", "--warm-up", "0")
+    assert told.exit_code == 0
+    assert "2 answers have no words, and so no first token; --question asks what the model knows" in told.stdout
 
 
 def test_several_pictures_take_turns_and_fresh_ones_never_come_again(run, peer):
@@ -254,10 +262,10 @@ ANSWER = [
 
 
 class OpenAi:
-    """A server of OpenAI's API. Attributes: status and events: of an answer; seen: bodies and headers."""
+    """A server of OpenAI's API. Attributes: status, events, pause_s: of an answer; seen: bodies and headers."""
 
     def __init__(self) -> None:
-        self.status, self.events, self.seen = 200, ANSWER, []
+        self.status, self.events, self.pause_s, self.seen = 200, ANSWER, 0.0, []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -272,6 +280,7 @@ class OpenAi:
                 if outer.status != 200:
                     self._send(outer.status, json.dumps({"error": {"message": "too many"}}).encode())
                     return
+                time.sleep(outer.pause_s)
                 lines = [f"data: {json.dumps(event)}\n\n" for event in outer.events]
                 self._send(200, "".join([*lines, "data: [DONE]\n\n"]).encode())
 
@@ -286,6 +295,7 @@ class OpenAi:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda request, address: None  # who asked had no more time
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
 
@@ -343,6 +353,12 @@ def test_over_http_what_failed_is_counted(run, openai, status, events, told, mes
     done = run(openai.url)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "heroserve: the first request was not answered: HTTP 422: too many\n"
+
+
+def test_over_http_an_answer_that_takes_too_long(run, openai):
+    openai.pause_s = 0.5
+    done = run(openai.url, "--requests", "1", "--warm-up", "0", "--timeout", "0.1", "--json")
+    assert json.loads(done.stdout)["errors"] == {"timed out": {"count": 1, "message": "no whole answer within 0.1 s"}}
 
 
 def test_over_http_nobody_is_there(run, peer):

@@ -66,13 +66,13 @@ class HttpDoor:
     def ask(self, image: Image, asked: Asked, began_s: float) -> Outcome:
         body = json.dumps(self._request(image, asked)).encode()
         usage: dict[str, Any] = {}
-        first_s, ended = None, False
+        first_s, ended, until_s = None, False, time.monotonic() + self._timeout_s
         try:
             with self._sent("POST", "/chat/completions", body) as response:
                 if response.status != 200:
                     problem = _problem(response.read(_MOST))
                     return Outcome(f"HTTP {response.status}", began_s, time.monotonic(), problem)
-                for event in _events(response):
+                for event in _events(response, until_s):
                     if "error" in event:
                         broken = one_line(json.dumps(event["error"]), 300)
                         return Outcome("HTTP 200, broken off", began_s, time.monotonic(), broken)
@@ -82,7 +82,7 @@ class HttpDoor:
                         ended = ended or choice.get("finish_reason") is not None
                     usage = event.get("usage") or usage
         except TimeoutError:
-            return Outcome("timed out", began_s, time.monotonic(), f"nothing came for {self._timeout_s:g} s")
+            return Outcome("timed out", began_s, time.monotonic(), f"no whole answer within {self._timeout_s:g} s")
         except (OSError, http.client.HTTPException) as error:
             return Outcome("no connection", began_s, time.monotonic(), one_line(str(error), 300))
         except (AttributeError, TypeError, ValueError) as error:
@@ -149,9 +149,12 @@ class HttpDoor:
         )
 
 
-def _events(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
-    """What stands behind `data:`, until the stream says that it is done; then it is read to its end."""
+def _events(response: http.client.HTTPResponse, until_s: float) -> Iterator[dict[str, Any]]:
+    """What stands behind `data:`, until the stream says that it is done; then it is read to its end. Raises
+    TimeoutError for what comes later than `until_s`, of `time.monotonic`."""
     while line := response.readline(_MOST):
+        if time.monotonic() > until_s:
+            raise TimeoutError
         name, _, data = line.partition(b":")
         if name == b"data" and data.strip() != b"[DONE]":
             yield json.loads(data)

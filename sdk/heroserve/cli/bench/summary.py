@@ -35,6 +35,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "time_to_first_token_s": times(
             [outcome.first_s - outcome.began_s for outcome in answered if outcome.first_s is not None]
         ),
+        "empty_answers": sum(outcome.first_s is None for outcome in answered),
         "answer_s": times([outcome.ended_s - outcome.began_s for outcome in answered]),
         "visual_tokens": {
             name: sum(getattr(outcome.savings, name) for outcome in answered) for name in ("total", "kept", "dropped")
@@ -75,6 +76,8 @@ def show(told: dict[str, Any], head: Sequence[str]) -> None:
         row = told[key] or {}
         table.add_row(name, *(f"{1000 * row[column]:.0f}" if row else "-" for column in columns))
     out.print(table)
+    if empty := told["empty_answers"]:
+        out.print(f"{empty} answers have no words, and so no first token; --question asks what the model knows")
     visual = told["visual_tokens"]
     if visual["total"]:
         out.print(f"{saved(Savings(**visual))}, of all answers together")
