@@ -67,10 +67,10 @@ def curve(
     tolerance: Annotated[
         float, typer.Option(metavar="SHARE", parser=ranges.real(0, 1), help="Of numeric: how far off is right.")
     ] = 0.0,
+    system: options.System = None,
     max_tokens: options.MaxTokens = None,
     temperature: options.Temperature = None,
     seed: options.Seed = None,
-    system: options.System = None,
     stop: options.Stop = None,
     concurrency: Concurrency = 8,
     target: options.Target = "localhost:9001",
