@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients test-playground playground-pictures lint bench bench-smoke bench-engines bench-beside bench-accuracy bench-elsewhere bench-load bench-faults soak fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients test-playground playground-pictures lint bench bench-smoke bench-engines bench-beside bench-accuracy bench-elsewhere bench-load bench-faults boards boards-record soak fuzz train samples generate protos dashboards format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -133,6 +133,13 @@ bench-load: $(INSTALLED) ## Answers in time against questions asked; see docs/re
 bench-faults: $(INSTALLED) ## What becomes of questions while things are killed, hang, fill up; about 15 minutes
 	$(BIN)/python -m benchmarks.faults
 
+boards: $(INSTALLED) tools ## The dashboards as pictures in docs/operations, from the recording there; needs prometheus (make tools)
+	$(BIN)/python -m benchmarks.boards draw
+
+boards-record: $(INSTALLED) $(VLLM)/.installed tools ## The same from a new recording: a real stack under load and faults, with vLLM; about ten minutes
+	$(VLLM)/bin/python -m benchmarks.boards record
+	$(BIN)/python -m benchmarks.boards draw
+
 soak: $(INSTALLED) ## An hour of everything at once
 	$(BIN)/python -m benchmarks.faults.soak
 
@@ -154,7 +161,7 @@ generate: $(INSTALLED) ## Write every generated file
 protos: $(INSTALLED) ## Of these the stubs in sdk/heroserve/v1
 	$(BIN)/python -m scripts.generate protos
 
-dashboards: $(INSTALLED) ## Of these the dashboards' JSON, and Kubernetes' view of them and of the rules
+dashboards: $(INSTALLED) tools ## Of these the dashboards' JSON, and Kubernetes' view of them and of the rules
 	$(BIN)/python -m scripts.generate dashboards monitoring
 
 format: $(INSTALLED) ## Format the code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.grafana.dashboard import Dashboard
-from deploy.grafana.panel import FAILED, HIT, KEPT, MISS, NEUTRAL, Panel, Query
+from deploy.grafana.panel import FAILED, HIT, KEPT, KEYS_A_SECOND, MISS, NEUTRAL, Panel, Query
 from deploy.grafana.promql import HERE, INSTALLATION, NOW
 
 _DEPLOYMENT = "{{application}}/{{deployment}}"
@@ -69,7 +69,9 @@ DASHBOARD = Dashboard(
             "Replicas wanted and running",
             "Wanted is what the autoscaler decided, within its bounds.",
             (Query(_WANTED, f"{_DEPLOYMENT} wanted"), Query(_RUNNING, f"{_DEPLOYMENT} running")),
+            dashed=" wanted$",
             decimals=0,
+            many=True,
         ),
         Panel(
             "Requests under way, a replica",
@@ -78,15 +80,22 @@ DASHBOARD = Dashboard(
                 Query(f"avg {_BY} ({_ONGOING})", _DEPLOYMENT),
                 Query(f"max {_BY} ({_AIM})", f"{_DEPLOYMENT} aim"),
             ),
+            dashed=" aim$",
+            many=True,
         ),
         Panel(
             "Requests waiting",
             "In front of replicas, and in them: for their turn (line), for the language model (engine). All replicas "
             "running and still a queue means: more of them, or a smaller budget.",
             (
-                Query(f"sum {_BY} ({_WAITING})", f"{_DEPLOYMENT} in front"),
-                Query(f"sum by (job, where) (heroserve_requests_waiting{{{HERE}}})", "{{job}} {{where}}"),
+                Query(f"sum {_BY} ({_WAITING})", f"{_DEPLOYMENT}, in front"),
+                Query(
+                    f"sum by (application, where) (label_replace(heroserve_requests_waiting{{{HERE}}}, "
+                    '"application", "$1", "job", "heroserve-(.+)"))',
+                    "{{application}}, {{where}}",
+                ),
             ),
+            many=True,
         ),
         Panel(
             "Nodes",
@@ -107,6 +116,7 @@ DASHBOARD = Dashboard(
             (Query(f"sum({_USED})", "used"), Query(f"sum({_MAXIMUM})", "limit")),
             unit="bytes",
             colors={"used": KEPT, "limit": FAILED},
+            dashed="^limit$",
         ),
         Panel(
             "Redis entries that go",
@@ -115,7 +125,7 @@ DASHBOARD = Dashboard(
                 Query(f"sum(rate(redis_evicted_keys_total{{{INSTALLATION}}}[{NOW}]))", "evicted"),
                 Query(f"sum(rate(redis_expired_keys_total{{{INSTALLATION}}}[{NOW}]))", "expired"),
             ),
-            unit="cps",
+            unit=KEYS_A_SECOND,
             colors={"evicted": MISS, "expired": NEUTRAL},
         ),
         Panel(
@@ -123,6 +133,7 @@ DASHBOARD = Dashboard(
             "Keys; an image has two.",
             (Query(f"sum(redis_db_keys{{{INSTALLATION}}})", "keys"),),
             colors={"keys": HIT},
+            decimals=0,
         ),
     ),
 )

@@ -56,7 +56,7 @@ DASHBOARD = Dashboard(
     "heroserve-.*",
     (
         Panel(
-            "GPU-seconds saved, per 1,000 answers",
+            "GPU time saved, per 1,000 answers",
             f"Over the time shown, {_PREFILL}, and {_ENCODES}. What shorter KV caches save while tokens are generated "
             "is not counted.",
             (Query(_per_thousand(_all(SHOWN), SHOWN)),),
@@ -96,7 +96,7 @@ DASHBOARD = Dashboard(
             width=6,
         ),
         Panel(
-            "GPU-seconds saved, per 1,000 answers",
+            "GPU time saved, per 1,000 answers",
             f"By what saved them. {_PREFILL}; {_ENCODES}. On processors, encodes are seconds of those.",
             (
                 Query(_per_thousand(_prefill(NOW), NOW), "prefill"),
@@ -112,6 +112,7 @@ DASHBOARD = Dashboard(
             (Query(_money(NOW), "saved"),),
             unit="currencyUSD",
             colors={"saved": HIT},
+            decimals=3,
         ),
         Panel(
             "GPU use, by GPU",

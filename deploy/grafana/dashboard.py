@@ -59,7 +59,7 @@ class Dashboard:
         return [_SOURCE, cluster, namespace, *instances, *(_number(*number) for number in self.numbers)]
 
     def _placed(self) -> list[Json]:
-        """Panels from left to right, a new row where one would not fit."""
+        """Panels from left to right, a new row where one would not fit; alone in the last row, one has all of it."""
         placed: list[Json] = []
         x = y = height = 0
         for number, panel in enumerate(self.panels, start=1):
@@ -67,6 +67,8 @@ class Dashboard:
                 x, y, height = 0, y + height, 0
             placed.append(panel.json(number, x, y))
             x, height = x + panel.width, max(height, panel.height)
+        if placed[-1]["gridPos"]["x"] == 0:
+            placed[-1]["gridPos"]["w"] = _COLUMNS
         return placed
 
 
@@ -114,6 +116,8 @@ _ALERTS: Json = {
     "iconColor": "red",
     "expr": f'ALERTS{{alertname=~"Heroserve.+", alertstate="firing", {INSTALLATION}}}',
     "titleFormat": "{{alertname}}",
-    "textFormat": "{{application}} {{severity}}",
+    "textFormat": "{{severity}}",
+    # Not every alert is an application's; as a word of the text it would be told by its name then.
+    "tagKeys": "application",
     "step": "60s",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploy.grafana.dashboard import Dashboard
 from deploy.grafana.panel import FAILED, HIT, MISS, NEUTRAL, Panel, Query
-from deploy.grafana.promql import increase, milliseconds, percentiles, quantile, rate, share
+from deploy.grafana.promql import SHOWN, increase, milliseconds, percentiles, quantile, rate, share
 from deploy.grafana.requests import Requests
 
 _REQUESTS = Requests("heroserve_encoder_requests_total", "/heroserve.v1.VisionEncoder/Encode")
@@ -18,8 +18,8 @@ _TILES = (
     *_REQUESTS.tiles(width=6),
     Panel(
         "Encode, p99",
-        "At the proxy, waiting included. Of the last minutes.",
-        milliseconds(percentiles(_LATENCY, _ANSWERED, qs=(0.99,))),
+        "At the proxy, waiting included; over the time shown.",
+        milliseconds(percentiles(_LATENCY, _ANSWERED, qs=(0.99,), window=SHOWN)),
         unit="s",
         kind="stat",
         steps=((None, "green"), (2, "yellow"), (5, FAILED)),
@@ -57,6 +57,7 @@ DASHBOARD = Dashboard(
             "Of requests that were in the stage. tower and rank are of the whole batch.",
             (Query(quantile(0.95, _STAGE, by="stage"), "{{stage}}"),),
             unit="s",
+            many=True,
         ),
         Panel(
             "Time spent, by stage",
@@ -64,6 +65,7 @@ DASHBOARD = Dashboard(
             (Query(rate(f"{_STAGE}_sum", by="stage"), "{{stage}}"),),
             unit="s",
             stack=True,
+            many=True,
         ),
         Panel(
             "Tiles in a pass of the tower",
@@ -88,7 +90,7 @@ DASHBOARD = Dashboard(
             "Cache bytes",
             "Rows and metadata, between encoder and Redis.",
             (Query(rate("heroserve_cache_bytes_total", by="direction"), "{{direction}}"),),
-            unit="Bps",
+            unit="binBps",
             colors={"read": HIT, "write": MISS},
         ),
     ),

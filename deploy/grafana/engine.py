@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deploy.grafana.dashboard import Dashboard
-from deploy.grafana.panel import FAILED, HIT, KEPT, MISS, NEUTRAL, Panel, Query
-from deploy.grafana.promql import HERE, percentiles, rate, share
+from deploy.grafana.panel import A_SECOND, FAILED, HIT, KEPT, MISS, NEUTRAL, TOKENS_A_SECOND, Panel, Query
+from deploy.grafana.promql import HERE, NOW, SHOWN, percentiles, rate, share
 
 # A server of vLLM's own beside the service (HEROSERVE_ENGINE=vllm-remote) tells by its own names, which a service with
 # vLLM in it has on its page too.
@@ -13,8 +13,14 @@ _SERVER = 'job="heroserve-vllm"'
 _PREFIX = "heroserve_engine_prefix_tokens_total"
 _HIT = 'outcome="hit"'
 _QUERIES, _HITS = "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"
-_CACHED = share(rate(_PREFIX, _HIT), rate(_PREFIX))
-_CACHED_BESIDE = share(rate(_HITS, _SERVER), rate(_QUERIES, _SERVER))
+
+
+def _cached(window: str) -> str:
+    return share(rate(_PREFIX, _HIT, window=window), rate(_PREFIX, window=window))
+
+
+def _cached_beside(window: str) -> str:
+    return share(rate(_HITS, _SERVER, window=window), rate(_QUERIES, _SERVER, window=window))
 
 
 def _sum(gauge: str, labels: str = "") -> str:
@@ -53,8 +59,8 @@ _TILES = (
     ),
     Panel(
         "Prompt tokens from the cache",
-        "Share that was not computed again, of the last minutes.",
-        (Query(f"{_CACHED} or {_CACHED_BESIDE}"),),
+        "Share that was not computed again, over the time shown.",
+        (Query(f"{_cached(SHOWN)} or {_cached_beside(SHOWN)}"),),
         unit="percentunit",
         kind="stat",
         steps=((None, NEUTRAL), (0.2, "green")),
@@ -64,7 +70,7 @@ _TILES = (
         "Tokens generated",
         "A second, now.",
         (Query(rate("heroserve_generated_tokens_total")),),
-        unit="cps",
+        unit=TOKENS_A_SECOND,
         kind="stat",
         width=4,
     ),
@@ -112,7 +118,7 @@ DASHBOARD = Dashboard(
             "Prompt tokens from the cache",
             "Share of prompts that began as an earlier one did, turns of a conversation above all. Falls when the KV "
             "cache is needed for requests that run.",
-            (Query(_CACHED, "cached"), Query(_CACHED_BESIDE, f"{_BESIDE}, cached")),
+            (Query(_cached(NOW), "cached"), Query(_cached_beside(NOW), f"{_BESIDE}, cached")),
             unit="percentunit",
             maximum=1,
             colors={"cached": HIT},
@@ -126,7 +132,7 @@ DASHBOARD = Dashboard(
                 Query(rate(_PREFIX, _HIT), "prompts, from the cache"),
                 Query(rate(_HITS, _SERVER), f"{_BESIDE}, prompts, from the cache"),
             ),
-            unit="cps",
+            unit=TOKENS_A_SECOND,
             colors={"generated": "purple", "prompts": MISS, "prompts, from the cache": HIT},
         ),
         Panel(
@@ -136,7 +142,7 @@ DASHBOARD = Dashboard(
                 Query(rate("heroserve_engine_preemptions_total"), "put back"),
                 Query(rate("vllm:num_preemptions_total", _SERVER), f"{_BESIDE}, put back"),
             ),
-            unit="cps",
+            unit=A_SECOND,
             colors={"put back": FAILED},
         ),
     ),

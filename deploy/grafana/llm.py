@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from deploy.grafana.dashboard import Dashboard
-from deploy.grafana.panel import FAILED, KEPT, NEUTRAL, Panel, Query
-from deploy.grafana.promql import HERE, milliseconds, percentiles, rate
+from deploy.grafana.panel import FAILED, KEPT, NEUTRAL, TOKENS_A_SECOND, Panel, Query
+from deploy.grafana.promql import HERE, SHOWN, milliseconds, percentiles, rate
 from deploy.grafana.requests import Requests
 
-_COUNTED = "heroserve_chat_requests_total"
-_REQUESTS = Requests(_COUNTED, "/heroserve.v1.VisionChat/Generate", "/llm/v1/chat/completions")
+_REQUESTS = Requests("heroserve_chat_requests_total", "/heroserve.v1.VisionChat/Generate", "/llm/v1/chat/completions")
 _FIRST = "heroserve_time_to_first_token_seconds"
 _GENERATED = "heroserve_generated_tokens_total"
 # The handles that queue live in proxies, one a node, and in other deployments' replicas.
@@ -19,14 +18,14 @@ _TILES = (
     *_REQUESTS.tiles(width=5),
     Panel(
         "First token, p99",
-        "From taking a request up to its first token, encoding included. Of the last minutes.",
-        percentiles(_FIRST, qs=(0.99,)),
+        "From taking a request up to its first token, encoding included; over the time shown.",
+        percentiles(_FIRST, qs=(0.99,), window=SHOWN),
         unit="s",
         kind="stat",
         steps=((None, "green"), (4, "yellow"), (10, FAILED)),
         width=5,
     ),
-    Panel("Tokens generated", "A second, now.", (Query(rate(_GENERATED)),), unit="cps", kind="stat", width=5),
+    Panel("Tokens generated", "A second, now.", (Query(rate(_GENERATED)),), unit=TOKENS_A_SECOND, kind="stat", width=5),
     Panel(
         "Requests waiting",
         "In proxies, for a replica that has room, now.",
@@ -46,14 +45,6 @@ DASHBOARD = Dashboard(
         *_TILES,
         *_REQUESTS.panels(),
         Panel(
-            "Requests, by door",
-            "gRPC and HTTP (OpenAI's API), by gRPC's statuses, at the replicas; what our part of the proxy refused is "
-            "told with the next request of that door. Describe and lists of models are among them.",
-            (Query(rate(_COUNTED, by="door, code"), "{{door}} {{code}}"),),
-            unit="reqps",
-            stack=True,
-        ),
-        Panel(
             "Time to first token",
             "In the replica: encoder, assembly, prefill. Waiting for a replica comes on top, see the queue.",
             percentiles(_FIRST),
@@ -70,12 +61,13 @@ DASHBOARD = Dashboard(
                 )
             ),
             unit="s",
+            many=True,
         ),
         Panel(
             "Tokens generated",
             "A second, over all answers.",
             (Query(rate(_GENERATED), "generated"),),
-            unit="cps",
+            unit=TOKENS_A_SECOND,
             colors={"generated": "purple"},
         ),
         Panel(

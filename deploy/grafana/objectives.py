@@ -48,6 +48,7 @@ def _burn(window: str, words: str, limit: float, consequence: str) -> Panel:
         f"lately still, {consequence}. Bad requests / requests / (1 - objective), over {words}.",
         (Query(f"max by (slo, application) ({rate})", _OF),),
         steps=((None, NEUTRAL), (limit, FAILED)),
+        many=True,
     )
 
 
@@ -100,6 +101,7 @@ DASHBOARD = Dashboard(
             "A second: failed (availability), begun too late (first_token), ended too late (answer_time).",
             (Query(f"max by (slo, application) (heroserve:slo_bad:rate5m{{{INSTALLATION}}})", _OF),),
             unit="reqps",
+            many=True,
         ),
     ),
 )

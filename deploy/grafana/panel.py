@@ -16,6 +16,11 @@ KEPT, DROPPED = "blue", "green"
 HIT, MISS, FAILED = "green", "orange", "red"
 NEUTRAL = "super-light-blue"
 
+# Grafana's own `cps` says c/s, of whatever it counts.
+TOKENS_A_SECOND, KEYS_A_SECOND, A_SECOND = "count:tok/s", "count:keys/s", "count:/s"
+# A number that counts something: increase() makes fractions of it, which nobody has seen.
+COUNT = "locale"
+
 
 @dataclass(frozen=True)
 class Query:
@@ -35,10 +40,13 @@ class Panel:
         unit: Grafana's id of a unit.
         kind: of panel.
         colors: by legend, where a colour has a meaning.
+        dashed: regular expression of legends that are a bound or an aim: drawn as that, and not filled.
         steps: thresholds; of a stat they colour the value, of a time series they are lines.
         stack: draw series on top of each other.
         maximum: of the axis, where it is known.
         decimals: digits behind the point.
+        many: series, so that the legend stands beside them: below it has room for four.
+        nothing: what a panel without a series says.
         width: of 24 columns.
     """
 
@@ -48,10 +56,13 @@ class Panel:
     unit: str = "short"
     kind: Literal["stat", "timeseries", "heatmap"] = "timeseries"
     colors: dict[str, str] = field(default_factory=dict)
+    dashed: str = ""
     steps: Steps = ()
     stack: bool = False
     maximum: float | None = None
     decimals: int | None = None
+    many: bool = False
+    nothing: str = "no data"
     width: int = 12
 
     @property
@@ -67,8 +78,10 @@ class Panel:
             "datasource": DATASOURCE,
             "gridPos": {"h": self.height, "w": self.width, "x": x, "y": y},
             "targets": [self._target(query, chr(ord("A") + i)) for i, query in enumerate(self.queries)],
-            "fieldConfig": {"defaults": self._defaults(), "overrides": [_color(*pair) for pair in self.colors.items()]},
-            "options": _OPTIONS[self.kind],
+            "fieldConfig": {"defaults": self._defaults(), "overrides": self._overrides()},
+            "options": {"legend": self._legend(), **_OPTIONS[self.kind]}
+            if self.kind == "timeseries"
+            else _OPTIONS[self.kind],
         }
 
     def _target(self, query: Query, ref: str) -> Json:
@@ -83,8 +96,23 @@ class Panel:
             "format": "heatmap" if heatmap else "time_series",
         }
 
+    def _overrides(self) -> list[Json]:
+        return [*(_color(*pair) for pair in self.colors.items()), *([_dashed(self.dashed)] if self.dashed else [])]
+
+    def _legend(self) -> Json:
+        # A mean of percentiles is none of anything.
+        percentiles = any("histogram_quantile" in query.expr for query in self.queries)
+        calcs = ["max", "lastNotNull"] if percentiles else ["mean", "max", "lastNotNull"]
+        return {
+            "displayMode": "table",
+            "placement": "right" if self.many else "bottom",
+            "showLegend": True,
+            # Beside it, more would take the plot's room.
+            "calcs": ["max"] if self.many else calcs,
+        }
+
     def _defaults(self) -> Json:
-        defaults: Json = {"unit": self.unit, "min": 0, "color": {"mode": "palette-classic"}, "noValue": "no data"}
+        defaults: Json = {"unit": self.unit, "min": 0, "color": {"mode": "palette-classic"}, "noValue": self.nothing}
         if self.kind == "stat":
             defaults["color"] = {"mode": "thresholds"}
         steps = self.steps or ((None, NEUTRAL),)
@@ -116,6 +144,16 @@ def _color(legend: str, color: str) -> Json:
     }
 
 
+def _dashed(legends: str) -> Json:
+    return {
+        "matcher": {"id": "byRegexp", "options": f"/{legends}/"},
+        "properties": [
+            {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}},
+            {"id": "custom.fillOpacity", "value": 0},
+        ],
+    }
+
+
 _OPTIONS: dict[str, Json] = {
     "stat": {
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
@@ -125,7 +163,6 @@ _OPTIONS: dict[str, Json] = {
         "justifyMode": "center",
     },
     "timeseries": {
-        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["mean", "lastNotNull"]},
         "tooltip": {"mode": "multi", "sort": "desc"},
     },
     "heatmap": {

@@ -28,23 +28,29 @@ def increase(metric: str, labels: str = "", by: str = "") -> str:
     return f"sum{_by(by)}(increase({_series(metric, labels)}[{SHOWN}]))"
 
 
+def occurring(metric: str, by: str, labels: str = "") -> str:
+    """As ``rate``, of those kinds that there were any of in the time shown: most never are, and would fill legends."""
+    total = f"sum by ({by}) (increase({_series(metric, labels)}[{SHOWN}] @ end()))"
+    return f"{rate(metric, labels, by)} and on ({by}) ({total} > 0)"
+
+
 def share(part: str, whole: str) -> str:
     """``part / whole``: 0 where there is no such part yet, nothing where there is no whole."""
     return f"({part} or 0 * {whole}) / ({whole} > 0)"
 
 
-def quantile(q: float, histogram: str, labels: str = "", by: str = "") -> str:
+def quantile(q: float, histogram: str, labels: str = "", by: str = "", window: str = NOW) -> str:
     buckets = f"le, {by}" if by else "le"
-    return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', labels, buckets)})"
+    return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', labels, buckets, window)})"
 
 
 def percentiles(
-    histogram: str, labels: str = "", qs: tuple[float, ...] = (0.5, 0.95, 0.99), of: str = ""
+    histogram: str, labels: str = "", qs: tuple[float, ...] = (0.5, 0.95, 0.99), of: str = "", window: str = NOW
 ) -> tuple[Query, ...]:
     """Args:
     of: what the legend says before each.
     """
-    return tuple(Query(quantile(q, histogram, labels), f"{of} p{q * 100:g}".lstrip()) for q in qs)
+    return tuple(Query(quantile(q, histogram, labels, window=window), f"{of} p{q * 100:g}".lstrip()) for q in qs)
 
 
 def milliseconds(queries: tuple[Query, ...]) -> tuple[Query, ...]:

@@ -5,20 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploy.grafana.panel import FAILED, NEUTRAL, Panel, Query
-from deploy.grafana.promql import ERRORS, NOW, SHOWN, rate, rate_of_both, share
+from deploy.grafana.promql import ERRORS, NOW, SHOWN, occurring, rate, rate_of_both, share
 
 _GRPC = "ray_serve_num_grpc_requests_total"
 _HTTP = "ray_serve_num_http_requests_total"
+# Green is well, of red to yellow the service is to blame for, of the others callers are.
 _CODES = {
     "OK": "green",
     "INTERNAL": "dark-red",
     "UNAVAILABLE": FAILED,
     "RESOURCE_EXHAUSTED": "orange",
-    "HTTP 200": "green",
-    "HTTP 500": "dark-red",
-    "HTTP 503": FAILED,
-    "HTTP 429": "orange",
+    "DEADLINE_EXCEEDED": "yellow",
+    "CANCELLED": NEUTRAL,
+    "INVALID_ARGUMENT": "purple",
+    "NOT_FOUND": "blue",
 }
+_STATUSES = {"200": "OK", "500": "INTERNAL", "503": "UNAVAILABLE", "429": "RESOURCE_EXHAUSTED", "499": "CANCELLED"}
+_STATUSES |= {"400": "INVALID_ARGUMENT", "404": "NOT_FOUND", "504": "DEADLINE_EXCEEDED"}
+_AT_PROXY = {**_CODES, **{f"HTTP {status}": _CODES[code] for status, code in _STATUSES.items()}}
+_AT_REPLICAS = {f"{door} {code}": color for door in ("grpc", "http") for code, color in _CODES.items()}
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,14 @@ class Requests:
             ),
             Panel(
                 "Requests that failed",
-                "Share over the time shown, as callers saw it; their own mistakes are not counted.",
-                (Query(self._failed(SHOWN)),),
+                "Share over the time shown, at the replicas or at Ray's proxy, whichever is worse; callers' own "
+                "mistakes are not counted.",
+                (
+                    Query(
+                        f"max(({self._failed(SHOWN)})"
+                        f' or label_replace({self._refused(SHOWN)}, "at", "replicas", "", ""))'
+                    ),
+                ),
                 unit="percentunit",
                 kind="stat",
                 steps=((None, "green"), (0.01, "yellow"), (0.05, FAILED)),
@@ -68,31 +79,46 @@ class Requests:
         )
 
     def panels(self) -> tuple[Panel, ...]:
-        told = [Query(rate(_GRPC, self.at_proxy, "status_code"), "{{status_code}}")]
+        told = [Query(occurring(_GRPC, "status_code", self.at_proxy), "{{status_code}}")]
         if self.route:
-            told.append(Query(rate(_HTTP, self.over_http, "status_code"), "HTTP {{status_code}}"))
+            told.append(Query(occurring(_HTTP, "status_code", self.over_http), "HTTP {{status_code}}"))
         return (
             Panel(
-                "Requests, by what callers were told",
-                "Counted by Ray's proxy: expired and lost requests are here, and only here.",
+                "Requests, at the replicas",
+                "By door and by gRPC's statuses, as callers were told. What our part of the proxy refused is told with "
+                "the next request of that door. What lists and describes is among them.",
+                (Query(occurring(self.counter, "door, code"), "{{door}} {{code}}"),),
+                unit="reqps",
+                colors=_AT_REPLICAS,
+                stack=True,
+                many=True,
+            ),
+            Panel(
+                "Requests, at Ray's proxy",
+                "What expired in its queue or was lost with a replica is here, and only here. Not so what our part of "
+                "the proxy refused. Who left, or whose deadline went by, is CANCELLED"
+                + ("." if self.route else "; what a replica refused is an OK to it."),
                 tuple(told),
                 unit="reqps",
-                colors=_CODES,
+                colors=_AT_PROXY,
                 stack=True,
+                many=True,
             ),
             Panel(
                 "Share that failed",
-                "At the replicas alone, and at the proxy. A gap between them is requests that never reached a replica, "
-                "or replicas that died.",
-                (
-                    Query(self._failed(NOW), "proxy"),
-                    Query(share(rate(self.counter, f'code=~"{ERRORS}"'), rate(self.counter)), "replicas"),
-                ),
+                "The proxy's above the replicas': requests that never reached one, or replicas that died. The other "
+                "way: refusals that Ray's proxy doesn't see, or callers who did not wait.",
+                (Query(self._failed(NOW), "proxy"), Query(self._refused(NOW), "replicas")),
                 unit="percentunit",
                 steps=((None, NEUTRAL), (0.05, FAILED)),
                 colors={"proxy": FAILED, "replicas": "orange"},
             ),
         )
+
+    def _refused(self, window: str) -> str:
+        """Share of requests that failed, as the replicas count them."""
+        errors = rate(self.counter, f'code=~"{ERRORS}"', window=window)
+        return share(errors, rate(self.counter, window=window))
 
     def _failed(self, window: str) -> str:
         """Share of requests that failed, as the proxy counts them."""

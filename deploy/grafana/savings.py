@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.grafana.dashboard import Dashboard
-from deploy.grafana.panel import DROPPED, KEPT, NEUTRAL, Panel, Query
+from deploy.grafana.panel import DROPPED, KEPT, NEUTRAL, TOKENS_A_SECOND, Panel, Query
 from deploy.grafana.promql import HERE, NOW, increase, percentiles, rate, share
 
 _TOKENS = "heroserve_visual_tokens_total"
@@ -76,7 +76,7 @@ DASHBOARD = Dashboard(
             "Visual tokens kept and dropped",
             "Tokens a second. The height is what would have been prefilled without dropping.",
             (Query(rate(_TOKENS, by="outcome"), "{{outcome}}"),),
-            unit="cps",
+            unit=TOKENS_A_SECOND,
             colors={"kept": KEPT, "dropped": DROPPED},
             stack=True,
         ),
@@ -111,14 +111,14 @@ DASHBOARD = Dashboard(
             "KV cache not filled",
             "Bytes a second that keys and values of dropped tokens would have taken.",
             (Query(rate("heroserve_kv_cache_bytes_saved_total"), "saved"),),
-            unit="Bps",
+            unit="binBps",
             colors={"saved": DROPPED},
         ),
         Panel(
             "Prompt tokens prefilled, by kind",
             "What is left of a prompt. Where visual no longer dominates, dropping more gains little.",
             (Query(rate("heroserve_prompt_tokens_total", by="kind"), "{{kind}}"),),
-            unit="cps",
+            unit=TOKENS_A_SECOND,
             colors={"visual": KEPT, "text": "purple", "newline": "yellow"},
             stack=True,
         ),

@@ -16,7 +16,9 @@ from tests.support.promql import DASHBOARDS
 BOARDS = [json.loads(path.read_text()) for path in DASHBOARDS]
 PANELS = [pytest.param(panel, id=f"{board['uid']}-{panel['title']}") for board in BOARDS for panel in board["panels"]]
 # The Prometheus data source's own words, and what Grafana writes beside a variable's query.
-_MORE = {f"annotations.list.{key}" for key in ("titleFormat", "textFormat", "step")} | {"templating.list.definition"}
+_MORE = {f"annotations.list.{key}" for key in ("titleFormat", "textFormat", "tagKeys", "step")} | {
+    "templating.list.definition"
+}
 
 # Makes the SDK look into panels and targets, too.
 register_default_plugins()
@@ -46,7 +48,7 @@ def test_a_dashboard(board: dict):
     assert not any(variables[name]["multi"] or variables[name]["includeAll"] for name in ("cluster", "namespace"))
     told = " ".join(target["expr"] for panel in board["panels"] for target in panel["targets"])
     # Each is used, and nothing else is asked for.
-    asked = set(re.findall(r"\$(\w+)", told)) - {"__rate_interval", "__range", "__range_s"}
+    asked = set(re.findall(r"\$([a-z_]\w*)", told)) - {"__rate_interval", "__range", "__range_s"}
     assert asked == variables.keys() - {"datasource"}
     top = [panel for panel in board["panels"] if panel["gridPos"]["y"] == 0]
     assert {panel["type"] for panel in top} == {"stat"}
@@ -79,7 +81,9 @@ def test_a_panel(panel: dict):
 def test_a_coloured_legend_exists(panel: dict):
     legends = {target["legendFormat"] for target in panel["targets"]}
     for override in panel["fieldConfig"]["overrides"]:
-        assert override["matcher"]["options"] in legends or any("{{" in legend for legend in legends)
+        matcher = override["matcher"]
+        exact = {"byName": re.escape(matcher["options"]), "byRegexp": matcher["options"].strip("/")}[matcher["id"]]
+        assert any(re.search(exact, legend) or "{{" in legend for legend in legends)
 
 
 def _lost(before: Any, after: Any, path: tuple[str, ...] = ()) -> set[str]:
@@ -90,3 +94,17 @@ def _lost(before: Any, after: Any, path: tuple[str, ...] = ()) -> set[str]:
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         return set().union(*(_lost(old, new, path) for old, new in zip(before, after, strict=True)))
     return set() if before == after else {".".join(path)}
+
+
+def test_percentiles_have_no_mean():
+    for panel in (panel.values[0] for panel in PANELS):
+        if any("histogram_quantile" in target["expr"] for target in panel["targets"]) and panel["type"] == "timeseries":
+            assert "mean" not in panel["options"]["legend"]["calcs"], panel["title"]
+
+
+def test_a_count_of_what_seldom_is_has_no_fractions():
+    """increase() makes some, of whatever it counts."""
+    for panel in (panel.values[0] for panel in PANELS):
+        if re.fullmatch(r"sum\(increase\(.+\)\) or vector\(0\)", panel["targets"][0]["expr"]):
+            defaults = panel["fieldConfig"]["defaults"]
+            assert (defaults["unit"], defaults["decimals"]) == ("locale", 0), panel["title"]

@@ -34,8 +34,13 @@ def _here(expr: str) -> set[Selector]:
     return {selector for selector in selectors(expr) if not selector.metric.startswith(_ELSEWHERE)}
 
 
-# What reads nothing else is left out; of the rest, what is told here is looked for.
-EXPRESSIONS = {name: expr for name, expr in everything().items() if _here(expr) or not selectors(expr)}
+# What reads nothing else is left out; of the rest, what is told here is looked for. Where only kinds that occurred are
+# shown, none need have.
+EXPRESSIONS = {
+    name: expr.partition(" and on (")[0] if "@ end()" in expr else expr
+    for name, expr in everything().items()
+    if _here(expr) or not selectors(expr)
+}
 
 
 class Load:
