@@ -161,7 +161,7 @@ generate: $(INSTALLED) ## Write every generated file
 protos: $(INSTALLED) ## Of these the stubs in sdk/heroserve/v1
 	$(BIN)/python -m scripts.generate protos
 
-dashboards: $(INSTALLED) tools ## Of these the dashboards' JSON, and Kubernetes' view of them and of the rules
+dashboards: $(INSTALLED) ## Of these the dashboards' JSON, and Kubernetes' view of them and of the rules
 	$(BIN)/python -m scripts.generate dashboards monitoring
 
 format: $(INSTALLED) ## Format the code

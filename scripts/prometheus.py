@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,33 +14,13 @@ from typing import Any
 
 import yaml
 
-from scripts.bound import start_bound
 from scripts.free_port import free_port
+from scripts.programs import found, process, wait_for
 
 FOLDER = Path(__file__).resolve().parents[1] / "deploy" / "prometheus"
 PROMETHEUS = ("prometheus",)
 # Debian's name; elsewhere the exporter is called redis_exporter.
 EXPORTERS = ("prometheus-redis-exporter", "redis_exporter")
-_PATIENCE_S = 30.0
-
-
-class MissingProgram(RuntimeError):
-    """It is not installed; the message says how it would be."""
-
-
-def found(*names: str) -> str:
-    """Path of the first of these programs that is installed.
-
-    Raises:
-        MissingProgram: none is.
-    """
-    for name in names:
-        path = shutil.which(name)
-        if path:
-            return path
-    raise MissingProgram(
-        f"{names[0]} is not installed: apt-get install prometheus prometheus-redis-exporter prometheus-alertmanager"
-    )
 
 
 class QueryError(RuntimeError):
@@ -145,38 +122,6 @@ def over(data: Path, folder: Path) -> Iterator[Api]:
     with (folder / "prometheus.log").open("ab") as log, process(command, log):
         wait_for(f"{api.url}/-/ready")
         yield api
-
-
-@contextmanager
-def process(command: list[str], log: Any) -> Iterator[None]:
-    """A program that runs until the block is left; its name with a path."""
-    running = start_bound(command, stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        running.terminate()
-        try:
-            running.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
-
-
-def wait_for(url: str) -> None:
-    """Return when a page answers.
-
-    Raises:
-        OSError: it doesn't for half a minute.
-    """
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.2)
 
 
 def _command(url: str, data: Path, config: Path) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.boards.recording import Recording
 from benchmarks.ending import end_in_peace
 from deploy.grafana.boards import BOARDS
-from scripts.prometheus import MissingProgram
+from scripts.programs import MissingProgram
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "operations"
 PACKED = FOLDER / "recording.tar.xz"

@@ -15,7 +15,8 @@ from benchmarks.boards.callers import Callers
 from benchmarks.boards.events import EVENTS, all_of
 from benchmarks.boards.recording import Happened, Recording
 from benchmarks.load.questions import Known, known_questions
-from scripts.prometheus import EXPORTERS, Prometheus, found, process, wait_for
+from scripts.programs import found, process, wait_for
+from scripts.prometheus import EXPORTERS, Prometheus
 from scripts.redis_server import RedisServer, free_port
 from scripts.stack import Ports, Stack
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploy.grafana.panel import DATASOURCE, Json, Panel
+from deploy.grafana.looks import Json
+from deploy.grafana.panel import DATASOURCE, Panel
 from deploy.grafana.promql import INSTALLATION
 
 _COLUMNS = 24

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+from deploy.grafana import looks
+from deploy.grafana.looks import Json
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
-Json = dict[str, Any]
 # (from this value on, colour); the first holds from the bottom.
 Steps = tuple[tuple[float | None, str], ...]
 
@@ -79,9 +81,9 @@ class Panel:
             "gridPos": {"h": self.height, "w": self.width, "x": x, "y": y},
             "targets": [self._target(query, chr(ord("A") + i)) for i, query in enumerate(self.queries)],
             "fieldConfig": {"defaults": self._defaults(), "overrides": self._overrides()},
-            "options": {"legend": self._legend(), **_OPTIONS[self.kind]}
+            "options": {"legend": self._legend(), **looks.OPTIONS[self.kind]}
             if self.kind == "timeseries"
-            else _OPTIONS[self.kind],
+            else looks.OPTIONS[self.kind],
         }
 
     def _target(self, query: Query, ref: str) -> Json:
@@ -97,7 +99,10 @@ class Panel:
         }
 
     def _overrides(self) -> list[Json]:
-        return [*(_color(*pair) for pair in self.colors.items()), *([_dashed(self.dashed)] if self.dashed else [])]
+        return [
+            *(looks.color(*pair) for pair in self.colors.items()),
+            *([looks.dashed(self.dashed)] if self.dashed else []),
+        ]
 
     def _legend(self) -> Json:
         # A mean of percentiles is none of anything.
@@ -135,43 +140,3 @@ class Panel:
         if self.decimals is not None:
             defaults["decimals"] = self.decimals
         return defaults
-
-
-def _color(legend: str, color: str) -> Json:
-    return {
-        "matcher": {"id": "byName", "options": legend},
-        "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": color}}],
-    }
-
-
-def _dashed(legends: str) -> Json:
-    return {
-        "matcher": {"id": "byRegexp", "options": f"/{legends}/"},
-        "properties": [
-            {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}},
-            {"id": "custom.fillOpacity", "value": 0},
-        ],
-    }
-
-
-_OPTIONS: dict[str, Json] = {
-    "stat": {
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-        "colorMode": "value",
-        "graphMode": "none",
-        "textMode": "auto",
-        "justifyMode": "center",
-    },
-    "timeseries": {
-        "tooltip": {"mode": "multi", "sort": "desc"},
-    },
-    "heatmap": {
-        "calculate": False,
-        "yAxis": {"unit": "percentunit", "axisPlacement": "left"},
-        "color": {"mode": "scheme", "scheme": "Blues", "steps": 64},
-        "cellGap": 1,
-        "tooltip": {"mode": "single", "yHistogram": True},
-        "legend": {"show": True},
-        "rowsFrame": {"layout": "le"},
-    },
-}

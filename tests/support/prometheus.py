@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.prometheus import EXPORTERS, FOLDER, Api, MissingProgram, Prometheus, found, process, wait_for
+from scripts.programs import MissingProgram, found, process, wait_for
+from scripts.prometheus import EXPORTERS, FOLDER, Api, Prometheus
 
 __all__ = ["EXPORTERS", "FOLDER", "ROOT", "Api", "Prometheus", "process", "program", "rules", "wait_for"]
 
