@@ -33,7 +33,9 @@ _COURTESY_S = 10.0
 Questions = Annotated[
     str,
     typer.Argument(
-        metavar=QUESTIONS, help="JSON Lines, OpenAI's batch format too, or a folder of images.", show_default=False
+        metavar=QUESTIONS,
+        help="JSON Lines, OpenAI's batch format too, - for stdin, or a folder of images.",
+        show_default=False,
     ),
 ]
 Concurrency = Annotated[int, typer.Option(metavar="N", parser=ranges.whole(1, 1024), help="Questions at a time.")]
@@ -47,12 +49,13 @@ class QuestionSource:
     """
 
     def __init__(self, path: str, question: str | None = None) -> None:
-        self.path = path
+        # As of a file that the shell has opened; where that is not a file of a folder, paths are relative to where we are.
+        self.path = "/dev/stdin" if path == "-" else path
         self._question = question
         self._names: list[str] = []
-        self._name = one_line(path, 100) or "empty"
+        self._name = "stdin" if path == "-" else one_line(path, 100) or "empty"
         try:
-            kind = os.stat(path).st_mode
+            kind = os.stat(self.path).st_mode
             self.is_folder = stat.S_ISDIR(kind)
             if self.is_folder:
                 self._names = self._pictures()
@@ -71,7 +74,7 @@ class QuestionSource:
         if self.is_folder:
             yield from picture_questions(self.path, self._names, self._question or "")
             return
-        folder = os.path.dirname(self.path)
+        folder = "" if self.count is None else os.path.dirname(self.path)
         try:
             with open(self.path, "rb") as file:
                 yield from read_questions(read_lines(file), folder, model)
@@ -96,7 +99,7 @@ class QuestionSource:
     def _count(self, kind: int) -> int | None:
         if self.is_folder:
             return len(self._names)
-        if not stat.S_ISREG(kind):
+        if not stat.S_ISREG(kind) or self._name == "stdin":
             return None
         with open(self.path, "rb") as file:
             count = sum(1 for _ in read_lines(file))

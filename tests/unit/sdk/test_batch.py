@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -15,6 +17,7 @@ from heroserve.batch import lines
 from heroserve.cli import app
 from heroserve.v1 import chat_pb2
 
+SDK = str(Path("sdk").resolve())
 PICTURE = b"\x89PNG bus"
 URL = "data:image/png;base64," + base64.b64encode(b"\x89PNG other").decode()
 
@@ -152,6 +155,17 @@ def test_odd_files_of_questions(run, peer):
     Path("q.jsonl").write_bytes(line + b"\n\xff\xfe\xfd\n")
     assert run("batch", "q.jsonl", "-o", "a.jsonl").exit_code == 3
     assert read()[-1]["error"]["message"] == "line 2: is not UTF-8: byte 1 is 0xff"
+
+
+def test_pipes_are_read_once(run, peer):
+    line = json.dumps(about("What?"))
+    env = {"HEROSERVE_TARGET": peer.target, "PYTHONPATH": SDK}
+    command = f"{sys.executable} -m heroserve batch"
+    piped = f"echo '{line}' | {command} - -o a.jsonl; {command} <(echo '{line}'; echo 7) -o a.jsonl; echo $?"
+    done = subprocess.run(["bash", "-c", piped], env={**os.environ, **env}, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "3\n", done.stderr
+    assert [record.get("answer") for record in read()] == ["A red [bold]bus", None]
+    assert len(texts(peer)) == 1
 
 
 def test_a_line_that_no_request_could_hold_is_one_line(run, peer, monkeypatch):

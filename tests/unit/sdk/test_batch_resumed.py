@@ -72,18 +72,21 @@ def test_cut_off_at_any_byte(run, peer):
     write(3)
     assert run("--concurrency", "1").exit_code == 0
     whole = Path("a.jsonl").read_bytes()
-    ends = [at + 1 for at, byte in enumerate(whole) if byte == 10]
-    second = range(ends[0], ends[1] + 1)
-    # Each end of a line and what is beside it, and places within.
-    for length in [*second[:12], *second[12:-3:97], *second[-3:]]:
+    ends = [0, *(at + 1 for at, byte in enumerate(whole) if byte == 10)]
+    # Those beside an end of a line, and some between.
+    beside = {max(0, end + by) for end in ends[:3] for by in range(-3, 14)}
+    for length in sorted(beside | set(range(0, ends[2], 17))):
         Path("a.jsonl").write_bytes(whole[:length])
-        peer.seen.clear()
-        assert run().exit_code == 0
-        # A record without its line's end is one.
-        here = 2 if length >= ends[1] - 1 else 1
-        assert sum(asked(peer).values()) == 3 - here, length
-        assert answered() == {"0?": 1, "1?": 1, "2?": 1}
-        assert Path("a.jsonl").read_bytes().startswith(whole[: ends[here - 1]])
+        with AnswerFile("a.jsonl", {}) as file:
+            # A record without its line's end is one.
+            here = sum(length >= end - 1 for end in ends[1:])
+            assert file.answers == here, length
+            assert Path("a.jsonl").read_bytes() == whole[: ends[here]]
+    Path("a.jsonl").write_bytes(whole[: ends[1] + 20])
+    peer.seen.clear()
+    assert run().exit_code == 0
+    assert asked(peer) == {"1?": 1, "2?": 1}
+    assert answered() == {"0?": 1, "1?": 1, "2?": 1}
 
 
 def test_what_a_lost_machine_leaves(run, peer):
