@@ -49,7 +49,7 @@ class QuestionSource:
     """
 
     def __init__(self, path: str, question: str | None = None) -> None:
-        # As of a file that the shell has opened; where that is not a file of a folder, paths are relative to where we are.
+        # Of what the shell has opened, as of any pipe, paths are relative to where we are.
         self.path = "/dev/stdin" if path == "-" else path
         self._question = question
         self._names: list[str] = []
