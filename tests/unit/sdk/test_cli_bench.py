@@ -180,7 +180,7 @@ def test_several_pictures_take_turns_and_fresh_ones_never_come_again(run, peer):
 def test_what_failed_is_counted_by_its_status(run, peer):
     peer.script.extend([lambda request, context: peer.chat, *[grpc.StatusCode.RESOURCE_EXHAUSTED] * 3])
     told = run("--requests", "5", "--warm-up", "0", "--concurrency", "1", "--json")
-    assert told.exit_code == 1
+    assert told.exit_code == 3
     found = json.loads(told.stdout)
     assert found["requests"] == {"sent": 5, "answered": 2, "failed": 3}
     assert found["errors"] == {"RESOURCE_EXHAUSTED": {"count": 3, "message": "scripted RESOURCE_EXHAUSTED"}}
@@ -188,6 +188,7 @@ def test_what_failed_is_counted_by_its_status(run, peer):
     assert error["message"] == "3 of 5 requests failed: 3 RESOURCE_EXHAUSTED"
     peer.script.extend([lambda request, context: peer.chat, grpc.StatusCode.UNAVAILABLE])
     told = run("--requests", "1", "--warm-up", "0")
+    assert told.exit_code == 1
     assert "1 times UNAVAILABLE: scripted UNAVAILABLE" in told.stdout
     assert told.stderr == "heroserve: 1 of 1 requests failed: 1 UNAVAILABLE\n"
 
