@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients test-playground playground-pictures lint bench bench-smoke bench-engines bench-beside bench-accuracy bench-elsewhere bench-load bench-faults boards boards-record soak fuzz train samples generate protos dashboards format clean
+.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients test-playground playground-pictures lint bench bench-smoke bench-engines bench-beside bench-accuracy bench-elsewhere bench-load bench-faults boards boards-record soak fuzz train samples generate protos dashboards docs docs-serve format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -100,12 +100,13 @@ test-playground: $(VENV)/.playground ## The Playground in a real Chromium, from 
 playground-pictures: $(VENV)/.playground ## Pictures of it, into docs/
 	$(BIN)/python -m scripts.playground docs
 
-lint: $(INSTALLED) ## Style, types, and whether generated code is fresh
+lint: $(INSTALLED) ## Style, types, whether generated code is fresh and the site whole
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.generate --check
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+	$(MKDOCS) build --quiet --strict
 
 bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
 	$(BIN)/python -m benchmarks.encode_latency
@@ -154,6 +155,15 @@ samples: $(INSTALLED) ## Draw the pictures in examples/, and of one what a quest
 	$(BIN)/python -m models.world.samples examples
 	$(BIN)/python -m models.elsewhere.samples examples
 	$(BIN)/python -m scripts.explained docs/explained.png
+
+# The theme says at every build what comes after it.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
+
+docs: $(INSTALLED) ## The site, into build/site; fails where a link or an anchor leads nowhere
+	$(MKDOCS) build --strict
+
+docs-serve: $(INSTALLED) ## The site at http://localhost:8080, built anew when a page changes
+	$(MKDOCS) serve --dev-addr localhost:8080
 
 generate: $(INSTALLED) ## Write every generated file
 	$(BIN)/python -m scripts.generate

@@ -52,6 +52,7 @@ GENERATORS = (
     Generator("dashboards", "deploy.grafana.boards", own=("deploy/grafana/dashboards/*",)),
     Generator("monitoring", "scripts.monitoring"),
     Generator("settings", "scripts.settings"),
+    Generator("reference", "scripts.reference", own=("docs/reference/[!i]*.md",)),
 )
 
 

@@ -12,7 +12,7 @@ _ONE = (None, 1)
 
 # Values that change no answer, by field. Whatever stands neither here nor among what is served (user, metadata, store,
 # what a front end adds for itself) changes none.
-_NEUTRAL: dict[str, tuple[object, ...]] = {
+NEUTRAL: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(("n", "best_of", "repetition_penalty", "length_penalty"), _ONE),
     **dict.fromkeys(("presence_penalty", "frequency_penalty", "min_p", "min_tokens", "top_logprobs"), _ZERO),
     **dict.fromkeys(
@@ -40,7 +40,7 @@ _OTHERWISE = "it would change the answer, and is not served here"
 
 def unsupported(body: Mapping[str, Any]) -> tuple[str, str] | None:
     """The first field that would change the answer and is not served, and why; None where there is none."""
-    for field, harmless in _NEUTRAL.items():
+    for field, harmless in NEUTRAL.items():
         if not any(_same(body.get(field), each) for each in harmless):
             return field, _WHY.get(field, _OTHERWISE)
     return None

@@ -43,16 +43,21 @@ def whole_line(value: str) -> str:
     return value.rstrip("\r\n")
 
 
-def secret(least: int) -> Parser:
-    """At least so many characters."""
+@dataclass(frozen=True)
+class Secret:
+    """A parser of at least so many characters."""
 
-    def parse(value: str) -> str:
+    least: int
+
+    @property
+    def expected(self) -> str:
+        return f"expected {self.least} characters or more, and random ones"
+
+    def __call__(self, value: str) -> str:
         found = value.strip()
-        if len(found) < least:
-            raise ValueError(f"expected {least} characters or more, and random ones")
+        if len(found) < self.least:
+            raise ValueError(self.expected)
         return found
-
-    return parse
 
 
 def _plain(value: str) -> bool:
@@ -60,34 +65,59 @@ def _plain(value: str) -> bool:
     return value.isascii() and "_" not in value
 
 
-def integer(low: int, high: int) -> Parser:
-    """A whole number in [low, high]."""
+@dataclass(frozen=True)
+class Whole:
+    """A parser of a whole number in [low, high]."""
 
-    def parse(value: str) -> int:
+    low: int
+    high: int
+
+    @property
+    def expected(self) -> str:
+        return f"expected a whole number from {self.low} to {self.high}"
+
+    def __call__(self, value: str) -> int:
         try:
-            number = int(value) if _plain(value) else low - 1
+            number = int(value) if _plain(value) else self.low - 1
         except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            raise ValueError(f"expected a whole number from {low} to {high}")
+            number = self.low - 1
+        if not self.low <= number <= self.high:
+            raise ValueError(self.expected)
         return number
 
-    return parse
 
+@dataclass(frozen=True)
+class Real:
+    """A parser of a number in [low, high], or in (low, high] with ``above``."""
 
-def real(low: float, high: float, *, above: bool = False) -> Parser:
-    """A number in [low, high], or in (low, high] with ``above``."""
+    low: float
+    high: float
+    above: bool
 
-    def parse(value: str) -> float:
+    @property
+    def expected(self) -> str:
+        return f"expected a number in {'(' if self.above else '['}{self.low:g}, {self.high:g}]"
+
+    def __call__(self, value: str) -> float:
         try:
             number = float(value) if _plain(value) else math.nan
         except ValueError:
             number = math.nan
-        if math.isnan(number) or not low <= number <= high or (above and number == low):
-            raise ValueError(f"expected a number in {'(' if above else '['}{low:g}, {high:g}]")
+        if math.isnan(number) or not self.low <= number <= self.high or (self.above and number == self.low):
+            raise ValueError(self.expected)
         return number
 
-    return parse
+
+def secret(least: int) -> Parser:
+    return Secret(least)
+
+
+def integer(low: int, high: int) -> Parser:
+    return Whole(low, high)
+
+
+def real(low: float, high: float, *, above: bool = False) -> Parser:
+    return Real(low, high, above)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _METHODS = ("GET", "HEAD")
 # What OpenAI's clients and those of other servers ask for.
 API = "/v1/"
-_HEALTH = (READY_PATH, "/health")
+HEALTH = (READY_PATH, "/health")
 
 
 class Front:
@@ -54,7 +54,7 @@ class Front:
             await send({"type": "websocket.close", "code": 1000})
         elif scope["path"].startswith(API) and self._is_llm:
             await self._app(scope, receive, send)
-        elif (page := self._page(scope)) is None and scope["path"] not in (*_HEALTH, *self._passed):
+        elif (page := self._page(scope)) is None and scope["path"] not in (*HEALTH, *self._passed):
             served = f"OpenAI's API is, below {API}, and " if self._is_llm else ""
             served += "GET /, the Playground, and " if self._page({"path": "/"}) else ""
             served += f"GET {READY_PATH}, which tells whether a question would be answered"
@@ -63,7 +63,7 @@ class Front:
             await refuse(send, unknown_url(scope, "GET is", _METHODS), _id(scope))
         elif page is not None:
             await pages.answer(page, scope, send)
-        elif scope["path"] in _HEALTH:
+        elif scope["path"] in HEALTH:
             # As Kubernetes' own servers have it: ?exclude=encoder asks for all but that.
             without = parse_qs(scope["query_string"].decode("latin-1")).get("exclude", [])
             problem = self._readiness.problem(without=without)

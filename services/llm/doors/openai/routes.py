@@ -82,6 +82,7 @@ def application(
 
     @app.post("/v1/chat/completions")
     async def create(request: Request) -> Response:
+        """A chat completion: messages with images, answered whole or, with ``stream``, as it comes."""
         body = await _body(request)
         if body is None:
             return Response(status_code=499)
@@ -89,6 +90,7 @@ def application(
 
     @app.post("/v1/heroserve/plan")
     async def plan(request: Request) -> Response:
+        """What would be kept of the images of a chat completion's request, and why, without an answer."""
         body = await _body(request)
         if body is None:
             return Response(status_code=499)
@@ -96,10 +98,12 @@ def application(
 
     @app.get("/v1/heroserve")
     async def description(request: Request) -> Response:
+        """What the services run: model, limits, what it can be asked."""
         return Description(gate, describe, HttpCall(_DESCRIBE, request.headers, 0), timeout_s)
 
     @app.post("/v1/files")
     async def upload(request: Request) -> Response:
+        """Keep an image (a form with ``file`` and ``purpose=vision``); its id is its SHA-256."""
         body = await _body(request)
         if body is None:
             return Response(status_code=499)
@@ -113,21 +117,25 @@ def application(
 
             return _guarded(gate, request, find, _FILES)
 
-        app.add_api_route(f"/v1/files{path}", refuse, methods=[method], tags=[_REFUSED])
+        app.add_api_route(f"/v1/files{path}", refuse, methods=[method], tags=[_REFUSED], description=f"Refused: {why}.")
 
     for (method, path), why in NOT_SERVED.items():
         refuse_by_name(method, path, why)
 
     @app.get("/v1/files/{name:path}")
     async def look(request: Request, name: str) -> Response:
+        """Whether an image is kept."""
         return Look(files, HttpCall(_FILES, request.headers, 0), name)
 
     @app.get("/v1/models")
     async def models(request: Request) -> Response:
+        """The one model that is served, in a list."""
         return _guarded(gate, request, lambda: {"object": "list", "data": [card.to_dict()]})
 
     @app.get("/v1/models/{name:path}")
     async def retrieve(request: Request, name: str) -> Response:
+        """The same, by its name."""
+
         def find() -> dict[str, object]:
             if name != model:
                 raise fields.no_such_model(name, model)

@@ -1,0 +1,90 @@
+"""Every setting of both services: what it takes, in which unit, and what it means."""
+
+from __future__ import annotations
+
+from scripts.reference.markdown import head, table
+from scripts.settings import Field, default, variables
+from services.common.variable import Choice, Real, Secret, Whole
+
+_SERVICES = {"encoder": "The encoder's alone", "llm": "The LLM service's alone", "both": "Of both services"}
+# By what a field's name ends with.
+_UNITS = {
+    "_s": "seconds",
+    "_bytes": "bytes",
+    "_pixels": "pixels",
+    "_tiles": "tiles",
+    "_cpus": "cores",
+    "_gpus": "GPUs",
+    "_tokens": "tokens",
+    "_requests": "requests",
+    "_concurrency": "requests",
+    "_replicas": "replicas",
+    "_images": "images",
+    "_misses": "images",
+    "_workers": "processes",
+    "_threads": "requests",
+    "_rate": "requests a second",
+    "_parallel": "accelerators",
+}
+# Numbers that count nothing: shares, and ports.
+BARE = ("retention", "cache_depth", "grpc_port", "http_port", "metrics_port", "ray_metrics_port")
+_WORDS = """\
+Each is an environment variable, read once when a service starts. Unset or blank is the default. A value that
+can't be used stops the service with one line that names the variable, the value and what is expected; a
+`HEROSERVE_` variable that nobody reads is named by a warning, with the nearest one that is read.
+
+`docker compose` passes on all that the shell or `.env` has, but for what it must say itself; on Kubernetes they are the
+[environment of a RayService](../../deploy/kubernetes/README.md)."""
+
+
+def page() -> str:
+    text = head("Settings", "services/*/settings.py", _WORDS)
+    for reader in ("both", "encoder", "llm"):
+        found = [(name, fields) for name, fields in variables().items() if readers(fields) == reader]
+        text += f"\n## {_SERVICES[reader]}\n"
+        text += table(
+            ("variable", "default", "takes", "unit", "what it is"), (_row(name, fields) for name, fields in found)
+        )
+    return text
+
+
+def readers(fields: dict[str, Field]) -> str:
+    return "both" if len(fields) > 1 else next(iter(fields))
+
+
+def unit(item: Field) -> str:
+    """Of a number; empty where it is none, or counts nothing."""
+    if not isinstance(item.metadata["parse"], (Whole, Real)):
+        return ""
+    return next((word for end, word in _UNITS.items() if item.name.endswith(end)), "")
+
+
+def takes(item: Field) -> str:
+    """What stands in the variable, in Markdown."""
+    parse = item.metadata["parse"]
+    if isinstance(parse, Choice):
+        return ", ".join(f"`{option}`" for option in parse.options)
+    if isinstance(parse, Secret):
+        return parse.expected.removeprefix("expected ")
+    if not isinstance(parse, (Whole, Real)):
+        return "text"
+    low, high = (_number(each, item) for each in (parse.low, parse.high))
+    span = f"above {low}, to {high}" if isinstance(parse, Real) and parse.above else f"{low} to {high}"
+    return f"{span}, whole" if isinstance(parse, Whole) and unit(item) != "bytes" else span
+
+
+def _number(value: float, item: Field) -> str:
+    if unit(item) == "bytes":
+        sizes = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1, ""))
+        size, name = next((size, name) for size, name in sizes if value % size == 0)
+        return f"{value // size:,} {name}".strip()
+    return f"{value:,}" if isinstance(value, int) else f"{value:,g}".replace("1e+06", "1,000,000")
+
+
+def _row(variable: str, fields: dict[str, Field]) -> tuple[str, ...]:
+    defaults = {service: default(item) for service, item in fields.items()}
+    shown, *differing = dict.fromkeys(defaults.values())
+    if differing:
+        shown = ", ".join(f"{service} {value}" for service, value in defaults.items())
+    item = next(iter(fields.values()))
+    return f"`{variable}`", shown, takes(item), unit(item), item.metadata["words"].replace("](docs/", "](../")
