@@ -5,6 +5,7 @@
 HEROSERVE_TARGET says where the LLM service is, HEROSERVE_API_KEY who asks.
 """
 
+import argparse
 import os
 import sys
 
@@ -32,10 +33,11 @@ def main(image: str, question: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python examples/ask.py IMAGE QUESTION")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", metavar="IMAGE")
+    parser.add_argument("question", metavar="QUESTION")
     try:
-        main(*sys.argv[1:])
+        main(**vars(parser.parse_args()))
     except heroserve.ImageError as error:  # not there, not readable, too large: nothing was sent
         sys.exit(f"the image can't be sent: {error}")
     except heroserve.InvalidArgument as error:  # the message names the field and its limit; trying again won't help

@@ -23,10 +23,12 @@ def answered(out: Path) -> set[tuple[str, str]]:
     """What need not be asked again. A last line that was cut short by a kill goes."""
     if not out.exists():
         return set()
-    whole = out.read_text().rpartition("\n")[0]
-    out.write_text(whole and whole + "\n")
+    whole, _, cut = out.read_text().rpartition("\n")
     lines = [json.loads(line) for line in whole.splitlines()]
-    return {(line["image"], line["question"]) for line in lines if "answer" in line}
+    asked = {(line["image"], line["question"]): "answer" in line for line in lines}
+    if cut:
+        out.write_text(whole and whole + "\n")
+    return {each for each, done in asked.items() if done}
 
 
 async def worker(client: heroserve.AsyncClient, images: deque[str], question: str, out: TextIO) -> None:
@@ -67,5 +69,9 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("answers.jsonl"))
     try:
         asyncio.run(main(**vars(parser.parse_args())))
+    except OSError as error:
+        sys.exit(f"--out can't be used: {error}")
+    except (ValueError, KeyError, TypeError):
+        sys.exit("--out is a file of something else than answers; name another")
     except heroserve.HeroserveError as error:
         sys.exit(f"stopped with {error.code.name}: {error}; the same command goes on")

@@ -5,6 +5,7 @@
 A question, its answer and its seconds a line; what is not answered goes to stderr, and makes the exit status 1.
 """
 
+import argparse
 import asyncio
 import os
 import sys
@@ -45,6 +46,7 @@ async def main(image: str, questions: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit("usage: python examples/many_questions.py IMAGE QUESTION [QUESTION ...]")
-    sys.exit(1 if asyncio.run(main(sys.argv[1], sys.argv[2:])) else 0)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", metavar="IMAGE")
+    parser.add_argument("questions", nargs="+", metavar="QUESTION")
+    sys.exit(1 if asyncio.run(main(**vars(parser.parse_args()))) else 0)

@@ -6,6 +6,7 @@
 OPENAI_BASE_URL says where the LLM service's HTTP port is, OPENAI_API_KEY who asks.
 """
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ def main(image: Path, question: str) -> None:
         # The package wants one; the service does only where HEROSERVE_API_KEYS is set.
         api_key=os.environ.get("OPENAI_API_KEY", "none"),
     )
-    (model,) = client.models.list()
+    model = client.models.list().data[0]
 
     # Crosses the network once, and is encoded now: every question behind it sends 64 characters and finds it cached.
     file = client.files.create(file=image, purpose="vision")
@@ -57,10 +58,11 @@ def main(image: Path, question: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python examples/openai_client.py IMAGE QUESTION")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", type=Path, metavar="IMAGE")
+    parser.add_argument("question", metavar="QUESTION")
     try:
-        main(Path(sys.argv[1]), sys.argv[2])
+        main(**vars(parser.parse_args()))
     except OSError as error:
         sys.exit(f"the image can't be read: {error}")
     except openai.APIStatusError as error:  # `message` names the field, `param` is it; 429 and 5xx were retried already

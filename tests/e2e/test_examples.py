@@ -78,6 +78,16 @@ def test_batch_goes_on_where_it_stopped(bundled: Stack, tmp_path: Path):
     assert "0 answered before, 1 to go" in run(bundled, "batch", PICTURE, CROSS, "--out", str(file)).stderr
 
 
+def test_a_file_of_something_else_stays_as_it_is(tmp_path: Path, bundled: Stack):
+    for number, text in enumerate(("no JSON\nat all", '{"a": 1}\n[2]\n', "7\n", '{"answer": 1}\n')):
+        file = tmp_path / str(number)
+        file.write_text(text)
+        done = run(bundled, "batch", PICTURE, STAR, "--out", str(file))
+        assert (done.returncode, done.stderr.count("\n"), file.read_text()) == (1, 1, text)
+    done = run(bundled, "batch", PICTURE, STAR, "--out", str(tmp_path / "nowhere" / "answers.jsonl"))
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_what_goes_wrong_is_a_line(bundled: Stack, program: str, tmp_path: Path):
     more = ("--out", str(tmp_path / "answers.jsonl")) if program == "batch" else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from services.llm import parts
 from services.llm.answer import Bill
 from services.llm.job import ChatJob, ImagePart, Sampling, Turn
 from services.llm.settings import LlmSettings
+from tests.support.docs import blocks, commands, documents
 from tests.support.llm_parts import picture, png
 from tests.support.manifests import ROOT
 
@@ -94,6 +96,18 @@ def test_the_command(capsys: pytest.CaptureFixture[str]):
     for _, _, _, tflop, ms, dollars, *_ in rows:
         assert ms == pytest.approx(tflop / 100 * 1e3, rel=0.01)
         assert dollars == pytest.approx(1000 * ms / 1e3 / 3600, rel=0.01)
+
+
+def test_our_pages_show_what_it_says(capsys: pytest.CaptureFixture[str]):
+    pages = [page for page in documents() if page.startswith("docs/how-to/")]
+    shown = [
+        each for page in pages for block in blocks(page) for each in commands(block) if "scripts.sizing" in each.text
+    ]
+    assert len(shown) == 2
+    for command in shown:
+        main(shlex.split(command.text)[3:])
+        told = [line for line in capsys.readouterr().out.splitlines() if line]
+        assert told == list(command.shown), command.place
 
 
 @pytest.mark.parametrize(
