@@ -2,7 +2,8 @@
 
     python examples/batch.py IMAGE [IMAGE ...] QUESTION [--out ANSWERS.jsonl]
 
-Each answer is a line of JSON, written when it is there. `heroserve batch` does more; this shows how little it takes.
+Each answer is a line of JSON, written when it is there. `heroserve batch` does more (docs/how-to/batch.md); this
+shows how little it takes.
 """
 
 import argparse
