@@ -115,7 +115,7 @@ def test_questions_may_be_added_moved_and_written_twice(run, peer):
     assert asked(peer) == answered() == {"a?": 1, "b?": 3, "c?": 1}
     lines("a?")
     done = run()
-    assert "4 answers in that file are to other questions; they stay" in done.stderr
+    assert "of the answers in that file 4 are to other questions; they stay" in done.stderr
     assert sum(answered().values()) == 5
 
 

@@ -75,12 +75,14 @@ def batch(
         asking = Asking(client, file, progress, defaults, concurrency, model)
         try:
             with progress:
-                tally = asking.run(jobs(source, under, model))
+                asking.run(jobs(source, under, model))
         finally:
             _tell(asking.tally, file, output, as_json)
+        if not asking.stopping.status and (others := file.answers - asking.tally.before):
+            warn(f"of the answers in that file {others} are to other questions; they stay", as_json)
     if asking.stopping.status:
         raise typer.Exit(asking.stopping.status)
-    if tally.failed:
+    if asking.tally.failed:
         raise typer.Exit(SOME_FAILED)
 
 
@@ -90,10 +92,10 @@ def _tell(tally: Tally, file: AnswerFile, output: str, as_json: bool) -> None:
         counts = {"answered": tally.answered, "before": tally.before, "failed": tally.failed}
         typer.echo(json.dumps({**counts, "savings": asdict(tally.savings), "output": output}))
         return
-    others = file.answers - tally.before
-    parts = [f"{file.answers + tally.answered} answers in {one_line(output, 200)}"]
-    if tally.before:
-        parts.append(f"{tally.before} of them from before")
+    there = file.answers + tally.answered
+    parts = [f"{there} answer{'' if there == 1 else 's'} in {one_line(output, 200)}"]
+    if file.answers:
+        parts.append(f"{file.answers} of them from before")
     if tally.failed:
         parts.append(f"{tally.failed} failed: the same command asks them again")
     if tally.answered:
@@ -101,5 +103,3 @@ def _tell(tally: Tally, file: AnswerFile, output: str, as_json: bool) -> None:
     if tally.savings.total:
         parts.append(saved(tally.savings))
     note(" · ".join(parts))
-    if others > 0 and tally.before + tally.answered + tally.failed:
-        warn(f"{others} answers in that file are to other questions; they stay", as_json)
