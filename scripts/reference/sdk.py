@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 
 import heroserve
-from scripts.reference.markdown import head, table
+from heroserve import batch
+from scripts.reference.markdown import head, plain, table
 
 _WORDS = """\
 `pip install .` in a checkout; no torch, no services. Everything here is `heroserve.NAME`. Messages of the wire
@@ -24,7 +25,8 @@ def page() -> str:
             text += table(("name", "value"), ((f"`{name}`", f"{getattr(heroserve, name):,}") for name in names))
         else:
             text += "".join(f"\n::: heroserve.{name}\n" for name in names)
-    return text
+    text += f"\n## Many questions\n\n{plain(inspect.cleandoc(batch.__doc__ or '').partition(chr(10))[0])}\n"
+    return text + "".join(f"\n::: heroserve.batch.{name}\n" for name in batch.__all__)
 
 
 def sections() -> dict[str, list[str]]:

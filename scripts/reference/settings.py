@@ -42,9 +42,7 @@ def page() -> str:
     for reader in ("both", "encoder", "llm"):
         found = [(name, fields) for name, fields in variables().items() if readers(fields) == reader]
         text += f"\n## {_SERVICES[reader]}\n"
-        text += table(
-            ("variable", "default", "takes", "unit", "what it is"), (_row(name, fields) for name, fields in found)
-        )
+        text += table(("variable", "default", "takes", "what it is"), (_row(name, fields) for name, fields in found))
     return text
 
 
@@ -70,12 +68,15 @@ def takes(item: Field) -> str:
         return "text"
     low, high = (_number(each, item) for each in (parse.low, parse.high))
     span = f"above {low}, to {high}" if isinstance(parse, Real) and parse.above else f"{low} to {high}"
-    return f"{span}, whole" if isinstance(parse, Whole) and unit(item) != "bytes" else span
+    if unit(item) == "bytes":
+        return span
+    whole = "whole " if isinstance(parse, Whole) and unit(item) == "seconds" else ""
+    return f"{span} {whole}{unit(item)}".strip()
 
 
 def _number(value: float, item: Field) -> str:
     if unit(item) == "bytes":
-        sizes = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1, ""))
+        sizes = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1, "byte"))
         size, name = next((size, name) for size, name in sizes if value % size == 0)
         return f"{value // size:,} {name}".strip()
     return f"{value:,}" if isinstance(value, int) else f"{value:,g}".replace("1e+06", "1,000,000")
@@ -87,4 +88,4 @@ def _row(variable: str, fields: dict[str, Field]) -> tuple[str, ...]:
     if differing:
         shown = ", ".join(f"{service} {value}" for service, value in defaults.items())
     item = next(iter(fields.values()))
-    return f"`{variable}`", shown, takes(item), unit(item), item.metadata["words"].replace("](docs/", "](../")
+    return f"`{variable}`", shown, takes(item), item.metadata["words"].replace("](docs/", "](../")

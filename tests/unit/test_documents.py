@@ -54,6 +54,12 @@ def test_links_lead_somewhere(document: str):
     assert lost == []
 
 
+def test_every_page_of_how_to_is_found_from_its_first():
+    first = ROOT / "docs/how-to/index.md"
+    others = {page.name for page in first.parent.glob("*.md")} - {first.name}
+    assert {name for name in others if f"]({name})" not in first.read_text(encoding="utf-8")} == set()
+
+
 def test_messages_are_quoted():
     assert len(QUOTED) >= 15
 

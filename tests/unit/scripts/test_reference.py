@@ -29,10 +29,12 @@ def test_every_number_of_the_settings_has_a_unit():
 def test_what_a_setting_takes_is_what_its_parser_says():
     fields = {item.metadata["variable"]: item for each in variables().values() for item in each.values()}
     assert settings.takes(fields["HEROSERVE_RETENTION"]) == "above 0, to 1"
-    assert settings.takes(fields["HEROSERVE_GRPC_PORT"]) == "1 to 65,535, whole"
-    assert settings.takes(fields["HEROSERVE_MAX_IMAGE_BYTES"]) == "1 to 60 MiB"
+    assert settings.takes(fields["HEROSERVE_GRPC_PORT"]) == "1 to 65,535"
+    assert settings.takes(fields["HEROSERVE_MAX_IMAGE_BYTES"]) == "1 byte to 60 MiB"
     assert settings.takes(fields["HEROSERVE_CACHE_MEMORY_BYTES"]) == "1 MiB to 1 TiB"
-    assert settings.takes(fields["HEROSERVE_KEY_RATE"]) == "0 to 1,000,000"
+    assert settings.takes(fields["HEROSERVE_KEY_RATE"]) == "0 to 1,000,000 requests a second"
+    assert settings.takes(fields["HEROSERVE_CACHE_TTL_S"]) == "1 to 31,536,000 whole seconds"
+    assert settings.takes(fields["HEROSERVE_CACHE_TIMEOUT_S"]) == "above 0, to 60 seconds"
     assert settings.takes(fields["HEROSERVE_HERO"]) == "`default`, `paper`, `reference`"
     assert all(f"`{variable}`" in text("settings") for variable in variables())
 
