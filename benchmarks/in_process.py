@@ -85,14 +85,23 @@ class InProcessEncoder:
         tokens = await self._answer(image, question, budget, plan_only=True, explain=explain)
         return planned_image(tokens, question if explain else None)
 
-    async def _answer(self, image: ImagePart, question: str, budget: BudgetValue | None, **flags: bool) -> VisualTokens:
+    async def _answer(
+        self,
+        image: ImagePart,
+        question: str,
+        budget: BudgetValue | None,
+        *,
+        explain: bool = False,
+        plan_only: bool = False,
+    ) -> VisualTokens:
         asked = Budget()
         match budget:
             case Retention(share):
                 asked.retention = share
             case MaxVisualTokens(count):
                 asked.max_visual_tokens = count
-        request = EncodeRequest(image=Image(data=image.data), question=question, budget=asked, **flags)
+        request = EncodeRequest(image=Image(data=image.data), question=question, budget=asked)
+        request.explain, request.plan_only = explain, plan_only
         request.with_base = self._with_base
         job = parse_request(request, self._limits, Retention(0.2))
         # A request of its own, as behind its own gate.

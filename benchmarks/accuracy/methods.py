@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common.budget import Retention
+from services.common.rows import RowDtype
 from services.encoder.cache.entry import Entry
 from services.encoder.hero import HeroConfig
 from services.encoder.plan import TokenPlan, plan_tokens
@@ -48,7 +49,7 @@ class Method:
         select: which patches are kept.
         newlines: HEROSERVE_NEWLINES.
         original_positions: HEROSERVE_POSITION_IDS=original.
-        int8: HEROSERVE_ROW_DTYPE=int8.
+        rows: HEROSERVE_ENCODER_ROWS; None as the tower made them.
         base: of these patches those that no question changes: HEROSERVE_LAYOUT=base_first.
     """
 
@@ -57,7 +58,7 @@ class Method:
     select: Select
     newlines: Newlines = "kept_rows"
     original_positions: bool = False
-    int8: bool = False
+    rows: RowDtype | None = None
     base: Select | None = None
 
 
@@ -137,7 +138,8 @@ def methods(config: HeroConfig) -> list[Method]:
         Method("reference", "HERO, the authors' reference()", Hero(reference)),
         Method("original_positions", "HERO, original position ids", Hero(config), original_positions=True),
         Method("every_row", "HERO, newlines of every row", Hero(config), newlines="every_row"),
-        Method("int8", "HERO, int8 rows", Hero(config), int8=True),
+        Method("bfloat16", "HERO, bfloat16 rows", Hero(config), rows="bfloat16"),
+        Method("int8", "HERO, int8 rows", Hero(config), rows="int8"),
         Method("hired", "HiRED's rule", Baseline(baselines.hired)),
         Method("last_layer", "last-layer CLS, equal budgets", Baseline(baselines.last_layer)),
         Method("uniform", "uniform grid", Baseline(baselines.uniform)),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from models.world.questions import Question
-from services.common.rows import pack, row_dtype, unpack
+from services.common.rows import RowDtype, convert, pack, row_dtype, unpack
 from services.families.family import Splice
 from services.llm.assemble import Prompt, assemble
 from services.llm.job import ChatJob, ImagePart, Turn
@@ -47,14 +47,14 @@ class Shown:
         kept: positions kept of each tile.
         splice: their order.
         original_positions: how they are numbered.
-        int8: what the rows are sent as.
+        rows: what the rows are sent as; None as the tower made them.
     """
 
     sight: Sight
     kept: Kept
     splice: Splice
     original_positions: bool
-    int8: bool
+    rows: RowDtype | None
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -63,7 +63,7 @@ class Shown:
         gaps = splice.full_length != len(splice) and self.original_positions
         numbers = splice.position.tobytes() if gaps else b""
         kept = b"".join(len(tile).to_bytes(2, "little") + tile.tobytes() for tile in self.kept)
-        return kept, splice.source.tobytes(), numbers, self.int8
+        return kept, splice.source.tobytes(), numbers, self.rows
 
     def prompt(self, bench: Bench, ids: list[int]) -> Prompt:
         """With a question, ready for an engine."""
@@ -79,12 +79,13 @@ class Shown:
         """As they come out at the other end of the wire."""
         tile = np.repeat(np.arange(len(self.kept)), [len(positions) for positions in self.kept])
         rows = self.sight.output.features[torch.from_numpy(tile), torch.from_numpy(np.concatenate(self.kept))]
-        dtype = "int8" if self.int8 else row_dtype(rows.dtype)
-        return unpack(pack(rows, dtype).tobytes(), dtype, *rows.shape)
+        stored = row_dtype(rows.dtype)
+        sent = self.rows or stored
+        return unpack(convert(pack(rows, stored), stored, sent, rows.shape[1]).tobytes(), sent, *rows.shape)
 
 
 def show(bench: Bench, sight: Sight, asked: Asked, retention: float, method: Method) -> Shown:
     kept = method.select(sight, asked, retention)
     base = kept if method.base is None else method.base(sight, asked, retention)
     splice = base_first(bench.splice, sight.grid, kept, base, method.newlines)
-    return Shown(sight, kept, splice, method.original_positions, method.int8)
+    return Shown(sight, kept, splice, method.original_positions, method.rows)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from importlib.resources import files as package_files
-from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
-    FileDescriptorSet,
     ServiceDescriptorProto,
 )
-from grpc_tools import protoc
 
-from scripts.protos import PROTOS
+from scripts.protos import descriptors
 from scripts.reference.markdown import head, plain, table
 
 _WORDS = """\
@@ -41,9 +36,7 @@ class _Source:
     def words(self, *path: int) -> str:
         """The comment before a place, else the one behind it, in Markdown; paragraphs stay."""
         place = self._comments.get(path)
-        text = (place.leading_comments or place.trailing_comments) if place is not None else ""
-        lines = (line.removeprefix(" ") for line in plain(text).splitlines())
-        return "\n".join(lines).strip()
+        return _flush((place.leading_comments or place.trailing_comments) if place is not None else "")
 
     def detached(self) -> str:
         """What stands by itself at the head of the file: before its syntax, its package or its first import."""
@@ -53,7 +46,12 @@ class _Source:
             if path and path[0] in (2, 3, 12)
             for text in (*place.leading_detached_comments, place.leading_comments)
         ]
-        return "\n\n".join(plain(text.strip()) for text in found if text.strip())
+        return "\n\n".join(_flush(text) for text in found if text.strip())
+
+
+def _flush(text: str) -> str:
+    """A comment in Markdown, without the blank that each of its lines begins with."""
+    return "\n".join(line.removeprefix(" ") for line in plain(text).splitlines()).strip()
 
 
 def page() -> str:
@@ -68,20 +66,6 @@ def page() -> str:
         for at, enum in enumerate(file.enum_type):
             text += _enum(source, enum, "", _ENUMS, at)
     return text
-
-
-def descriptors() -> list[FileDescriptorProto]:
-    """Raises:
-    RuntimeError: protoc refused a proto; it says why on standard error.
-    """
-    names = sorted(path.relative_to(PROTOS).as_posix() for path in PROTOS.rglob("*.proto"))
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "protos"
-        wellknown = package_files("grpc_tools") / "_proto"
-        options = [f"-I{PROTOS}", f"-I{wellknown}", "--include_source_info", f"--descriptor_set_out={made}"]
-        if protoc.main(["protoc", *options, *names]) != 0:
-            raise RuntimeError("protoc failed")
-        return list(FileDescriptorSet.FromString(made.read_bytes()).file)
 
 
 def _service(source: _Source, service: ServiceDescriptorProto, *path: int) -> str:

@@ -12,7 +12,8 @@ _WORDS = """\
 `pip install .` in a checkout; no torch, no services. Everything here is `heroserve.NAME`. Messages of the wire
 are told in [protos](protos.md). How it is used: [from Python](../../README.md#from-python)."""
 # In this order, each with what belongs there; the rest are values and types.
-_CLIENTS = ("Client", "AsyncClient", "Stream", "AsyncStream", "RetryPolicy", "CallOptions")
+_STREAMS = ("Stream", "AsyncStream", "TokenStream", "AsyncTokenStream")
+_CLIENTS = ("Client", "AsyncClient", *_STREAMS, "RetryPolicy", "CallOptions")
 
 
 def page() -> str:

@@ -23,14 +23,24 @@ from heroserve.errors import (
 from heroserve.explanation import Explanation
 from heroserve.images import ImageSource, image_digest
 from heroserve.limits import MAX_MESSAGE_BYTES
-from heroserve.requests import BudgetOptions, GenerateOptions, assistant, generate_request, system, user
+from heroserve.requests import (
+    BudgetOptions,
+    EncodeOptions,
+    GenerateOptions,
+    RowDtype,
+    assistant,
+    generate_request,
+    system,
+    user,
+)
 from heroserve.results import Answer, Timings, Usage
 from heroserve.retry import RetryPolicy
 from heroserve.savings import Savings
 from heroserve.streams import AsyncStream, Stream
 from heroserve.terms import CallOptions
+from heroserve.token_streams import AsyncTokenStream, TokenStream
 from heroserve.v1.chat_pb2 import ChatDescription, GenerateRequest, Message
-from heroserve.v1.encoder_pb2 import EncoderDescription, VisualTokens
+from heroserve.v1.encoder_pb2 import EncodeChunk, EncoderDescription, VisualTokens
 from heroserve.v1.tokens_pb2 import Image
 
 __version__ = version("heroserve")
@@ -41,12 +51,15 @@ __all__ = [
     "ArgumentError",
     "AsyncClient",
     "AsyncStream",
+    "AsyncTokenStream",
     "BudgetOptions",
     "CallOptions",
     "Cancelled",
     "ChatDescription",
     "Client",
     "DeadlineExceeded",
+    "EncodeChunk",
+    "EncodeOptions",
     "EncoderDescription",
     "Explanation",
     "FailedPrecondition",
@@ -63,9 +76,11 @@ __all__ = [
     "PermissionDenied",
     "ResourceExhausted",
     "RetryPolicy",
+    "RowDtype",
     "Savings",
     "Stream",
     "Timings",
+    "TokenStream",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",

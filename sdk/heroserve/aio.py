@@ -11,11 +11,12 @@ from typing_extensions import Unpack
 
 from heroserve import methods
 from heroserve.images import ImageSource
-from heroserve.requests import BudgetOptions, GenerateOptions, ask_request, encode_request
+from heroserve.requests import EncodeOptions, GenerateOptions, ask_request, encode_request
 from heroserve.results import Answer
 from heroserve.retry import RetryPolicy
 from heroserve.streams import AsyncStream
 from heroserve.terms import CallOptions, Terms
+from heroserve.token_streams import AsyncTokenStream
 from heroserve.transport.aio_rpc import AsyncConnection
 from heroserve.transport.peer import Peer
 from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest
@@ -83,19 +84,28 @@ class AsyncClient:
         image: ImageSource,
         question: str,
         *,
-        explain: bool = False,
-        plan_only: bool = False,
-        with_base: bool = False,
         timeout_s: float | None = None,
         request_id: str | None = None,
         trace: Mapping[str, str] | None = None,
-        **budget: Unpack[BudgetOptions],
+        **options: Unpack[EncodeOptions],
     ) -> VisualTokens:
-        """The visual tokens worth keeping for a question; `explain` adds what made each tile matter."""
-        build = partial(
-            encode_request, image, question, explain=explain, plan_only=plan_only, with_base=with_base, **budget
-        )
+        """The visual tokens worth keeping for a question, in one message; see `EncodeOptions`."""
+        build = partial(encode_request, image, question, **options)
         return await self._encoder.unary(methods.ENCODE, build, Terms(timeout_s, request_id, trace))
+
+    def encode_stream(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
+        trace: Mapping[str, str] | None = None,
+        **options: Unpack[EncodeOptions],
+    ) -> AsyncTokenStream:
+        """The same tile by tile, in small messages, however many rows there are; an older encoder can't."""
+        build = partial(encode_request, image, question, **options)
+        return AsyncTokenStream(self._encoder.stream(methods.ENCODE_STREAM, build, Terms(timeout_s, request_id, trace)))
 
     async def describe(self, **call: Unpack[CallOptions]) -> ChatDescription:
         """What the LLM service runs."""

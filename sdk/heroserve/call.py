@@ -23,7 +23,7 @@ from heroserve.limits import MAX_MESSAGE_BYTES
 from heroserve.methods import Request
 from heroserve.retry import Retries
 from heroserve.terms import SCOPE
-from heroserve.v1.encoder_pb2 import VisualTokens
+from heroserve.v1.encoder_pb2 import EncodeChunk, VisualTokens
 
 # gRPC's own words on either side; it reports this as RESOURCE_EXHAUSTED, which elsewhere means overload.
 _TOO_LARGE = "message larger than max"
@@ -91,8 +91,9 @@ class Call(Generic[Request]):
         """A response arrived: the images are there now, and from here on nothing may be sent twice."""
         if not self._answered:
             self._answered = True
+            tokens = response.tokens if isinstance(response, EncodeChunk) else response
             # What went by the cache is not there: a digest would only cost a round trip.
-            if not (isinstance(response, VisualTokens) and response.cache == VisualTokens.BYPASS):
+            if not (isinstance(tokens, VisualTokens) and tokens.cache == VisualTokens.BYPASS):
                 self._sent.remember(self._names)
 
     def failed(self, failure: grpc.RpcError) -> float:

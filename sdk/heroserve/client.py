@@ -10,11 +10,12 @@ from typing_extensions import Unpack
 
 from heroserve import methods
 from heroserve.images import ImageSource
-from heroserve.requests import BudgetOptions, GenerateOptions, ask_request, encode_request
+from heroserve.requests import EncodeOptions, GenerateOptions, ask_request, encode_request
 from heroserve.results import Answer
 from heroserve.retry import RetryPolicy
 from heroserve.streams import Stream
 from heroserve.terms import CallOptions, Terms
+from heroserve.token_streams import TokenStream
 from heroserve.transport.peer import Peer
 from heroserve.transport.rpc import Connection
 from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest
@@ -96,18 +97,28 @@ class Client:
         image: ImageSource,
         question: str,
         *,
-        explain: bool = False,
-        plan_only: bool = False,
-        with_base: bool = False,
         timeout_s: float | None = None,
         request_id: str | None = None,
         trace: Mapping[str, str] | None = None,
-        **budget: Unpack[BudgetOptions],
+        **options: Unpack[EncodeOptions],
     ) -> VisualTokens:
-        """The visual tokens worth keeping for a question; `explain` adds what made each tile matter, `plan_only` tells
-        how many they would be, without them, `with_base` keeps of each tile what no question changes, and tells it."""
-        request = encode_request(image, question, explain=explain, plan_only=plan_only, with_base=with_base, **budget)
+        """The visual tokens worth keeping for a question, in one message; see `EncodeOptions`."""
+        request = encode_request(image, question, **options)
         return self._encoder.unary(methods.ENCODE, request, Terms(timeout_s, request_id, trace))
+
+    def encode_stream(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
+        trace: Mapping[str, str] | None = None,
+        **options: Unpack[EncodeOptions],
+    ) -> TokenStream:
+        """The same tile by tile, in small messages, however many rows there are; an older encoder can't."""
+        request = encode_request(image, question, **options)
+        return TokenStream(self._encoder.stream(methods.ENCODE_STREAM, request, Terms(timeout_s, request_id, trace)))
 
     def describe(self, **call: Unpack[CallOptions]) -> ChatDescription:
         """What the LLM service runs."""

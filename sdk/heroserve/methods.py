@@ -8,7 +8,13 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 
 from heroserve.v1.chat_pb2 import ChatDescription, DescribeChatRequest, GenerateRequest, GenerateResponse
-from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
+from heroserve.v1.encoder_pb2 import (
+    DescribeEncoderRequest,
+    EncodeChunk,
+    EncoderDescription,
+    EncodeRequest,
+    VisualTokens,
+)
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -42,4 +48,5 @@ _ENCODER = "heroserve.v1.VisionEncoder"
 GENERATE = Method(_CHAT, "Generate", GenerateRequest, GenerateResponse, streams=True)
 DESCRIBE = Method(_CHAT, "Describe", DescribeChatRequest, ChatDescription)
 ENCODE = Method(_ENCODER, "Encode", EncodeRequest, VisualTokens)
+ENCODE_STREAM = Method(_ENCODER, "EncodeStream", EncodeRequest, EncodeChunk, streams=True)
 DESCRIBE_ENCODER = Method(_ENCODER, "Describe", DescribeEncoderRequest, EncoderDescription)

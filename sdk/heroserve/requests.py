@@ -9,7 +9,7 @@ import json
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, SupportsFloat, SupportsIndex, TypedDict, TypeVar
+from typing import Any, Literal, SupportsFloat, SupportsIndex, TypedDict, TypeVar, cast, get_args
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message as ProtoMessage
@@ -18,7 +18,7 @@ from typing_extensions import Unpack
 from heroserve.errors import ArgumentError
 from heroserve.images import ImageSource, load_image
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part, Sampling
-from heroserve.v1.encoder_pb2 import EncodeRequest
+from heroserve.v1.encoder_pb2 import EncodeRequest, Features
 from heroserve.v1.tokens_pb2 import Budget
 
 M = TypeVar("M", bound=ProtoMessage)
@@ -27,6 +27,8 @@ _LONGEST = 200
 # The fields there are, and the largest number that one holds.
 _WHOLE = {FieldDescriptor.TYPE_UINT32: (1 << 32) - 1, FieldDescriptor.TYPE_UINT64: (1 << 64) - 1}
 _REAL = (FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_DOUBLE)
+# In which dtype rows are sent: the wire's names, in lower case.
+RowDtype = Literal["float32", "float16", "bfloat16", "int8"]
 # NumPy's two as well.
 _BOOL = ("bool", "bool_")
 
@@ -41,6 +43,23 @@ class BudgetOptions(TypedDict, total=False):
 
     retention: float | None
     max_visual_tokens: int | None
+
+
+class EncodeOptions(BudgetOptions, total=False):
+    """What is to be told of an image; absent is not.
+
+    Keys, beside those of `BudgetOptions`:
+        explain: what made each tile matter.
+        plan_only: only how many visual tokens it would be, without them.
+        with_base: keep of each tile what no question changes, and tell it.
+        rows: send them in this dtype, one of the description's `row_dtypes`; None or absent is as they are cached.
+            `heroserve.rows` makes arrays of them. An older encoder sends them as they are: `features.dtype` tells.
+    """
+
+    explain: bool
+    plan_only: bool
+    with_base: bool
+    rows: RowDtype | None
 
 
 class GenerateOptions(BudgetOptions, total=False):
@@ -133,11 +152,14 @@ def encode_request(
     explain: bool = False,
     plan_only: bool = False,
     with_base: bool = False,
+    rows: RowDtype | None = None,
     **budget: Unpack[BudgetOptions],
 ) -> EncodeRequest:
     """The visual tokens of an image for a question. Raises ImageError, and ArgumentError as above."""
     limit = _budget(budget)
     request = _fill(EncodeRequest(budget=limit), explain=explain, plan_only=plan_only, with_base=with_base)
+    if rows is not None:
+        request.rows = _dtype(rows)
     request.question = _text(question, "question")
     request.image.CopyFrom(load_image(image))
     return request
@@ -152,6 +174,14 @@ def _budget(options: BudgetOptions) -> Budget | None:
         one, other = [name for name in BudgetOptions.__annotations__ if name in given][:2]
         raise ArgumentError(f"{one} and {other} are two ways to say the same: give one")
     return _fill(Budget(), **given) if given else None
+
+
+def _dtype(rows: str) -> Features.DType:
+    known = get_args(RowDtype)
+    if not isinstance(rows, str) or rows not in known:
+        got = repr(rows)[:_LONGEST] if isinstance(rows, str) else type(rows).__name__
+        raise ArgumentError(f"rows: expected one of {', '.join(known)}, got {got}")
+    return cast("Features.DType", Features.DType.Value(rows.upper()))
 
 
 def _part(text: str, argument: str) -> Part:

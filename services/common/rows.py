@@ -11,6 +11,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import torch
 
+from heroserve.rows import from_int8
 from heroserve.v1.encoder_pb2 import Features
 
 RowDtype = Literal["float32", "float16", "bfloat16", "int8"]
@@ -23,6 +24,9 @@ _WIRE: dict[RowDtype, Features.DType] = {
     "int8": Features.INT8,
 }
 _SCALE_BYTES = 4
+# What rows of any dtype can be sent in: none of these is narrower in range than another. float16 is, and is only sent
+# where rows are kept in it.
+_ANY: tuple[RowDtype, ...] = ("float32", "bfloat16", "int8")
 
 
 def row_dtype(dtype: torch.dtype) -> RowDtype:
@@ -51,6 +55,11 @@ def from_wire(dtype: Features.DType) -> RowDtype:
     raise ValueError(f"features have an unknown dtype {dtype}")
 
 
+def sendable(stored: RowDtype) -> tuple[RowDtype, ...]:
+    """What rows that are kept in ``stored`` can be asked for in, that first."""
+    return (stored, *(dtype for dtype in _ANY if dtype != stored))
+
+
 def row_bytes(dtype: RowDtype, feature_width: int) -> int:
     """Bytes of one row of so many values."""
     if dtype == "int8":
@@ -61,7 +70,8 @@ def row_bytes(dtype: RowDtype, feature_width: int) -> int:
 def pack(features: torch.Tensor, dtype: RowDtype) -> Bytes2D:
     """[n, H] to uint8 [n, row_bytes]; any floating dtype to int8, else only its own to itself.
 
-    int8 is symmetric with a scale a row: a row's largest value becomes 127, and each is right to within half a scale.
+    int8 is symmetric with a scale a row: a row's largest value becomes 127 or -127, and each is right to within half a
+    scale.
 
     Raises:
         ValueError: the features are of another dtype.
@@ -74,6 +84,19 @@ def pack(features: torch.Tensor, dtype: RowDtype) -> Bytes2D:
     return rows
 
 
+def convert(rows: Bytes2D, stored: RowDtype, wanted: RowDtype, feature_width: int) -> Bytes2D:
+    """Rows [n, row_bytes] of one of the dtypes in another of ``sendable``; the very same where they are in it.
+
+    A wider dtype is exact; bfloat16 is the nearest, ties to even; int8 as ``pack`` has it.
+    """
+    if wanted == stored:
+        return rows
+    if not len(rows):
+        return np.empty((0, row_bytes(wanted, feature_width)), np.uint8)
+    features = unpack(rows.tobytes(), stored, len(rows), feature_width)
+    return pack(features if wanted == "int8" else features.to(_torch_dtype(wanted)), wanted)
+
+
 def unpack(data: bytes, dtype: RowDtype, rows: int, feature_width: int) -> torch.Tensor:
     """So many rows to [rows, feature_width] in their own dtype; int8 rows to float32.
 
@@ -84,7 +107,7 @@ def unpack(data: bytes, dtype: RowDtype, rows: int, feature_width: int) -> torch
     if len(data) != wanted:
         raise ValueError(f"features are {len(data)} bytes in place of {wanted}")
     if dtype == "int8":
-        return _unpack_int8(data, feature_width)
+        return torch.from_numpy(from_int8(data, feature_width))
     if not rows:
         return torch.empty(0, feature_width, dtype=_torch_dtype(dtype))
     return torch.frombuffer(bytearray(data), dtype=_torch_dtype(dtype)).view(rows, feature_width)
@@ -97,15 +120,8 @@ def _torch_dtype(dtype: RowDtype) -> torch.dtype:
 
 def _pack_int8(features: torch.Tensor) -> Bytes2D:
     values = features.float()
-    scale = values.abs().amax(dim=1, keepdim=True) / 127
-    # A row of zeros has no largest value; any scale does.
-    scale = torch.where(scale > 0, scale, 1.0)
+    # A row of zeros has no largest value, and below the least normal number a scale is too coarse to divide by.
+    scale = (values.abs().amax(dim=1, keepdim=True) / 127).clamp(min=torch.finfo(torch.float32).tiny)
     quantized = (values / scale).round().to(torch.int8)
     parts = [scale.numpy().astype("<f4").view(np.uint8), quantized.numpy().view(np.uint8)]
     return np.concatenate(parts, axis=1)
-
-
-def _unpack_int8(data: bytes, feature_width: int) -> torch.Tensor:
-    row = np.dtype([("scale", "<f4"), ("values", "i1", (feature_width,))])
-    rows = np.frombuffer(data, row)
-    return torch.from_numpy(rows["values"].astype(np.float32) * rows["scale"][:, None])

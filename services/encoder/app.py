@@ -19,7 +19,13 @@ from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
 
 from heroserve import methods
-from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
+from heroserve.v1.encoder_pb2 import (
+    DescribeEncoderRequest,
+    EncodeChunk,
+    EncoderDescription,
+    EncodeRequest,
+    VisualTokens,
+)
 from services.common import context, deployment, tracing
 from services.common.budget import Retention
 from services.common.context import Origin
@@ -29,13 +35,14 @@ from services.common.grpc_call import GrpcCall
 from services.common.identity import identify
 from services.common.probe import Probe
 from services.common.replica import Replica
-from services.common.rows import to_wire
+from services.common.rows import sendable, to_wire
 from services.common.settings import SettingError
 from services.common.stages import Stages
 from services.encoder import metrics, parts
 from services.encoder.begun import unless_begun
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.single_flight import SingleFlight
+from services.encoder.chunks import chunks
 from services.encoder.images.decode import ImageLimits
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
 from services.encoder.ranking.rank_images import rank_each
@@ -191,19 +198,35 @@ class EncoderDeployment(Replica[EncoderSettings]):
             trained=sources.model.trained,
             version=version("heroserve"),
             checkpoint=described["checkpoint"],
+            row_dtypes=map(to_wire, sendable(described["dtype"])),
         )
+        self._row_dtype = described["dtype"]
 
     async def Encode(self, request: EncodeRequest, grpc_context: RayServegRPCContext) -> VisualTokens:
         call = GrpcCall(methods.ENCODE.path, grpc_context, request)
+        return await self._gate.unary(call, lambda: self._encode(call, request), VisualTokens())
 
-        async def answer() -> VisualTokens:
-            request_context = context.current()
-            async with self._admission.turn(request_context, call.bytes_in):
-                scope = request_context.scope if self._scoped else ""
-                job = parse_request(request, self._limits, self._default_budget, scope)
-                return await self._pipeline.visual_tokens(job)
+    async def EncodeStream(
+        self, request: EncodeRequest, grpc_context: RayServegRPCContext
+    ) -> AsyncIterator[EncodeChunk]:
+        call = GrpcCall(methods.ENCODE_STREAM.path, grpc_context, request)
+        with self._gate.guard(call):
+            for chunk in chunks(await self._encode(call, request, streamed=True)):
+                yield call.answered(chunk)
 
-        return await self._gate.unary(call, answer, VisualTokens())
+    async def _encode(self, call: GrpcCall, request: EncodeRequest, *, streamed: bool = False) -> VisualTokens:
+        """When it is this request's turn; which is over before anything is sent."""
+        serving = context.current()
+        async with self._admission.turn(serving, call.bytes_in):
+            job = parse_request(
+                request,
+                self._limits,
+                self._default_budget,
+                serving.scope if self._scoped else "",
+                stored=self._row_dtype,
+                streamed=streamed,
+            )
+            return await self._pipeline.visual_tokens(job)
 
     async def Describe(self, request: DescribeEncoderRequest, grpc_context: RayServegRPCContext) -> EncoderDescription:
         async def answer() -> EncoderDescription:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.common.budget import Budget
+from services.common.rows import RowDtype
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class EncodeJob:
         explain: tell the terms of each tile's importance.
         with_base: keep of each tile what no question changes, and tell which rows those are.
         plan_only: send no rows, and count none; tell which they would be where it is explained.
+        rows: in which dtype to send them; None is as they are cached.
+        streamed: in pieces, so that no message has to hold all of them.
         scope: of callers who share what is cached of it; empty for all.
     """
 
@@ -30,6 +33,8 @@ class EncodeJob:
     scope: str = ""
     plan_only: bool = False
     with_base: bool = False
+    rows: RowDtype | None = None
+    streamed: bool = False
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from heroserve.v1.encoder_pb2 import VisualTokens
 from services.common import context
 from services.common.context import RequestContext
 from services.common.errors import InvalidArgument, NotFound
-from services.common.rows import Bytes2D
+from services.common.rows import Bytes2D, row_bytes
 from services.common.stages import Stages
 from services.encoder import metrics
 from services.encoder.cache.entry import Entry, build_entry
@@ -117,6 +117,7 @@ class EncodePipeline:
         tokens = await asyncio.to_thread(
             visual_tokens,
             *(job.digest, self._encoder_id, entry, plan, rows, cache),
+            dtype=job.rows,
             placement=self._tiler.place(entry.grid),
             explain=job.explain,
         )
@@ -158,8 +159,8 @@ class EncodePipeline:
     def _plan(self, entry: Entry, question: Embedding | None, job: EncodeJob, stages: Stages) -> TokenPlan:
         with stages.time("plan"):
             plan = plan_tokens(entry, question, job.budget, self._hero, with_base=job.with_base)
-        if not job.plan_only:
-            check_size(entry, plan)
+        if not job.plan_only and not job.streamed:
+            check_size(plan, row_bytes(job.rows or entry.dtype, entry.feature_width))
         return plan
 
     async def _embed(self, question: str) -> Embedding | None:

@@ -91,18 +91,18 @@ def plan_tokens(
     return TokenPlan([thumbnail, *local.tolist()], importance, *terms, fit, base)
 
 
-def check_size(entry: Entry, plan: TokenPlan) -> None:
-    """Before rows are read that no message holds: those of merged patches are wide.
+def check_size(plan: TokenPlan, row_bytes: int) -> None:
+    """Before rows are read that no message holds, ``row_bytes`` each: those of merged patches are wide.
 
     Raises:
         InvalidArgument: so many are to be kept.
     """
-    kept, limit = sum(plan.counts), _MAX_ROW_BYTES // entry.row_bytes
+    kept, limit = sum(plan.counts), _MAX_ROW_BYTES // row_bytes
     if kept > limit:
         raise InvalidArgument(
             "budget",
-            f"keeps {kept} visual tokens of {entry.row_bytes} bytes each; an answer holds {limit} of them at most. "
-            "Lower it, or have HEROSERVE_ROW_DTYPE=int8 set for the encoder",
+            f"keeps {kept} visual tokens of {row_bytes} bytes each; an answer holds {limit} of them at most. Lower it, "
+            "ask for int8 rows (the LLM service with HEROSERVE_ENCODER_ROWS=int8), or call EncodeStream",
         )
 
 

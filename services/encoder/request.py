@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 
-from heroserve.v1.encoder_pb2 import EncodeRequest
+from heroserve.v1.encoder_pb2 import EncodeRequest, Features
 from services.common.budget import Retention
 from services.common.errors import InvalidArgument
+from services.common.rows import RowDtype, sendable, to_wire
 from services.common.wire import MAX_QUESTION_CHARS, parse_budget
 from services.encoder.images.decode import ImageLimits, check_size
 from services.encoder.job import EncodeJob
@@ -15,8 +16,24 @@ from services.encoder.job import EncodeJob
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def parse_request(request: EncodeRequest, limits: ImageLimits, default: Retention, scope: str = "") -> EncodeJob:
-    """A job; ``default`` is its budget where the caller names none, ``scope`` whose it is.
+def parse_request(
+    request: EncodeRequest,
+    limits: ImageLimits,
+    default: Retention,
+    scope: str = "",
+    *,
+    stored: RowDtype = "float32",
+    streamed: bool = False,
+) -> EncodeJob:
+    """A job.
+
+    Args:
+        request: the caller's.
+        limits: of an image.
+        default: its budget where the caller names none.
+        scope: whose it is.
+        stored: the dtype that rows are kept in.
+        streamed: the answer goes in pieces.
 
     Raises:
         InvalidArgument: a field is missing or out of range.
@@ -37,7 +54,20 @@ def parse_request(request: EncodeRequest, limits: ImageLimits, default: Retentio
         scope=scope,
         plan_only=request.plan_only,
         with_base=request.with_base,
+        rows=_parse_rows(request.rows, stored),
+        streamed=streamed,
     )
+
+
+def _parse_rows(rows: Features.DType, stored: RowDtype) -> RowDtype | None:
+    if rows == Features.DTYPE_UNSPECIFIED:
+        return None
+    offered = {to_wire(dtype): dtype for dtype in sendable(stored)}
+    if rows not in offered:
+        *others, last = map(Features.DType.Name, offered)
+        asked = Features.DType.Name(rows) if rows in Features.DType.values() else rows
+        raise InvalidArgument("rows", f"is {asked}; it must be {', '.join(others)} or {last}, or left out")
+    return offered[rows]
 
 
 def _parse_image(request: EncodeRequest, limits: ImageLimits) -> tuple[str, bytes | None]:

@@ -16,7 +16,7 @@ from heroserve.v1.encoder_pb2 import (
     Window,
 )
 from heroserve.v1.tokens_pb2 import Savings
-from services.common.rows import Bytes2D, to_wire
+from services.common.rows import Bytes2D, RowDtype, convert, to_wire
 from services.encoder.cache.entry import Entry
 from services.encoder.plan import TokenPlan
 from services.families.grid import Grid as TileGrid
@@ -34,6 +34,7 @@ def visual_tokens(
     rows: Bytes2D | None,
     cache: VisualTokens.Cache,
     *,
+    dtype: RowDtype | None = None,
     placement: Placement,
     explain: bool,
 ) -> VisualTokens:
@@ -46,6 +47,7 @@ def visual_tokens(
         rows: those rows, tile after tile in ranked order, uint8 [sum(plan.counts), row_bytes]; None where only the plan
             is asked for, which has positions where it is explained.
         cache: where they came from.
+        dtype: in which to send them; None is as they are.
         placement: where the image lies on its tiles.
         explain: tell the terms of each local tile's importance.
     """
@@ -60,16 +62,18 @@ def visual_tokens(
     in_base = place < np.repeat(plan.base or [0] * len(counts), counts)
     kept_of, base_of = np.split(positions[order], splits), np.split(in_base[order], splits)
     kept, total = sum(plan.counts), int(entry.valid.sum())
+    dtype = dtype or entry.dtype
+    data = b"" if rows is None else convert(rows[order], entry.dtype, dtype, entry.feature_width).tobytes()
     return VisualTokens(
         image_digest=digest,
         encoder_id=encoder_id,
         grid=grid_message(entry.grid, placement),
         tiles=_tiles(entry, plan, kept_of, base_of, explain),
         features=Features(
-            dtype=to_wire(entry.dtype),
+            dtype=to_wire(dtype),
             rows=0 if rows is None else len(order),
             cols=entry.feature_width,
-            data=b"" if rows is None else rows[order].tobytes(),
+            data=data,
         ),
         relevance=plan.fit,
         savings=Savings(total=total, kept=kept, dropped=total - kept),

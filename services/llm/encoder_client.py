@@ -22,7 +22,7 @@ from services.common.errors import (
     ServiceError,
     Unavailable,
 )
-from services.common.rows import from_wire, unpack
+from services.common.rows import RowDtype, from_wire, unpack
 from services.common.scope import HEADER as SCOPE
 from services.common.wire import MAX_QUESTION_CHARS
 from services.families.grid import Grid, Placement
@@ -58,6 +58,7 @@ class EncoderClient:
         timeout_s: longest to wait for it, retries included.
         feature_width: H, of the rows that can be used here.
         with_base: ask for what no question changes, too.
+        rows: in which dtype to have them sent; None is as the encoder has them, and an older one sends no others.
         model, checkpoint: whose language half is here, as a setting names it and as ``identify`` does.
     """
 
@@ -71,11 +72,13 @@ class EncoderClient:
         model: str,
         checkpoint: str,
         with_base: bool = False,
+        rows: RowDtype | None = None,
     ) -> None:
         self._target = target
         self._timeout_s = timeout_s
         self._feature_width = feature_width
         self._with_base = with_base
+        self._rows = rows
         self._model = model
         self._checkpoint = checkpoint
         self._warned = False
@@ -132,6 +135,7 @@ class EncoderClient:
                 plan_only=plan_only,
                 explain=explain,
                 with_base=self._with_base,
+                rows=self._rows,
                 **_along(self._timeout_s),
                 **_options(budget),
             )

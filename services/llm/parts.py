@@ -110,6 +110,7 @@ def open_encoder(settings: LlmSettings, splicer: Splicer, checkpoint: str) -> En
         model=settings.model,
         checkpoint=checkpoint,
         with_base=settings.layout == "base_first",
+        rows=None if settings.encoder_rows == "native" else settings.encoder_rows,
     )
 
 

@@ -18,6 +18,7 @@ from services.llm.web.networks import parse_networks
 
 EngineName = Literal["transformers", "vllm", "vllm-remote"]
 PositionIds = Literal["compact", "original"]
+Rows = Literal["native", "bfloat16", "int8"]
 Detail = Literal["off", "on"]
 Playground = Literal["on", "off"]
 Layout = Literal["raster", "base_first"]
@@ -45,6 +46,12 @@ class LlmSettings(Settings):
         real(0, 3600, above=True),
         120.0,
         "longest to wait for the encoder, retries included, in seconds",
+    )
+    encoder_rows: Rows = setting(
+        "HEROSERVE_ENCODER_ROWS",
+        choice(Rows),
+        "native",
+        "rows sent by the encoder as it has them, or rounded for the way: half of float32's bytes, or a quarter",
     )
     max_ongoing_requests: int = own(
         "max_ongoing_requests",

@@ -32,6 +32,7 @@ OPTIONS: dict[str, str] = {
     # Nobody asks for these.
     "plan_only": IMAGE,
     "with_base": IMAGE,
+    "rows": "--rows",
     "sampling": "--max-tokens",
     "sampling.max_tokens": "--max-tokens",
     "sampling.temperature": "--temperature",

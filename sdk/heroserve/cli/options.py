@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -16,6 +17,15 @@ from heroserve.cli.ranges import real, whole
 KEPT, ANSWER, SERVICE = "Visual tokens", "The answer", "The service"
 _UINT32 = (1 << 32) - 1
 _UINT64 = (1 << 64) - 1
+
+
+class RowName(str, Enum):
+    """The wire's dtypes."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
 
 
 _PICTURE = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file, - for stdin, or a data: URL"
@@ -113,6 +123,14 @@ TopP = Annotated[
 Seed = Annotated[
     int | None,
     typer.Option(metavar="N", parser=whole(0, _UINT64), help="Makes a draw repeatable.", rich_help_panel=ANSWER),
+]
+Rows = Annotated[
+    RowName | None,
+    typer.Option(
+        help="In which dtype to have the rows sent; by default as they are cached.",
+        show_default=False,
+        rich_help_panel=KEPT,
+    ),
 ]
 ShareBudget = Annotated[
     bool,

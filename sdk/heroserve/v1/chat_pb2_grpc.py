@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class VisionChatStub(object):
-    """Answers questions about images, streaming.
+    """Answers questions about images, streaming. Metadata "application" is "llm". The service's default port is 9001.
     """
 
     def __init__(self, channel):
@@ -48,17 +48,21 @@ class VisionChatStub(object):
 
 
 class VisionChatServicer(object):
-    """Answers questions about images, streaming.
+    """Answers questions about images, streaming. Metadata "application" is "llm". The service's default port is 9001.
     """
 
     def Generate(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Goes on with a conversation: text as it is written, then one last message with the finish_reason and the bill. A
+        stream that ends with OK without that last message is broken; one that ends with another status is no whole
+        answer.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Describe(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What this service runs, and what it can be asked; asks the encoder too, for at most 5 s.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -85,7 +89,7 @@ def add_VisionChatServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VisionChat(object):
-    """Answers questions about images, streaming.
+    """Answers questions about images, streaming. Metadata "application" is "llm". The service's default port is 9001.
     """
 
     @staticmethod

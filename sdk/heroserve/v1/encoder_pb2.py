@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from heroserve.v1 import tokens_pb2 as heroserve_dot_v1_dot_tokens__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aheroserve/v1/encoder.proto\x12\x0cheroserve.v1\x1a\x19heroserve/v1/tokens.proto\"\xa2\x01\n\rEncodeRequest\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x13.heroserve.v1.Image\x12\x10\n\x08question\x18\x02 \x01(\t\x12$\n\x06\x62udget\x18\x03 \x01(\x0b\x32\x14.heroserve.v1.Budget\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\x12\x11\n\tplan_only\x18\x05 \x01(\x08\x12\x11\n\twith_base\x18\x06 \x01(\x08\"\xa3\x03\n\x0cVisualTokens\x12\x14\n\x0cimage_digest\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12 \n\x04grid\x18\x03 \x01(\x0b\x32\x12.heroserve.v1.Grid\x12!\n\x05tiles\x18\x04 \x03(\x0b\x32\x12.heroserve.v1.Tile\x12(\n\x08\x66\x65\x61tures\x18\x05 \x01(\x0b\x32\x16.heroserve.v1.Features\x12&\n\x07savings\x18\x06 \x01(\x0b\x32\x15.heroserve.v1.Savings\x12/\n\x05\x63\x61\x63he\x18\x07 \x01(\x0e\x32 .heroserve.v1.VisualTokens.Cache\x12,\n\x07timings\x18\x08 \x01(\x0b\x32\x1b.heroserve.v1.EncodeTimings\x12\r\n\x05model\x18\t \x01(\t\x12\x12\n\ncheckpoint\x18\n \x01(\t\x12\x11\n\trelevance\x18\x0b \x01(\x01\"=\n\x05\x43\x61\x63he\x12\x15\n\x11\x43\x41\x43HE_UNSPECIFIED\x10\x00\x12\x07\n\x03HIT\x10\x01\x12\x08\n\x04MISS\x10\x02\x12\n\n\x06\x42YPASS\x10\x03\"\xdd\x01\n\x04Grid\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0c\n\x04\x63ols\x18\x02 \x01(\r\x12\x18\n\x10patches_per_side\x18\x03 \x01(\r\x12\x13\n\x0bimage_width\x18\x04 \x01(\r\x12\x14\n\x0cimage_height\x18\x05 \x01(\r\x12$\n\x06window\x18\x06 \x01(\x0b\x32\x14.heroserve.v1.Window\x12\x11\n\ttile_size\x18\x07 \x01(\r\x12\x12\n\ntoken_size\x18\x08 \x01(\r\x12\'\n\tplacement\x18\t \x01(\x0b\x32\x14.heroserve.v1.Window\"B\n\x06Window\x12\x0b\n\x03top\x18\x01 \x01(\r\x12\x0e\n\x06\x62ottom\x18\x02 \x01(\r\x12\x0c\n\x04left\x18\x03 \x01(\r\x12\r\n\x05right\x18\x04 \x01(\r\"\x8d\x01\n\x04Tile\x12\r\n\x05index\x18\x01 \x01(\r\x12\x12\n\nimportance\x18\x02 \x01(\x01\x12\r\n\x05valid\x18\x03 \x01(\r\x12\x11\n\tpositions\x18\x04 \x03(\r\x12\x32\n\x0b\x65xplanation\x18\x05 \x01(\x0b\x32\x1d.heroserve.v1.TileExplanation\x12\x0c\n\x04\x62\x61se\x18\x06 \x03(\r\"G\n\x0fTileExplanation\x12\x10\n\x08saliency\x18\x01 \x01(\x01\x12\x11\n\trelevance\x18\x02 \x01(\x01\x12\x0f\n\x07\x64\x65nsity\x18\x03 \x01(\x01\"\xb3\x01\n\x08\x46\x65\x61tures\x12+\n\x05\x64type\x18\x01 \x01(\x0e\x32\x1c.heroserve.v1.Features.DType\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12\x0c\n\x04\x63ols\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"P\n\x05\x44Type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x46LOAT32\x10\x01\x12\x0b\n\x07\x46LOAT16\x10\x02\x12\x0c\n\x08\x42\x46LOAT16\x10\x03\x12\x08\n\x04INT8\x10\x04\"\x86\x01\n\rEncodeTimings\x12\x37\n\x06stages\x18\x01 \x03(\x0b\x32\'.heroserve.v1.EncodeTimings.StagesEntry\x12\r\n\x05total\x18\x02 \x01(\x01\x1a-\n\x0bStagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x18\n\x16\x44\x65scribeEncoderRequest\"\xc5\x02\n\x12\x45ncoderDescription\x12\r\n\x05model\x18\x01 \x01(\t\x12\x17\n\x0frelevance_model\x18\x02 \x01(\t\x12\x12\n\nencoder_id\x18\x03 \x01(\t\x12\x11\n\ttile_size\x18\x04 \x01(\r\x12\x18\n\x10patches_per_side\x18\x05 \x01(\r\x12\x15\n\rfeature_width\x18\x06 \x01(\r\x12+\n\x05\x64type\x18\x07 \x01(\x0e\x32\x1c.heroserve.v1.Features.DType\x12\x19\n\x11\x64\x65\x66\x61ult_retention\x18\x08 \x01(\x01\x12\x17\n\x0fmax_image_bytes\x18\t \x01(\x04\x12\x18\n\x10max_image_pixels\x18\n \x01(\x04\x12\x0f\n\x07trained\x18\x0b \x01(\x08\x12\x0f\n\x07version\x18\x0c \x01(\t\x12\x12\n\ncheckpoint\x18\r \x01(\t2\xa6\x01\n\rVisionEncoder\x12\x41\n\x06\x45ncode\x12\x1b.heroserve.v1.EncodeRequest\x1a\x1a.heroserve.v1.VisualTokens\x12R\n\x08\x44\x65scribe\x12$.heroserve.v1.DescribeEncoderRequest\x1a .heroserve.v1.EncoderDescriptionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aheroserve/v1/encoder.proto\x12\x0cheroserve.v1\x1a\x19heroserve/v1/tokens.proto\"\xce\x01\n\rEncodeRequest\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x13.heroserve.v1.Image\x12\x10\n\x08question\x18\x02 \x01(\t\x12$\n\x06\x62udget\x18\x03 \x01(\x0b\x32\x14.heroserve.v1.Budget\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\x12\x11\n\tplan_only\x18\x05 \x01(\x08\x12\x11\n\twith_base\x18\x06 \x01(\x08\x12*\n\x04rows\x18\x07 \x01(\x0e\x32\x1c.heroserve.v1.Features.DType\"\xa3\x03\n\x0cVisualTokens\x12\x14\n\x0cimage_digest\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12 \n\x04grid\x18\x03 \x01(\x0b\x32\x12.heroserve.v1.Grid\x12!\n\x05tiles\x18\x04 \x03(\x0b\x32\x12.heroserve.v1.Tile\x12(\n\x08\x66\x65\x61tures\x18\x05 \x01(\x0b\x32\x16.heroserve.v1.Features\x12&\n\x07savings\x18\x06 \x01(\x0b\x32\x15.heroserve.v1.Savings\x12/\n\x05\x63\x61\x63he\x18\x07 \x01(\x0e\x32 .heroserve.v1.VisualTokens.Cache\x12,\n\x07timings\x18\x08 \x01(\x0b\x32\x1b.heroserve.v1.EncodeTimings\x12\r\n\x05model\x18\t \x01(\t\x12\x12\n\ncheckpoint\x18\n \x01(\t\x12\x11\n\trelevance\x18\x0b \x01(\x01\"=\n\x05\x43\x61\x63he\x12\x15\n\x11\x43\x41\x43HE_UNSPECIFIED\x10\x00\x12\x07\n\x03HIT\x10\x01\x12\x08\n\x04MISS\x10\x02\x12\n\n\x06\x42YPASS\x10\x03\"U\n\x0b\x45ncodeChunk\x12*\n\x06tokens\x18\x01 \x01(\x0b\x32\x1a.heroserve.v1.VisualTokens\x12\x0c\n\x04tile\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xdd\x01\n\x04Grid\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0c\n\x04\x63ols\x18\x02 \x01(\r\x12\x18\n\x10patches_per_side\x18\x03 \x01(\r\x12\x13\n\x0bimage_width\x18\x04 \x01(\r\x12\x14\n\x0cimage_height\x18\x05 \x01(\r\x12$\n\x06window\x18\x06 \x01(\x0b\x32\x14.heroserve.v1.Window\x12\x11\n\ttile_size\x18\x07 \x01(\r\x12\x12\n\ntoken_size\x18\x08 \x01(\r\x12\'\n\tplacement\x18\t \x01(\x0b\x32\x14.heroserve.v1.Window\"B\n\x06Window\x12\x0b\n\x03top\x18\x01 \x01(\r\x12\x0e\n\x06\x62ottom\x18\x02 \x01(\r\x12\x0c\n\x04left\x18\x03 \x01(\r\x12\r\n\x05right\x18\x04 \x01(\r\"\x8d\x01\n\x04Tile\x12\r\n\x05index\x18\x01 \x01(\r\x12\x12\n\nimportance\x18\x02 \x01(\x01\x12\r\n\x05valid\x18\x03 \x01(\r\x12\x11\n\tpositions\x18\x04 \x03(\r\x12\x32\n\x0b\x65xplanation\x18\x05 \x01(\x0b\x32\x1d.heroserve.v1.TileExplanation\x12\x0c\n\x04\x62\x61se\x18\x06 \x03(\r\"G\n\x0fTileExplanation\x12\x10\n\x08saliency\x18\x01 \x01(\x01\x12\x11\n\trelevance\x18\x02 \x01(\x01\x12\x0f\n\x07\x64\x65nsity\x18\x03 \x01(\x01\"\xb3\x01\n\x08\x46\x65\x61tures\x12+\n\x05\x64type\x18\x01 \x01(\x0e\x32\x1c.heroserve.v1.Features.DType\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12\x0c\n\x04\x63ols\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"P\n\x05\x44Type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x46LOAT32\x10\x01\x12\x0b\n\x07\x46LOAT16\x10\x02\x12\x0c\n\x08\x42\x46LOAT16\x10\x03\x12\x08\n\x04INT8\x10\x04\"\x86\x01\n\rEncodeTimings\x12\x37\n\x06stages\x18\x01 \x03(\x0b\x32\'.heroserve.v1.EncodeTimings.StagesEntry\x12\r\n\x05total\x18\x02 \x01(\x01\x1a-\n\x0bStagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x18\n\x16\x44\x65scribeEncoderRequest\"\xf7\x02\n\x12\x45ncoderDescription\x12\r\n\x05model\x18\x01 \x01(\t\x12\x17\n\x0frelevance_model\x18\x02 \x01(\t\x12\x12\n\nencoder_id\x18\x03 \x01(\t\x12\x11\n\ttile_size\x18\x04 \x01(\r\x12\x18\n\x10patches_per_side\x18\x05 \x01(\r\x12\x15\n\rfeature_width\x18\x06 \x01(\r\x12+\n\x05\x64type\x18\x07 \x01(\x0e\x32\x1c.heroserve.v1.Features.DType\x12\x19\n\x11\x64\x65\x66\x61ult_retention\x18\x08 \x01(\x01\x12\x17\n\x0fmax_image_bytes\x18\t \x01(\x04\x12\x18\n\x10max_image_pixels\x18\n \x01(\x04\x12\x0f\n\x07trained\x18\x0b \x01(\x08\x12\x0f\n\x07version\x18\x0c \x01(\t\x12\x12\n\ncheckpoint\x18\r \x01(\t\x12\x30\n\nrow_dtypes\x18\x0e \x03(\x0e\x32\x1c.heroserve.v1.Features.DType2\xf0\x01\n\rVisionEncoder\x12\x41\n\x06\x45ncode\x12\x1b.heroserve.v1.EncodeRequest\x1a\x1a.heroserve.v1.VisualTokens\x12H\n\x0c\x45ncodeStream\x12\x1b.heroserve.v1.EncodeRequest\x1a\x19.heroserve.v1.EncodeChunk0\x01\x12R\n\x08\x44\x65scribe\x12$.heroserve.v1.DescribeEncoderRequest\x1a .heroserve.v1.EncoderDescriptionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,31 +35,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENCODETIMINGS_STAGESENTRY']._loaded_options = None
   _globals['_ENCODETIMINGS_STAGESENTRY']._serialized_options = b'8\001'
   _globals['_ENCODEREQUEST']._serialized_start=72
-  _globals['_ENCODEREQUEST']._serialized_end=234
-  _globals['_VISUALTOKENS']._serialized_start=237
-  _globals['_VISUALTOKENS']._serialized_end=656
-  _globals['_VISUALTOKENS_CACHE']._serialized_start=595
-  _globals['_VISUALTOKENS_CACHE']._serialized_end=656
-  _globals['_GRID']._serialized_start=659
-  _globals['_GRID']._serialized_end=880
-  _globals['_WINDOW']._serialized_start=882
-  _globals['_WINDOW']._serialized_end=948
-  _globals['_TILE']._serialized_start=951
-  _globals['_TILE']._serialized_end=1092
-  _globals['_TILEEXPLANATION']._serialized_start=1094
-  _globals['_TILEEXPLANATION']._serialized_end=1165
-  _globals['_FEATURES']._serialized_start=1168
-  _globals['_FEATURES']._serialized_end=1347
-  _globals['_FEATURES_DTYPE']._serialized_start=1267
-  _globals['_FEATURES_DTYPE']._serialized_end=1347
-  _globals['_ENCODETIMINGS']._serialized_start=1350
-  _globals['_ENCODETIMINGS']._serialized_end=1484
-  _globals['_ENCODETIMINGS_STAGESENTRY']._serialized_start=1439
-  _globals['_ENCODETIMINGS_STAGESENTRY']._serialized_end=1484
-  _globals['_DESCRIBEENCODERREQUEST']._serialized_start=1486
-  _globals['_DESCRIBEENCODERREQUEST']._serialized_end=1510
-  _globals['_ENCODERDESCRIPTION']._serialized_start=1513
-  _globals['_ENCODERDESCRIPTION']._serialized_end=1838
-  _globals['_VISIONENCODER']._serialized_start=1841
-  _globals['_VISIONENCODER']._serialized_end=2007
+  _globals['_ENCODEREQUEST']._serialized_end=278
+  _globals['_VISUALTOKENS']._serialized_start=281
+  _globals['_VISUALTOKENS']._serialized_end=700
+  _globals['_VISUALTOKENS_CACHE']._serialized_start=639
+  _globals['_VISUALTOKENS_CACHE']._serialized_end=700
+  _globals['_ENCODECHUNK']._serialized_start=702
+  _globals['_ENCODECHUNK']._serialized_end=787
+  _globals['_GRID']._serialized_start=790
+  _globals['_GRID']._serialized_end=1011
+  _globals['_WINDOW']._serialized_start=1013
+  _globals['_WINDOW']._serialized_end=1079
+  _globals['_TILE']._serialized_start=1082
+  _globals['_TILE']._serialized_end=1223
+  _globals['_TILEEXPLANATION']._serialized_start=1225
+  _globals['_TILEEXPLANATION']._serialized_end=1296
+  _globals['_FEATURES']._serialized_start=1299
+  _globals['_FEATURES']._serialized_end=1478
+  _globals['_FEATURES_DTYPE']._serialized_start=1398
+  _globals['_FEATURES_DTYPE']._serialized_end=1478
+  _globals['_ENCODETIMINGS']._serialized_start=1481
+  _globals['_ENCODETIMINGS']._serialized_end=1615
+  _globals['_ENCODETIMINGS_STAGESENTRY']._serialized_start=1570
+  _globals['_ENCODETIMINGS_STAGESENTRY']._serialized_end=1615
+  _globals['_DESCRIBEENCODERREQUEST']._serialized_start=1617
+  _globals['_DESCRIBEENCODERREQUEST']._serialized_end=1641
+  _globals['_ENCODERDESCRIPTION']._serialized_start=1644
+  _globals['_ENCODERDESCRIPTION']._serialized_end=2019
+  _globals['_VISIONENCODER']._serialized_start=2022
+  _globals['_VISIONENCODER']._serialized_end=2262
 # @@protoc_insertion_point(module_scope)

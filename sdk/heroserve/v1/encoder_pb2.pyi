@@ -8,20 +8,22 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EncodeRequest(_message.Message):
-    __slots__ = ("image", "question", "budget", "explain", "plan_only", "with_base")
+    __slots__ = ("image", "question", "budget", "explain", "plan_only", "with_base", "rows")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     PLAN_ONLY_FIELD_NUMBER: _ClassVar[int]
     WITH_BASE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
     image: _tokens_pb2.Image
     question: str
     budget: _tokens_pb2.Budget
     explain: bool
     plan_only: bool
     with_base: bool
-    def __init__(self, image: _Optional[_Union[_tokens_pb2.Image, _Mapping]] = ..., question: _Optional[str] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., explain: bool = ..., plan_only: bool = ..., with_base: bool = ...) -> None: ...
+    rows: Features.DType
+    def __init__(self, image: _Optional[_Union[_tokens_pb2.Image, _Mapping]] = ..., question: _Optional[str] = ..., budget: _Optional[_Union[_tokens_pb2.Budget, _Mapping]] = ..., explain: bool = ..., plan_only: bool = ..., with_base: bool = ..., rows: _Optional[_Union[Features.DType, str]] = ...) -> None: ...
 
 class VisualTokens(_message.Message):
     __slots__ = ("image_digest", "encoder_id", "grid", "tiles", "features", "savings", "cache", "timings", "model", "checkpoint", "relevance")
@@ -58,6 +60,16 @@ class VisualTokens(_message.Message):
     checkpoint: str
     relevance: float
     def __init__(self, image_digest: _Optional[str] = ..., encoder_id: _Optional[str] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., tiles: _Optional[_Iterable[_Union[Tile, _Mapping]]] = ..., features: _Optional[_Union[Features, _Mapping]] = ..., savings: _Optional[_Union[_tokens_pb2.Savings, _Mapping]] = ..., cache: _Optional[_Union[VisualTokens.Cache, str]] = ..., timings: _Optional[_Union[EncodeTimings, _Mapping]] = ..., model: _Optional[str] = ..., checkpoint: _Optional[str] = ..., relevance: _Optional[float] = ...) -> None: ...
+
+class EncodeChunk(_message.Message):
+    __slots__ = ("tokens", "tile", "data")
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TILE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    tokens: VisualTokens
+    tile: int
+    data: bytes
+    def __init__(self, tokens: _Optional[_Union[VisualTokens, _Mapping]] = ..., tile: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Grid(_message.Message):
     __slots__ = ("rows", "cols", "patches_per_side", "image_width", "image_height", "window", "tile_size", "token_size", "placement")
@@ -163,7 +175,7 @@ class DescribeEncoderRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class EncoderDescription(_message.Message):
-    __slots__ = ("model", "relevance_model", "encoder_id", "tile_size", "patches_per_side", "feature_width", "dtype", "default_retention", "max_image_bytes", "max_image_pixels", "trained", "version", "checkpoint")
+    __slots__ = ("model", "relevance_model", "encoder_id", "tile_size", "patches_per_side", "feature_width", "dtype", "default_retention", "max_image_bytes", "max_image_pixels", "trained", "version", "checkpoint", "row_dtypes")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     RELEVANCE_MODEL_FIELD_NUMBER: _ClassVar[int]
     ENCODER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +189,7 @@ class EncoderDescription(_message.Message):
     TRAINED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    ROW_DTYPES_FIELD_NUMBER: _ClassVar[int]
     model: str
     relevance_model: str
     encoder_id: str
@@ -190,4 +203,5 @@ class EncoderDescription(_message.Message):
     trained: bool
     version: str
     checkpoint: str
-    def __init__(self, model: _Optional[str] = ..., relevance_model: _Optional[str] = ..., encoder_id: _Optional[str] = ..., tile_size: _Optional[int] = ..., patches_per_side: _Optional[int] = ..., feature_width: _Optional[int] = ..., dtype: _Optional[_Union[Features.DType, str]] = ..., default_retention: _Optional[float] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., trained: bool = ..., version: _Optional[str] = ..., checkpoint: _Optional[str] = ...) -> None: ...
+    row_dtypes: _containers.RepeatedScalarFieldContainer[Features.DType]
+    def __init__(self, model: _Optional[str] = ..., relevance_model: _Optional[str] = ..., encoder_id: _Optional[str] = ..., tile_size: _Optional[int] = ..., patches_per_side: _Optional[int] = ..., feature_width: _Optional[int] = ..., dtype: _Optional[_Union[Features.DType, str]] = ..., default_retention: _Optional[float] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., trained: bool = ..., version: _Optional[str] = ..., checkpoint: _Optional[str] = ..., row_dtypes: _Optional[_Iterable[_Union[Features.DType, str]]] = ...) -> None: ...

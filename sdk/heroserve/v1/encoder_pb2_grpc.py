@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class VisionEncoderStub(object):
-    """Turns an image and a question into the few visual tokens worth sending to a language model.
+    """Turns an image and a question into the few visual tokens worth sending to a language model. Metadata "application"
+    is "encoder". The service's default port is 9000.
     """
 
     def __init__(self, channel):
@@ -40,6 +41,11 @@ class VisionEncoderStub(object):
                 request_serializer=heroserve_dot_v1_dot_encoder__pb2.EncodeRequest.SerializeToString,
                 response_deserializer=heroserve_dot_v1_dot_encoder__pb2.VisualTokens.FromString,
                 _registered_method=True)
+        self.EncodeStream = channel.unary_stream(
+                '/heroserve.v1.VisionEncoder/EncodeStream',
+                request_serializer=heroserve_dot_v1_dot_encoder__pb2.EncodeRequest.SerializeToString,
+                response_deserializer=heroserve_dot_v1_dot_encoder__pb2.EncodeChunk.FromString,
+                _registered_method=True)
         self.Describe = channel.unary_unary(
                 '/heroserve.v1.VisionEncoder/Describe',
                 request_serializer=heroserve_dot_v1_dot_encoder__pb2.DescribeEncoderRequest.SerializeToString,
@@ -48,17 +54,35 @@ class VisionEncoderStub(object):
 
 
 class VisionEncoderServicer(object):
-    """Turns an image and a question into the few visual tokens worth sending to a language model.
+    """Turns an image and a question into the few visual tokens worth sending to a language model. Metadata "application"
+    is "encoder". The service's default port is 9000.
     """
 
     def Encode(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The visual tokens of one image worth keeping for a question, in one message.
+
+        Its size is that of its features, Features.rows times the bytes of a row (see Features.data), and a few
+        kilobytes. It can exceed the 4 MiB that gRPC's clients accept unless told otherwise: all 2880 tokens of
+        LLaVA-NeXT with CLIP-L (1024 wide) are 11.8 MB in FLOAT32, 5.9 MB in BFLOAT16 and 3.0 MB in INT8. A client whose
+        limit it exceeds gets RESOURCE_EXHAUSTED from its own gRPC. So raise that limit to 64 MiB, ask for fewer bytes
+        (EncodeRequest.rows, budget), or call EncodeStream. What would have more than 63 MiB of rows ends with
+        INVALID_ARGUMENT, which names the budget.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EncodeStream(self, request, context):
+        """The same tile by tile, in messages below 4 MiB, however many rows there are. An older encoder ends it with
+        UNIMPLEMENTED; one whose EncoderDescription.row_dtypes is not empty has it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Describe(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What this encoder runs, and what it can be asked.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -70,6 +94,11 @@ def add_VisionEncoderServicer_to_server(servicer, server):
                     servicer.Encode,
                     request_deserializer=heroserve_dot_v1_dot_encoder__pb2.EncodeRequest.FromString,
                     response_serializer=heroserve_dot_v1_dot_encoder__pb2.VisualTokens.SerializeToString,
+            ),
+            'EncodeStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.EncodeStream,
+                    request_deserializer=heroserve_dot_v1_dot_encoder__pb2.EncodeRequest.FromString,
+                    response_serializer=heroserve_dot_v1_dot_encoder__pb2.EncodeChunk.SerializeToString,
             ),
             'Describe': grpc.unary_unary_rpc_method_handler(
                     servicer.Describe,
@@ -85,7 +114,8 @@ def add_VisionEncoderServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VisionEncoder(object):
-    """Turns an image and a question into the few visual tokens worth sending to a language model.
+    """Turns an image and a question into the few visual tokens worth sending to a language model. Metadata "application"
+    is "encoder". The service's default port is 9000.
     """
 
     @staticmethod
@@ -105,6 +135,33 @@ class VisionEncoder(object):
             '/heroserve.v1.VisionEncoder/Encode',
             heroserve_dot_v1_dot_encoder__pb2.EncodeRequest.SerializeToString,
             heroserve_dot_v1_dot_encoder__pb2.VisualTokens.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EncodeStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/heroserve.v1.VisionEncoder/EncodeStream',
+            heroserve_dot_v1_dot_encoder__pb2.EncodeRequest.SerializeToString,
+            heroserve_dot_v1_dot_encoder__pb2.EncodeChunk.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 def add_encoder(servicer: Any, server: Any) -> None:
     """``heroserve.v1.VisionEncoder`` on a proxy, for the application "encoder"."""
-    served = (methods.ENCODE, methods.DESCRIBE_ENCODER)
+    served = (methods.ENCODE, methods.ENCODE_STREAM, methods.DESCRIBE_ENCODER)
     _add("encoder", served, add_VisionEncoderServicer_to_server, servicer, server)
 
 

@@ -34,7 +34,7 @@ def shown(bench: Bench, picture: Picture, sight: Sight, method: Method, retentio
 @pytest.fixture(scope="module")
 def prompts(bench: Bench, pair: list[Picture], sights: list[Sight], lines: list[Method]) -> list[Prompt]:
     """Of many lengths, compact and with gaps in their positions."""
-    chosen = [line for line in lines if line.name in ("hero", "original_positions", "every_row", "int8")]
+    chosen = [line for line in lines if line.name in ("hero", "original_positions", "every_row", "bfloat16", "int8")]
     return [
         shown(bench, picture, sight, line, retention, order).prompt(bench, text(bench, picture.questions[order]).ids)
         for picture, sight in zip(pair, sights, strict=True)

@@ -458,7 +458,14 @@ HEALTH = "/grpc.health.v1.Health/"
 # What needs no key: it tells nothing that a caller could not see, and costs nothing.
 FOR_ALL = {f"{HEALTH}Check", f"{HEALTH}Watch", f"{SERVES}Healthz", REFLECTION}
 FOR_SOME = {f"{SERVES}ListApplications"} | {
-    method.path for method in (methods.ENCODE, methods.DESCRIBE_ENCODER, methods.GENERATE, methods.DESCRIBE)
+    method.path
+    for method in (
+        methods.ENCODE,
+        methods.ENCODE_STREAM,
+        methods.DESCRIBE_ENCODER,
+        methods.GENERATE,
+        methods.DESCRIBE,
+    )
 }
 UNKNOWN = {f"{HEALTH}List", f"{SERVES}Shutdown", "/grpc.channelz.v1.Channelz/GetServers", "/", "/x/y/z"}
 

@@ -53,6 +53,7 @@ CASES = {
     ),
     "HEROSERVE_ENCODER_API_KEY": ("encoder_api_key", "s3cret", "s3cret", [], ""),
     "HEROSERVE_ENCODER_TIMEOUT_S": ("encoder_timeout_s", "3600", 3600.0, ["0", "-1", "x"], "in (0, 3600]"),
+    "HEROSERVE_ENCODER_ROWS": ("encoder_rows", "int8", "int8", ["float16", "INT8"], "one of native, bfloat16, int8"),
     "HEROSERVE_ENGINE": ("engine", "transformers", "transformers", ["no engine"], "expected one of "),
     "HEROSERVE_ENGINE_THREADS": ("engine_threads", "256", 256, ["0", "257"], "from 1 to 256"),
     "HEROSERVE_VLLM_ARGS": ("vllm_args", "--seed 1", ("--seed", "1"), ["seed=1", "--a 'b"], "expected vLLM's flags"),

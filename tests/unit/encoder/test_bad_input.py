@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
-from heroserve.v1.encoder_pb2 import EncodeRequest
+from heroserve.v1.encoder_pb2 import EncodeRequest, Features
 from heroserve.v1.tokens_pb2 import Budget
 from heroserve.v1.tokens_pb2 import Image as SentImage
 from services.common.budget import MaxVisualTokens, Retention
@@ -171,6 +171,7 @@ def request(
     retention: float | None = None,
     max_visual_tokens: int | None = None,
     explain: bool = False,
+    rows: int = 0,
 ) -> EncodeRequest:
     image = SentImage(digest=digest) if digest is not None else SentImage(data=data)
     return EncodeRequest(
@@ -178,6 +179,7 @@ def request(
         question=question,
         budget=Budget(retention=retention, max_visual_tokens=max_visual_tokens),
         explain=explain,
+        rows=rows,
     )
 
 
@@ -211,6 +213,19 @@ class TestRequests:
     def test_empty_and_oversized_data(self) -> None:
         self.refused("image.data", "empty", data=b"")
         self.refused("image.data", f"{LIMITS.max_bytes + 1} bytes", str(LIMITS.max_bytes), data=bytes((1 << 20) + 1))
+
+    @pytest.mark.parametrize(("rows", "shown"), [(Features.FLOAT16, "FLOAT16"), (9, "9"), (-1, "-1")])
+    def test_a_dtype_that_rows_are_not_sent_in(self, rows: int, shown: str) -> None:
+        self.refused("rows", f"is {shown}; it must be FLOAT32, BFLOAT16 or INT8, or left out", rows=rows)
+
+    def test_rows_in_what_they_are_kept_in_or_in_what_holds_them(self) -> None:
+        for rows, stored, wanted in (
+            (Features.DTYPE_UNSPECIFIED, "float16", None),
+            (Features.FLOAT16, "float16", "float16"),
+            (Features.FLOAT32, "int8", "float32"),
+            (Features.INT8, "float32", "int8"),
+        ):
+            assert parse_request(request(rows=rows), LIMITS, Retention(0.2), stored=stored).rows == wanted
 
     def refused(self, field: str, *told: str, **wrong: object) -> None:
         with pytest.raises(InvalidArgument) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heroserve.v1.encoder_pb2 import VisualTokens
+from heroserve.v1.encoder_pb2 import Features, VisualTokens
 from services.common.budget import Retention
+from services.common.errors import InvalidArgument
 from services.common.rows import from_wire, pack, unpack
+from services.encoder.chunks import chunks
 from services.encoder.job import EncodeJob
 from services.encoder.parts import open_tower
 from services.encoder.pipeline import EncodePipeline, Mask, Tiles
@@ -73,3 +76,37 @@ async def test_through_the_pipeline(untrained: str, tower: VisionTower, tiler: A
     assert len(miss.features.data) * 4 == len(exact.features.data) + miss.features.rows * 16
     one, other = (unpack(f.data, from_wire(f.dtype), f.rows, f.cols) for f in (miss.features, exact.features))
     assert torch.nn.functional.cosine_similarity(one, other, dim=1).min() > 0.999
+
+
+async def test_who_asks_for_fewer_bytes_gets_the_same_rows_rounded(tower: VisionTower, tiler: AnyresTiler):
+    """Cached is what the tower made, whatever was asked for first."""
+    service = pipeline(tower, tiler)
+    job = EncodeJob(hashlib.sha256(DATA).hexdigest(), DATA, "What?", Retention(0.5), False)
+    small = await service.visual_tokens(replace(job, rows="int8"))
+    exact = await service.visual_tokens(job)
+    assert (small.cache, exact.cache) == (VisualTokens.MISS, VisualTokens.HIT)
+    assert exact.features == (await pipeline(tower, tiler).visual_tokens(job)).features
+    assert (small.encoder_id, small.tiles, small.savings) == (exact.encoder_id, exact.tiles, exact.savings)
+    wanted = pack(unpack(exact.features.data, "float32", exact.features.rows, exact.features.cols), "int8")
+    assert (small.features.dtype, small.features.data) == (Features.INT8, wanted.tobytes())
+    halves = await service.visual_tokens(replace(job, rows="bfloat16"))
+    assert (halves.features.dtype, 2 * len(halves.features.data)) == (Features.BFLOAT16, len(exact.features.data))
+    plan = await service.visual_tokens(replace(job, rows="int8", plan_only=True))
+    assert (plan.features.rows, plan.features.data) == (0, b"")
+
+
+async def test_what_no_message_holds_is_streamed_or_asked_for_in_fewer_bytes(
+    tower: VisionTower, tiler: AnyresTiler, monkeypatch: pytest.MonkeyPatch
+):
+    service = pipeline(tower, tiler)
+    job = EncodeJob(hashlib.sha256(DATA).hexdigest(), DATA, "What?", Retention(1.0), False)
+    whole = await service.visual_tokens(job)
+    row = tower.feature_width * 4
+    monkeypatch.setattr("services.encoder.plan._MAX_ROW_BYTES", (whole.features.rows - 1) * row)
+    with pytest.raises(InvalidArgument, match=rf"^budget: keeps {whole.features.rows} visual tokens of {row} bytes"):
+        await service.visual_tokens(job)
+    with pytest.raises(InvalidArgument, match=r"int8 rows .* or call EncodeStream$"):
+        await service.visual_tokens(replace(job, rows="float32"))
+    assert (await service.visual_tokens(replace(job, rows="int8"))).features.rows == whole.features.rows
+    streamed = list(chunks(await service.visual_tokens(replace(job, streamed=True))))
+    assert b"".join(piece.data for piece in streamed) == whole.features.data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import time
 
 import grpc
@@ -27,15 +28,19 @@ from heroserve.v1.tokens_pb2 import Budget, Image, Savings
 from services.common import context, errors
 from services.common.budget import MaxVisualTokens, Retention
 from services.common.context import RequestContext
+from services.common.rows import RowDtype
 from services.common.tracing import Trace
 from services.common.wire import MAX_QUESTION_CHARS
 from services.families.grid import Placement
+from services.llm import parts
 from services.llm.doors import explained
 from services.llm.doors import grpc as door
 from services.llm.encoder_client import EncoderClient
 from services.llm.explanation import TileTerms
 from services.llm.job import ImagePart
 from services.llm.refusal import Refusal, Role
+from services.llm.settings import LlmSettings
+from services.llm.splicer import Splicer
 
 FIELD = "messages[2].parts[1].image"
 TERMS = TileExplanation(saliency=0.5, relevance=0.25, density=0.125)
@@ -53,8 +58,18 @@ SAME = {
 }
 
 
-def connect(target: str, api_key: str = "") -> EncoderClient:
-    return EncoderClient(target, api_key=api_key, timeout_s=120, feature_width=2, model="a model", checkpoint=OWN)
+def connect(target: str, api_key: str = "", rows: RowDtype | None = None) -> EncoderClient:
+    return EncoderClient(
+        target, api_key=api_key, timeout_s=120, feature_width=2, model="a model", checkpoint=OWN, rows=rows
+    )
+
+
+class Narrow(Splicer):
+    """Of which an encoder's client wants the width alone."""
+
+    feature_width = 2
+
+    def __init__(self) -> None: ...
 
 
 def told(client: EncoderClient, error: heroserve.HeroserveError) -> errors.ServiceError:
@@ -120,6 +135,7 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
         self.hint = ""
         self.tries = 0
         self.cols = 2
+        self.features: Features | None = None
         self.relevance = 0.0
         self.model = "a model"
         self.checkpoint = OWN
@@ -147,7 +163,8 @@ class Peer(encoder_pb2_grpc.VisionEncoderServicer):
                 Tile(positions=[1, 3], valid=4),
                 Tile(index=1, positions=[2], valid=4, importance=0.75, explanation=TERMS if request.explain else None),
             ],
-            features=Features(dtype=Features.FLOAT16, rows=3, cols=self.cols, data=bytes(6 * self.cols)),
+            features=self.features
+            or Features(dtype=Features.FLOAT16, rows=3, cols=self.cols, data=bytes(6 * self.cols)),
             savings=Savings(total=8, kept=3, dropped=5),
             model=self.model,
             checkpoint=self.checkpoint,
@@ -194,6 +211,26 @@ async def test_what_is_asked_for_arrives(peer, budget, sent):
     (request,) = peer.requests
     assert (request.image, request.question, request.budget) == (Image(data=b"png"), "What?", sent)
     assert peer.metadata["authorization"] == "Bearer s3cret"
+
+
+@pytest.mark.parametrize(("rows", "sent"), [("", 0), ("bfloat16", Features.BFLOAT16), ("int8", Features.INT8)])
+async def test_rows_are_asked_for_as_a_setting_says(peer, rows, sent):
+    settings = LlmSettings.from_env({"HEROSERVE_ENCODER_TARGET": peer.target, "HEROSERVE_ENCODER_ROWS": rows})
+    client = parts.open_encoder(settings, Narrow(), OWN)
+    image = await client.fetch(PLACE, IMAGE, "What?", None)
+    await client.close()
+    assert [request.rows for request in peer.requests] == [sent]
+    # An encoder that is too old to know of it sends them as it has them.
+    assert (image.features.dtype, image.features.shape) == (torch.float16, (3, 2))
+
+
+async def test_int8_rows_are_read_as_the_proto_says(peer):
+    row = struct.pack("<f2b", 0.5, 127, -2)
+    peer.features = Features(dtype=Features.INT8, rows=3, cols=2, data=row * 3)
+    client = connect(peer.target, rows="int8")
+    image = await client.fetch(PLACE, IMAGE, "What?", None)
+    await client.close()
+    assert torch.equal(image.features, torch.tensor([[63.5, -1.0]] * 3))
 
 
 async def test_why_it_was_kept(peer):

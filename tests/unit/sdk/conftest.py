@@ -28,13 +28,14 @@ LAST = chat_pb2.GenerateResponse(
     savings=SAVINGS,
     timings=chat_pb2.ChatTimings(encode=0.12, time_to_first_token=0.2, total=0.9),
 )
-# The server parses what it gets by the path it came on, so the type tells the path.
+# The server parses what it gets by the path it came on, so the type tells the path where two don't share one.
 PATHS = {
     chat_pb2.GenerateRequest: "/heroserve.v1.VisionChat/Generate",
     chat_pb2.DescribeChatRequest: "/heroserve.v1.VisionChat/Describe",
-    encoder_pb2.EncodeRequest: "/heroserve.v1.VisionEncoder/Encode",
     encoder_pb2.DescribeEncoderRequest: "/heroserve.v1.VisionEncoder/Describe",
 }
+
+_ENCODE = "/heroserve.v1.VisionEncoder/Encode"
 
 
 @dataclass
@@ -74,14 +75,30 @@ class ScriptedPeer(chat_pb2_grpc.VisionChatServicer, encoder_pb2_grpc.VisionEnco
         yield LAST
 
     def Encode(self, request, context):
-        return self._enter(request, context) or encoder_pb2.VisualTokens(
+        return self._enter(request, context, _ENCODE) or self._tokens()
+
+    def EncodeStream(self, request, context):
+        if isinstance(step := self._enter(request, context, f"{_ENCODE}Stream"), Iterator):
+            yield from step
+            return
+        tokens = self._tokens()
+        data = tokens.features.data
+        tokens.features.ClearField("data")
+        yield encoder_pb2.EncodeChunk(tokens=tokens)
+        for tile, (start, end) in enumerate([(0, 400), (400, 880), (880, 1040)]):
+            yield encoder_pb2.EncodeChunk(tile=tile, data=data[start:end])
+
+    def _tokens(self):
+        return encoder_pb2.VisualTokens(
             grid=encoder_pb2.Grid(rows=1, cols=2, patches_per_side=24, image_width=640, image_height=300),
             tiles=[
                 encoder_pb2.Tile(index=0, valid=576, positions=range(100)),
                 encoder_pb2.Tile(index=1, valid=400, importance=0.75, positions=range(120)),
                 encoder_pb2.Tile(index=2, valid=324, importance=0.25, positions=range(40)),
             ],
-            features=encoder_pb2.Features(dtype=encoder_pb2.Features.FLOAT32, rows=260, cols=1, data=b"\0" * 1040),
+            features=encoder_pb2.Features(
+                dtype=encoder_pb2.Features.FLOAT32, rows=260, cols=1, data=bytes(range(208)) * 5
+            ),
             savings=SAVINGS,
             cache=encoder_pb2.VisualTokens.HIT,
         )
@@ -92,10 +109,10 @@ class ScriptedPeer(chat_pb2_grpc.VisionChatServicer, encoder_pb2_grpc.VisionEnco
             return step or self.chat
         return step or encoder_pb2.EncoderDescription(model="scripted tower", trained=True)
 
-    def _enter(self, request, context):
+    def _enter(self, request, context, rpc=None):
         metadata = dict(context.invocation_metadata())
         self.seen.append(
-            Seen(PATHS[type(request)], request, metadata, context.time_remaining(), connection=context.peer())
+            Seen(rpc or PATHS[type(request)], request, metadata, context.time_remaining(), connection=context.peer())
         )
         step = self.script.popleft() if self.script else None
         if isinstance(step, grpc.StatusCode):
@@ -176,6 +193,9 @@ class BlockingClient:
 
     def generate(self, *args, **kwargs):
         return BlockingStream(self._client.generate(*args, **kwargs), self.loop)
+
+    def encode_stream(self, *args, **kwargs):
+        return BlockingStream(self._client.encode_stream(*args, **kwargs), self.loop)
 
     def __getattr__(self, name):
         method = getattr(self._client, name)

@@ -172,6 +172,20 @@ def test_encode_explains(run, peer, image):
     assert peer.seen[0].request.budget.max_visual_tokens == 2
 
 
+def test_encode_asks_for_rows_in_fewer_bytes(run, peer, image):
+    tokens = encoder_pb2.VisualTokens(
+        features=encoder_pb2.Features(dtype=encoder_pb2.Features.INT8, rows=2, cols=64, data=bytes(136))
+    )
+    peer.script.append(lambda request, context: tokens)
+    done = run("encode", image, "What?", "--rows", "int8")
+    assert peer.seen[-1].request.rows == encoder_pb2.Features.INT8
+    assert "2 rows of 64 values in int8, 136 bytes" in done.stdout
+    wrong = run("encode", image, "What?", "--rows", "int4")
+    assert (wrong.exit_code, len(peer.seen)) == (2, 1)
+    assert "--rows" in wrong.stderr
+    assert "'int8'" in wrong.stderr
+
+
 def test_encode_as_json_leaves_the_features_out(run, image):
     tokens = json.loads(run("encode", image, "What?", "--json").stdout)
     assert tokens["cache"] == "HIT"

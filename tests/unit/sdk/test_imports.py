@@ -38,7 +38,14 @@ def test_import_without_the_serving_packages():
 FUNCTIONS = [function for name in heroserve.__all__ if inspect.isfunction(function := getattr(heroserve, name))]
 METHODS = [
     method
-    for kind in (heroserve.Client, heroserve.AsyncClient, heroserve.Stream, heroserve.AsyncStream)
+    for kind in (
+        heroserve.Client,
+        heroserve.AsyncClient,
+        heroserve.Stream,
+        heroserve.AsyncStream,
+        heroserve.TokenStream,
+        heroserve.AsyncTokenStream,
+    )
     for name, method in inspect.getmembers(kind, inspect.isfunction)
     if name == "__init__" or not name.startswith("_")
 ]
@@ -53,4 +60,4 @@ def test_type_hints_can_be_read(public):
 def test_what_decides_knows_nothing_of_what_moves_bytes():
     sources = pathlib.Path(heroserve.__file__).parent.glob("*.py")
     users = {source.name for source in sources if "heroserve.transport" in source.read_text()}
-    assert users == {"client.py", "aio.py", "streams.py"}
+    assert users == {"client.py", "aio.py", "streams.py", "token_streams.py"}

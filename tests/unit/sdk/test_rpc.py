@@ -26,6 +26,7 @@ METHODS = {m.path: m for m in vars(methods).values() if isinstance(m, methods.Me
 def use_everything(client):
     client.ask(b"image", "What?")
     client.encode(b"image", "What?")
+    client.encode_stream(b"image", "What?").read()
     client.describe()
     client.describe_encoder()
 
@@ -62,7 +63,7 @@ def test_metadata(connect, peer):
     use_everything(connect(peer))
     assert all("authorization" not in seen.metadata for seen in peer.seen)
     use_everything(connect(peer, api_key="s3cret"))
-    assert all(seen.metadata["authorization"] == "Bearer s3cret" for seen in peer.seen[4:])
+    assert all(seen.metadata["authorization"] == "Bearer s3cret" for seen in peer.seen[5:])
     for seen in peer.seen:
         assert seen.metadata["application"] == ("llm" if "VisionChat" in seen.rpc else "encoder")
 
@@ -138,7 +139,7 @@ def test_each_service_has_its_target(connect, serve):
     use_everything(connect(llm, encoder_target=encoder.target))
     assert all("VisionChat" in seen.rpc for seen in llm.seen)
     assert all("VisionEncoder" in seen.rpc for seen in encoder.seen)
-    assert len(llm.seen) == len(encoder.seen) == 2
+    assert (len(llm.seen), len(encoder.seen)) == (2, 3)
 
 
 def test_timeouts(connect, peer):

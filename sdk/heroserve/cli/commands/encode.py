@@ -22,6 +22,7 @@ def encode(
     question: options.Question,
     retention: options.Retention = None,
     max_visual_tokens: options.MaxVisualTokens = None,
+    rows: options.Rows = None,
     explain: explaining.ExplainFile = None,
     encoder_target: options.EncoderTarget = "localhost:9000",
     api_key: options.ApiKey = None,
@@ -38,7 +39,12 @@ def encode(
         picture = read_picture(image)
         waiting.stage("looking at the picture")
         tokens = client.encode(
-            picture, question, retention=retention, max_visual_tokens=max_visual_tokens, explain=True
+            picture,
+            question,
+            retention=retention,
+            max_visual_tokens=max_visual_tokens,
+            explain=True,
+            rows=None if rows is None else rows.value,
         )
     if as_json:
         tokens.features.ClearField("data")
@@ -60,4 +66,7 @@ def _show(tokens: VisualTokens) -> None:
     # A newer service may have another.
     known = tokens.cache in VisualTokens.Cache.values()
     cache = VisualTokens.Cache.Name(tokens.cache).lower() if known else str(tokens.cache)
+    features = tokens.features
+    dtype = features.DType.Name(features.dtype).lower() if features.dtype in features.DType.values() else features.dtype
+    out.print(f"{features.rows} rows of {features.cols} values in {dtype}, {len(features.data)} bytes")
     out.print(f"{saved(Savings.from_message(tokens.savings))} · cache {cache} · total {tokens.timings.total:.3f} s")
