@@ -23,7 +23,7 @@ const { VisionChat } = grpc.loadPackageDefinition(definition).heroserve.v1;
 
 const TIMEOUT_MS = 60_000;
 
-// What every call has beside its message. `application` is Ray Serve's: which service is meant, where one port has both.
+// What every call has beside its message. `application` says which service is meant, where one port has both.
 function metadata(requestId) {
   const sent = new grpc.Metadata();
   sent.set("application", "llm");
@@ -54,7 +54,8 @@ async function* ask(client, file, question, requestId) {
   try {
     yield* generate(client, { digest }, question, requestId, deadline);
   } catch (error) {
-    // Nothing has been answered yet then. A service that is starting says NOT_FOUND too, in Ray Serve's words; that passes.
+    // Nothing has been answered yet then. ("Application '..." is a service that is starting: a client that lives longer
+    // than this one waits, and tries again.)
     if (error.code !== grpc.status.NOT_FOUND) throw error;
     yield* generate(client, { data: file }, question, requestId, deadline);
   }
@@ -63,25 +64,28 @@ async function* ask(client, file, question, requestId) {
 async function main(image, question) {
   const client = new VisionChat(
     process.env.HEROSERVE_TARGET ?? "localhost:9001",
-    grpc.credentials.createInsecure(), // createSsl() where TLS ends before the service
-    { "grpc.max_receive_message_length": 64 * 1024 * 1024 }, // 4 MiB otherwise, which explanations of large images exceed
+    // createSsl() where TLS ends in front of it. VisionEncoder.Encode needs a third argument, for replies above the 4 MiB
+    // that gRPC takes unless it is told: { "grpc.max_receive_message_length": 64 * 1024 * 1024 }.
+    grpc.credentials.createInsecure(),
   );
   const requestId = randomUUID();
+  let bill;
   try {
     for await (const response of ask(client, readFileSync(image), question, requestId)) {
       process.stdout.write(response.delta);
-      if (response.savings) {
-        const { dropped, total } = response.savings;
-        process.stdout.write("\n");
-        console.error(`${dropped} of ${total} visual tokens dropped, ended by ${response.finish_reason}`);
-      }
+      if (response.finish_reason !== "FINISH_REASON_UNSPECIFIED") bill = response; // the last one
     }
+    if (!bill) throw new Error("the answer broke off"); // half of one must not pass for a whole one
+    process.stdout.write("\n");
+    const { dropped, total } = bill.savings;
+    console.error(`${dropped} of ${total} visual tokens dropped, ended by ${bill.finish_reason}`);
   } catch (error) {
     // INVALID_ARGUMENT: `details` names the field and the limit. RESOURCE_EXHAUSTED and UNAVAILABLE: come back when the
     // service says so, in milliseconds; below 0 is never.
     const [pushback] = error.metadata?.get("grpc-retry-pushback-ms") ?? [];
     const later = pushback ? `, try again in ${pushback} ms` : "";
-    console.error(`${grpc.status[error.code] ?? error.name}: ${error.details ?? error.message} (request ${requestId}${later})`);
+    const status = grpc.status[error.code] ?? error.name;
+    console.error(`${status}: ${error.details ?? error.message} (request ${requestId}${later})`);
     process.exitCode = 1;
   } finally {
     client.close();
