@@ -26,7 +26,7 @@ _COMPOSES_OWN = {
     *("HEROSERVE_CACHE_SENTINEL_PASSWORD", "HEROSERVE_ENCODER_TARGET"),
 }
 # Read by others: the SDK's command line, docker-compose.yml, tests.
-_OTHERS = {"HEROSERVE_API_KEY", "HEROSERVE_SCHEMAS", "HEROSERVE_TARGET", "HEROSERVE_VERSION"}
+OTHERS = {"HEROSERVE_API_KEY", "HEROSERVE_SCHEMAS", "HEROSERVE_TARGET", "HEROSERVE_VERSION"}
 
 Field = dataclasses.Field[Any]
 
@@ -95,7 +95,7 @@ def passed(reader: str) -> str:
 
 def known() -> str:
     """A module with the names of all variables: neither service knows those of the other."""
-    names = "".join(f'        "{name}",\n' for name in sorted({*variables(), *_OTHERS}))
+    names = "".join(f'        "{name}",\n' for name in sorted({*variables(), *OTHERS}))
     return (
         '"""The HEROSERVE_* variables that somebody reads. Written by `python -m scripts.generate settings`."""\n\n'
         f"from __future__ import annotations\n\nVARIABLES = frozenset(\n    {{\n{names}    }}\n)\n"

@@ -28,6 +28,26 @@ _UNITS = {
 }
 # Numbers that count nothing: shares, and ports.
 BARE = ("retention", "cache_depth", "grpc_port", "http_port", "metrics_port", "ray_metrics_port")
+# Of `scripts.settings.OTHERS`: whose each is.
+_ELSEWHERE = {
+    "HEROSERVE_TARGET": "the command: the LLM service's gRPC, HOST:PORT; stands for `--target`",
+    "HEROSERVE_ENCODER_TARGET": "the command too: the encoder's gRPC, HOST:PORT; stands for `--encoder-target`",
+    "HEROSERVE_API_KEY": "the command: the key it sends; stands for `--api-key`",
+    "HEROSERVE_VERSION": "docker-compose.yml: the tag of the images that it builds",
+    "HEROSERVE_SCHEMAS": "tests/deploy: a folder with schemas of Kubernetes' custom resources",
+}
+# Those of others that are heeded.
+_FOREIGN = {
+    "RAY_ADDRESS": "the Ray cluster to join; unset or `local`, a service starts a small Ray of its own",
+    "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": "in a cluster, or from a Serve config: bounds messages; set it to 67108864",
+    "HF_HOME": "where the hub's checkpoints are cached",
+    "HF_HUB_OFFLINE": "`1`: the hub is not asked, what is cached is used",
+    "HF_TOKEN": "the hub's key, for checkpoints that want one",
+    "HF_ENDPOINT": "another hub's address",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "where spans go, with the extra `otel`; unset, there are none",
+    "SSL_CERT_FILE": "certificate authorities, for images by their addresses",
+    "NO_COLOR": "the command: no colours",
+}
 _WORDS = """\
 Each is an environment variable, read once when a service starts. Unset or blank is the default. A value that
 can't be used stops the service with one line that names the variable, the value and what is expected; a
@@ -41,9 +61,14 @@ def page() -> str:
     text = head("Settings", "services/*/settings.py", _WORDS)
     for reader in ("both", "encoder", "llm"):
         found = [(name, fields) for name, fields in variables().items() if readers(fields) == reader]
-        text += f"\n## {_SERVICES[reader]}\n"
-        text += table(("variable", "default", "takes", "what it is"), (_row(name, fields) for name, fields in found))
-    return text
+        rows = (_row(name, fields) for name, fields in found)
+        text += f"\n## {_SERVICES[reader]}\n" + table(("variable", "default", "takes", "what it is"), rows)
+    text += "\n## Read by others\n" + table(("variable", "who reads it, and what for"), _told(_ELSEWHERE))
+    return text + "\n## Others' that are heeded\n" + table(("variable", "what it does here"), _told(_FOREIGN))
+
+
+def _told(words: dict[str, str]) -> list[tuple[str, str]]:
+    return [(f"`{name}`", about) for name, about in words.items()]
 
 
 def readers(fields: dict[str, Field]) -> str:

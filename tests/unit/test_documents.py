@@ -19,11 +19,12 @@ LEAST = 12
 
 @cache
 def printed() -> str:
-    """Every string of the SDK's and the services' code, a line each, with an ellipsis for what is filled in."""
+    """Every string of the SDK's and the services' code, and of compose's, with an ellipsis for what is filled in."""
     folders = ("sdk/heroserve", "services", "scripts/stack")
     paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
     nodes = (node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-    return "\n".join(filled(node) for node in nodes if isinstance(node, (ast.Constant, ast.JoinedStr)))
+    shell = re.sub(r"\$\w+", "…", (ROOT / "deploy/compose/guard.sh").read_text(encoding="utf-8"))
+    return "\n".join([*(filled(node) for node in nodes if isinstance(node, (ast.Constant, ast.JoinedStr))), shell])
 
 
 def filled(node: ast.expr) -> str:
