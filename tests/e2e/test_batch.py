@@ -44,8 +44,9 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def told(body: dict[str, Any]) -> dict[str, Any]:
-    """Without what is of one answer alone."""
-    body["usage"]["heroserve"].pop("timings")
+    """Without what is of one answer alone, or of HTTP."""
+    for name in ("timings", "image_cache"):
+        body["usage"]["heroserve"].pop(name, None)
     body["usage"]["prompt_tokens_details"].pop("cached_tokens")
     return {name: body[name] for name in ("object", "model", "choices", "usage")}
 
