@@ -20,7 +20,9 @@ from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 from scripts.stack import Ports, Stack
 
 QUESTION = "what characters are on the black cross and the green square?"
-_WIDE, _PHONE = ViewportSize(width=1280, height=860), ViewportSize(width=390, height=844)
+_WIDE, _TWO = ViewportSize(width=1280, height=900), ViewportSize(width=1280, height=1080)
+# Taller than it is, so that all of an answer is on it.
+_PHONE = ViewportSize(width=390, height=1180)
 _PATIENCE_MS = 60_000
 
 
@@ -42,10 +44,10 @@ def answer(page: Page, url: str) -> None:
 
 def save(page: Page, path: Path) -> None:
     """As few bytes as it can be told apart in: a repository keeps every version of it."""
-    page.evaluate("document.activeElement.blur()")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     page.wait_for_timeout(400)
     picture = Pillow.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(256, Pillow.Quantize.MEDIANCUT, dither=Pillow.Dither.NONE).save(path, optimize=True)
+    picture.quantize(128, Pillow.Quantize.MEDIANCUT, dither=Pillow.Dither.NONE).save(path, optimize=True)
 
 
 def look(url: str, folder: Path) -> None:
@@ -55,7 +57,7 @@ def look(url: str, folder: Path) -> None:
         light = browser.new_page(viewport=_WIDE, color_scheme="light", reduced_motion="reduce")
         answer(light, url)
         save(light, folder / "playground.png")
-        dark = browser.new_page(viewport=_WIDE, color_scheme="dark", reduced_motion="reduce")
+        dark = browser.new_page(viewport=_TWO, color_scheme="dark", reduced_motion="reduce")
         answer(dark, url)
         dark.get_by_role("switch", name="Two budgets side by side").check()
         expect(dark.locator(".numbers")).to_have_count(2)

@@ -17,7 +17,7 @@ from scripts.stack import PICTURE, ROOT, Ports, Stack
 
 KEY, BUSY_KEY = "a-key-of-the-tests", "a-key-that-others-use-up"
 # Of every key, so that all but the test of it stay far below.
-KEY_RATE = 25
+KEY_RATE = 10
 MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS = 400_000, 2_000_000
 SCENE = ROOT / PICTURE
 
@@ -31,6 +31,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "HEROSERVE_API_KEYS": f"{KEY},{BUSY_KEY}",
         "HEROSERVE_ENCODER_API_KEY": KEY,
         "HEROSERVE_KEY_RATE": str(KEY_RATE),
+        # Until an encoder that is away is given up.
+        "HEROSERVE_ENCODER_TIMEOUT_S": "10",
         "HEROSERVE_MAX_IMAGE_BYTES": str(MAX_IMAGE_BYTES),
         "HEROSERVE_MAX_IMAGE_PIXELS": str(MAX_IMAGE_PIXELS),
     }

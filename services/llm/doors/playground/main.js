@@ -78,6 +78,10 @@ async function choose(file, name) {
     fail(new Failure("refused", "That picture is too large:", `${name} has ${bytes(file.size)}, and this service takes ${bytes(most)} at most. Save it smaller, or as JPEG.`));
     return;
   }
+  if (!file.size) {
+    fail(new Failure("refused", `${name} can't be used.`, "The file is empty."));
+    return;
+  }
   const again = () => choose(file, name);
   document.body.setAttribute("aria-busy", "true");
   byId("sending").textContent = `Sending ${name} …`;
