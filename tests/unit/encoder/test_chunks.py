@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent import futures
+
+import grpc
 import pytest
 
-from heroserve.v1.encoder_pb2 import EncodeChunk, Features, Tile, VisualTokens
+import heroserve
+from heroserve.v1.encoder_pb2 import EncodeChunk, EncodeRequest, Features, Tile, VisualTokens
+from heroserve.v1.encoder_pb2_grpc import VisionEncoderServicer, VisionEncoderStub, add_VisionEncoderServicer_to_server
 from services.encoder.chunks import CHUNK_BYTES, chunks
 
 GRPC_DEFAULT = 4 << 20
@@ -64,3 +70,37 @@ def test_the_largest_head_is_no_large_message():
     )
     (piece,) = chunks(every)
     assert piece.ByteSize() < GRPC_DEFAULT / 50
+
+
+class Large(VisionEncoderServicer):
+    """Answers with 6 MB of rows, all tokens of a LLaVA-NeXT in bfloat16."""
+
+    def Encode(self, request, context):
+        return tokens([576] * 5, 2048)
+
+    def EncodeStream(self, request, context):
+        yield from chunks(tokens([576] * 5, 2048))
+
+
+@pytest.fixture
+def target() -> Iterator[str]:
+    server = grpc.server(futures.ThreadPoolExecutor(2), options=[("grpc.max_send_message_length", -1)])
+    add_VisionEncoderServicer_to_server(Large(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+def test_who_is_told_nothing_of_sizes_gets_all_of_it_in_pieces(target: str):
+    with grpc.insecure_channel(target) as channel:
+        stub = VisionEncoderStub(channel)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Encode(EncodeRequest())
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "message larger than max" in refused.value.details()
+        assert joined(list(stub.EncodeStream(EncodeRequest()))) == tokens([576] * 5, 2048)
+    with heroserve.Client(encoder_target=target) as client:
+        whole = client.encode(b"image", "What?")
+        assert whole == client.encode_stream(b"image", "What?").read()
+        assert len(whole.features.data) > GRPC_DEFAULT
