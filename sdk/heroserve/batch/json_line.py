@@ -19,6 +19,8 @@ def read_object(data: bytes) -> dict[str, Any]:
         raise ArgumentError("is JSON of too many objects in one another") from None
     except ArgumentError:
         raise
+    except json.JSONDecodeError as error:  # of lines it knows one
+        raise ArgumentError(f"is no JSON: {error.msg} in column {error.colno}") from None
     except ValueError as error:
         raise ArgumentError(f"is no JSON: {str(error)[:100]}") from None
     if not isinstance(found, dict):

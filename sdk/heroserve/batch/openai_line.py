@@ -50,8 +50,10 @@ def parse_openai(fields: dict[str, Any], number: int, key: str, folder: str) -> 
         if body.get(name):
             raise ArgumentError(f"body.{name}: is {kind(body[name])}; {why}. Leave it out")
     messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise wrong("body.messages", messages, "an array of messages, one at least")
+    if not isinstance(messages, list):
+        raise wrong("body.messages", messages, "an array of messages")
+    if not messages:
+        raise ArgumentError("body.messages: is empty; one message at least asks something")
     limit = "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
     model = body.get("model")
     return Question(

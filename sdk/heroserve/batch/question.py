@@ -17,6 +17,9 @@ Format = Literal["heroserve", "openai"]
 BUDGETS = tuple(BudgetOptions.__annotations__)
 _PLACE = re.compile(r"messages\[(\d+)\](?:\.parts\[(\d+)\])?[\w.\[\]]*|[\w.\[\]]+")
 
+# What a service says of messages that is of their images.
+_MANY = re.compile(r"have \d+ images")
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -119,7 +122,8 @@ class Question:
         if any(head == piece.name for turn in self.turns for piece in turn.pieces):
             return head, problem
         if head == "messages":
-            return self.turns[-1].name, problem
+            own = "images" if _MANY.match(problem) else self.turns[-1].name
+            return "body.messages" if self.format == "openai" else own, problem
         if head in ("image.data", "image.digest"):
             return next((piece.name for turn in self.turns for piece in turn.pieces if piece.picture), head), problem
         name, bracket, index = head.rpartition(".")[2].partition("[")

@@ -81,7 +81,7 @@ def test_a_picture_is_sent_once(run, peer):
 
 def test_one_bad_line_costs_one_line(run, peer):
     bad = {
-        '{"image": "bus.png", "question"': "is no JSON: ",
+        '{"image": "bus.png", "question"': "is no JSON: Expecting ':' delimiter in column ",
         "7": "is a number; a question is an object of JSON",
         '{"image": "bus.png", "image": "bus.png", "question": "?"}': "has 'image' twice",
         '{"image": "bus.png", "question": "?", "seed": NaN}': "is no JSON: NaN is no number",
@@ -131,6 +131,7 @@ def test_what_the_service_refuses_is_named_as_the_line_has_it(run, peer):
         "messages[0].parts[0].text: is too long": "system",
         "messages[1].parts[1].text: is too long": "question",
         "messages: are too long": "question",
+        "messages: have 2 images; the limit is 1": "images",
         "budget.retention: is 3": "retention",
         "sampling.stop[1]: is empty": "stop[1]",
         "the picture: is odd": "",
@@ -275,6 +276,7 @@ def test_openais_format(run, peer):
         openai("model", content, model="gpt-4o"),
         openai("stream", content, stream=True),
         {**openai("url", content), "url": "/v1/embeddings"},
+        openai("none", content, messages=[]),
         openai("role", content, messages=[{"role": "tool", "content": "?"}]),
     )
     done = run("batch", "q.jsonl", "-o", "a.jsonl")
@@ -301,6 +303,7 @@ def test_openais_format(run, peer):
         "body.model: is 'gpt-4o'; 'scripted' is served here",
         "body.stream: is true; answers of a batch come whole. Leave it out",
         "url: is a string; it must be /v1/chat/completions, which alone is answered",
+        "body.messages: is empty; one message at least asks something",
         "body.messages[0].role: is a string; it must be system, developer, user or assistant",
     ]
     assert len(asks(peer)) == 2
