@@ -136,5 +136,5 @@ def test_the_command_alone_says_what_it_lacks(tmp_path: Path):
     assert found.returncode == 2
     assert found.stderr == (
         "heroserve: attach: starts services, and this is the client alone; they run from a checkout of heroserve; "
-        "run it there, after `make install`\n"
+        "run it in one, after `make install`; or `docker compose up --wait` there\n"
     )
