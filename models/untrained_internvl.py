@@ -9,8 +9,9 @@ and narrow. See ``models.untrained`` for the rest.
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,8 +26,8 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
 )
-from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 
+from models.image_processor import save_dynamic_processor
 from models.tokenizer import SPECIALS, build_tokenizer
 from models.untrained import CORPUS, build_clip, spread
 
@@ -83,7 +84,15 @@ LIKE: dict[str, tuple[dict[str, Any], type[PreTrainedConfig], dict[str, Any]]] =
 }
 
 
-def build(folder: Path, seed: int, like: str = "1b", *, tile: int = 112, **changes: Any) -> None:
+def build(
+    folder: Path,
+    seed: int,
+    like: str = "1b",
+    *,
+    tile: int = 112,
+    language: Mapping[str, Any] = MappingProxyType({}),
+    **changes: Any,
+) -> None:
     """Write a checkpoint to ``folder``, and a CLIP of its own, whose pictures are smaller than tiles, to its ``clip``.
 
     Args:
@@ -91,6 +100,7 @@ def build(folder: Path, seed: int, like: str = "1b", *, tile: int = 112, **chang
         seed: of its weights.
         like: one of ``LIKE``.
         tile: side of a tile in pixels; 448 in all published ones.
+        language: changes of the language model's config.
         changes: of the tower's config.
     """
     torch.manual_seed(seed)
@@ -102,7 +112,7 @@ def build(folder: Path, seed: int, like: str = "1b", *, tile: int = 112, **chang
     config = InternVLConfig(
         vision_config=InternVLVisionConfig(**(vision | changes)),
         text_config=kind(
-            **(_LANGUAGE | told),
+            **(_LANGUAGE | told | dict(language)),
             vocab_size=len(tokenizer),
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=None,
@@ -121,7 +131,7 @@ def build(folder: Path, seed: int, like: str = "1b", *, tile: int = 112, **chang
     model.save_pretrained(folder)
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
-    _save_processor(folder, tile)
+    save_dynamic_processor(folder, tile, 12, (tile // 28) ** 2)
     build_clip(
         folder / "clip",
         CLIPVisionConfig(
@@ -143,23 +153,6 @@ def _draw(tower: torch.nn.Module) -> None:
             parameter.data.add_(0.3 * torch.randn_like(parameter))
         elif parameter.data.ndim > 1:
             parameter.data.mul_(4)
-
-
-def _save_processor(folder: Path, tile: int) -> None:
-    processor = GotOcr2ImageProcessorPil(
-        size={"height": tile, "width": tile},
-        image_mean=[0.485, 0.456, 0.406],
-        image_std=[0.229, 0.224, 0.225],
-        # What the published files say, and what InternVL's processor overrules.
-        crop_to_patches=False,
-        min_patches=1,
-        max_patches=12,
-    )
-    processor.save_pretrained(folder)
-    path = folder / "preprocessor_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()), indent=2, sort_keys=True) + "\n")
-    told = {"image_seq_length": (tile // 28) ** 2, "processor_class": "InternVLProcessor"}
-    (folder / "processor_config.json").write_text(json.dumps(told, indent=2) + "\n")
 
 
 def main() -> None:

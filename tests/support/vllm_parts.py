@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration, MistralConfig, Qwen2Config
+from transformers import (
+    LlamaConfig,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from models.hub_names import name_as_hub
 from models.untrained import spread
@@ -27,7 +34,10 @@ from services.llm.settings import LlmSettings
 SHAPES: dict[str, Any] = {
     "llama": lambda **sizes: LlamaConfig(rope_parameters={"rope_type": "linear", "factor": 2.0}, **sizes),
     "mistral": lambda **sizes: MistralConfig(sliding_window=128, **sizes),
-    "qwen2": lambda **sizes: Qwen2Config(**sizes),
+    # Positions as InternVL 3 has them.
+    "qwen2": lambda **sizes: Qwen2Config(rope_parameters={"rope_type": "dynamic", "factor": 2.0}, **sizes),
+    # Heads that are not the layers' width divided among them.
+    "qwen3": lambda **sizes: Qwen3Config(head_dim=64, **sizes),
 }
 # Logits of a few units apart: rounding in float32 leaves differences of a ten-thousandth.
 NEAR = 1e-3
@@ -60,6 +70,8 @@ def shaped(kind: str, untrained: str, folder: Path) -> Path:
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter)
+        if name.endswith(("q_norm.weight", "k_norm.weight")):
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
     model.generation_config.eos_token_id = None
     (folder / "model.safetensors").unlink()
     model.save_pretrained(folder)

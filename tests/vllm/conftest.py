@@ -39,7 +39,7 @@ async def bundled(exports: Path) -> AsyncIterator[Both]:
     engines.vllm.close()
 
 
-@pytest_asyncio.fixture(scope="module", params=["llama", "mistral", "qwen2"])
+@pytest_asyncio.fixture(scope="module", params=["llama", "mistral", "qwen2", "qwen3"])
 async def random(
     request: pytest.FixtureRequest, untrained: str, exports: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Both]:

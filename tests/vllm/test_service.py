@@ -47,11 +47,11 @@ SCHEMA = {
 
 
 class Stack:
-    """Both services on a Ray of this session's."""
+    """Both services on a Ray of this session's, with vLLM in one of them."""
 
-    def __init__(self, exports: Path, folder: Path) -> None:
+    def __init__(self, exports: Path, folder: Path, model: str = BUNDLED_MODEL) -> None:
         self.ports = {name: free_port() for name in ("grpc", "http", "encoder", "llm")}
-        common = {"HEROSERVE_MODEL": BUNDLED_MODEL, "HEROSERVE_REPLICA_CPUS": "1", "HEROSERVE_DTYPE": "float32"}
+        common = {"HEROSERVE_MODEL": model, "HEROSERVE_REPLICA_CPUS": "1", "HEROSERVE_DTYPE": "float32"}
         ray.init(address="local", num_cpus=8, include_dashboard=False, object_store_memory=100 << 20)
         serve.start(
             http_options={"host": "127.0.0.1", "port": self.ports["http"]},
@@ -75,6 +75,10 @@ class Stack:
         }
         serve.run(build_encoder({**common, **encoder}), name="encoder", route_prefix="/encoder")
         serve.run(build_llm({**common, **llm}), name="llm", route_prefix="/llm")
+
+    def close(self) -> None:
+        serve.shutdown()
+        ray.shutdown()
 
     def client(self) -> heroserve.Client:
         return heroserve.Client(f"localhost:{self.ports['grpc']}", timeout_s=120)
@@ -100,9 +104,9 @@ def engines() -> list[psutil.Process]:
 
 @pytest.fixture(scope="module")
 def stack(exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    yield Stack(exports, tmp_path_factory.mktemp("services"))
-    serve.shutdown()
-    ray.shutdown()
+    stack = Stack(exports, tmp_path_factory.mktemp("services"))
+    yield stack
+    stack.close()
     # Nothing of vLLM is left behind, though its replica was killed.
     assert until(lambda: not engines(), 60)
 

@@ -63,6 +63,22 @@ def test_transformers_own_causal_model_reads_it_alike(folder: Path, tmp_path: Pa
     assert "logit_scale" not in written
 
 
+def test_positions_that_stretch_behind_the_context_are_plain_ones_within_it(folder: Path, tmp_path: Path):
+    """To transformers they are; vLLM would take prompts of twice the length, and stretch none of it as transformers."""
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 3e4}
+    edit(folder, text_config={"rope_parameters": rope, "max_position_embeddings": 48})
+    out = write(folder, tmp_path / "out")
+    written = json.loads((out / "config.json").read_text())
+    assert written["rope_parameters"] == {"rope_type": "default", "rope_theta": 3e4}
+    assert written["max_position_embeddings"] == 48
+    whole = torch.randint(10, 400, (1, 48), generator=torch.Generator().manual_seed(0))
+    half, source = opened(folder)
+    ours = load_language_model(half, source, torch.device("cpu"), torch.float32)
+    theirs = AutoModelForCausalLM.from_pretrained(out).eval()
+    with torch.inference_mode():
+        assert torch.equal(theirs(input_ids=whole).logits, ours(input_ids=whole).logits)
+
+
 def test_tokenizer_template_and_generation_config_go_along(folder: Path, tmp_path: Path):
     edit(folder, generation={"eos_token_id": [90, 91], "repetition_penalty": 1.5})
     out = write(folder, tmp_path / "out")

@@ -101,7 +101,7 @@ def test_a_model_that_is_spread_takes_whole_accelerators(monkeypatch: pytest.Mon
 def test_a_kind_that_is_not_known_to_be_read_alike_is_refused_by_name(folder: Path):
     edit(folder, text_config={"model_type": "gemma2", "head_dim": 16})
     source = Checkpoint(str(folder), "HEROSERVE_MODEL")
-    with pytest.raises(SettingError, match=r"its language model is a 'gemma2'.*llama, mistral, qwen2"):
+    with pytest.raises(SettingError, match=r"its language model is a 'gemma2'.*llama, mistral, qwen2, qwen3$"):
         check_exportable(source.config.text_config, source)
 
 
@@ -110,8 +110,13 @@ def test_a_kind_that_is_not_known_to_be_read_alike_is_refused_by_name(folder: Pa
     [
         ({"hidden_act": "gelu"}, "text_config has hidden_act 'gelu', which is not known"),
         (
-            {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
-            "rope_type 'dynamic', which is not known to be read elsewhere as here, as default, linear, llama3, yarn is",
+            {"rope_parameters": {"rope_type": "proportional", "rope_theta": 1e4}},
+            "rope_type 'proportional', which is not known to be read elsewhere as here, as default, dynamic, linear, "
+            "llama3, yarn is",
+        ),
+        (
+            {"model_type": "qwen3", "head_dim": 16, "attention_bias": True},
+            "attention_bias True, which is not known to be read elsewhere as here, as False is",
         ),
         (
             {"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 1},
@@ -133,6 +138,9 @@ def test_what_would_be_read_otherwise_is_refused_by_name(folder: Path, change: d
         {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
         {"model_type": "mistral", "sliding_window": 64},
         {"model_type": "qwen2"},
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+        {"model_type": "qwen3", "head_dim": 32},
+        {"attention_bias": True},
     ],
     ids=str,
 )
