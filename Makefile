@@ -20,6 +20,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 tools: ## Programs of Debian's for the tests of deploy/, where they are missing and this is root
 	@sh scripts/tools.sh promtool=prometheus prometheus-redis-exporter=prometheus-redis-exporter amtool=prometheus-alertmanager
 
+# Of demo, up and attach: MODEL=FOLDER is HEROSERVE_MODEL=FOLDER. Of train: MODEL=internvl.
+demo up attach: export HEROSERVE_MODEL := $(or $(MODEL),$(HEROSERVE_MODEL))
+
 demo: $(INSTALLED) ## From nothing to one answer about one picture; leaves nothing running
 	$(BIN)/python -m scripts.stack demo
 
@@ -148,8 +151,13 @@ fuzz: $(INSTALLED) ## 100,000 mutated pictures and 20,000 mutated messages; abou
 	$(BIN)/python -m benchmarks.fuzz.pictures
 	$(BIN)/python -m benchmarks.fuzz.rpcs
 
-train: $(INSTALLED) ## Train the bundled model; resumes, hours on two cores; see docs/method.md
+train: $(INSTALLED) ## Train the bundled model, or MODEL=internvl a tiny InternVL; resumes, hours on two cores; see docs/method.md
+ifeq ($(MODEL),internvl)
+	$(BIN)/python -m models.training build/training-internvl --workers 2 --family internvl \
+		--begin-with models/heroserve-tiny --checkpoint models/internvl-tiny
+else
 	$(BIN)/python -m models.training build/training --workers 2 --checkpoint models/heroserve-tiny
+endif
 
 samples: $(INSTALLED) ## Draw the pictures in examples/, and of one what a question keeps
 	$(BIN)/python -m models.world.samples examples

@@ -16,7 +16,7 @@ from pathlib import Path
 from services.common.settings import BUNDLED_MODEL, SettingError
 
 from . import plot, report
-from .bench import served_config
+from .bench import has_newlines, served_config
 from .evaluate import Task, default_workers, evaluate
 from .fitting import fitting, told
 from .methods import methods
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def arguments(description: str, scenes: int, split: str) -> argparse.ArgumentParser:
     """What every command of this package takes."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--model", default=BUNDLED_MODEL, help="a LLaVA-NeXT folder with its CLIP in clip/")
+    parser.add_argument("--model", default=BUNDLED_MODEL, help="a checkpoint's folder, with a CLIP in clip/")
     parser.add_argument("--scenes", type=int, default=scenes, help="how many; six questions each, at most")
     parser.add_argument("--split", default=split, choices=("validation", "test"))
     parser.add_argument("--workers", type=int, default=default_workers(), help="processes; 0 stays in this one")
@@ -41,6 +41,12 @@ def shown_name(model: str) -> str:
     """A model's name for readers: its path in the repository, without the machine's."""
     path = Path(model).resolve()
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+
+
+def own_name(model: str) -> list[str]:
+    """What files about a model other than the bundled one have in their names."""
+    path = Path(model).resolve()
+    return [] if path == Path(BUNDLED_MODEL).resolve() else [path.name]
 
 
 def progress(total: int) -> Callable[[int], None]:
@@ -75,7 +81,7 @@ def main() -> None:
         hero = served_config(options.model)
     except SettingError as error:
         parser.error(f"--model: {str(error).removeprefix('HEROSERVE_MODEL=')}")
-    lines = methods(hero)
+    lines = methods(hero, newlines=has_newlines(options.model))
     task = Task(options.model, options.split, tuple(lines), RETENTIONS, options.world)
     setup: Values = {"model": shown_name(options.model), "split": options.split, "hero": dataclasses.asdict(hero)}
     if options.world != WORLDS[0]:
@@ -90,7 +96,9 @@ def main() -> None:
         setup |= {"world": options.world, "fitting": told(alone, chosen)}
     outcome = evaluate(task, options.scenes, options.workers, progress(options.scenes))
     summary = summarise(outcome, lines, RETENTIONS, setup)
-    stem = "accuracy" if options.world == WORLDS[0] else f"accuracy-{options.world}"
+    # Beside the bundled model's page another one's has its name.
+    own = own_name(options.model) if options.out.resolve() == ROOT / "docs" else []
+    stem = "-".join(["accuracy", *own, *([] if options.world == WORLDS[0] else [options.world])])
     (options.out / f"{stem}.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     plot.draw(summary, options.out / f"{stem}.png")
     text = report.render(summary, f"{stem}.png")

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.world.tiles import TILER
 from services.encoder import parts as encoder_parts
 from services.encoder.cache.entry import Entry, build_entry
 from services.encoder.hero import HeroConfig
@@ -62,14 +61,15 @@ class Bench:
     """Everything needed to look at pictures and to answer, from one checkpoint.
 
     Raises:
-        ValueError: the checkpoint cuts its images otherwise than the synthetic world, or has no relevance model.
+        ValueError: the checkpoint cuts no image into tiles, or has no relevance model.
     """
 
     def __init__(self, model: str) -> None:
         settings = EncoderSettings(model=model, device="cpu")
         half = vision_half(encoder_parts.model(settings))
-        if half.tiler != TILER:
-            raise ValueError(f"{model} does not cut its images as the synthetic world does: {half.tiler}")
+        self.tiler = half.tiler
+        if self.tiler.max_tiles == 1:
+            raise ValueError(f"{model} cuts no image into tiles: there are no budgets to compare")
         embedder = encoder_parts.open_embedder(settings)
         if embedder is None:
             raise ValueError(f"{model} has no relevance model")
@@ -95,6 +95,14 @@ class Bench:
 def tower_layers(model: str) -> int:
     """Blocks of a checkpoint's vision tower."""
     return vision_half(encoder_parts.model(EncoderSettings(model=model))).layers
+
+
+def has_newlines(model: str) -> bool:
+    """Whether a checkpoint's family reads a newline after a picture's rows."""
+    settings = LlmSettings(model=model)
+    grid = vision_half(encoder_parts.model(EncoderSettings(model=model))).tiler.grid(300, 200)
+    kept = [np.flatnonzero(tile) for tile in grid.valid()]
+    return language_half(llm_parts.model(settings)).splice(grid, kept, "every_row").newlines > 0
 
 
 def served_config(model: str) -> HeroConfig:

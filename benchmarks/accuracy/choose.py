@@ -17,8 +17,8 @@ from typing import Any
 from services.encoder.hero import HeroConfig
 
 from . import report
-from .__main__ import ROOT, arguments, progress, shown_name
-from .bench import served_config, tower_layers
+from .__main__ import ROOT, arguments, own_name, progress, shown_name
+from .bench import has_newlines, served_config, tower_layers
 from .evaluate import Task, evaluate
 from .methods import Hero, Method
 from .summary import OVERALL, Values, summarise
@@ -39,9 +39,10 @@ class Trial:
     method: Method
 
 
-def trials(base: HeroConfig, layers: int) -> list[Trial]:
+def trials(base: HeroConfig, layers: int, *, newlines: bool = True) -> list[Trial]:
     """The base first."""
     default = Method("base", "base", Hero(base))
+    every_row = replace(default, name="newlines", label="every_row", newlines="every_row")
     return [
         Trial("base", default),
         *(_trial("low layers", base, _layers(low), low_layers=low) for low in _runs(layers, 4)),
@@ -50,7 +51,7 @@ def trials(base: HeroConfig, layers: int) -> list[Trial]:
         *(_trial("T_cls", base, f"{t:g}", saliency_temperature=t) for t in SALIENCY_TEMPERATURES),
         *(_trial("T_clip", base, f"{t:g}", relevance_temperature=t) for t in RELEVANCE_TEMPERATURES),
         *(_trial("density weight", base, f"{w:g}", density_weight=w) for w in DENSITY_WEIGHTS),
-        Trial("newlines", replace(default, name="newlines", label="every_row", newlines="every_row")),
+        *([Trial("newlines", every_row)] if newlines else []),
         Trial("positions", replace(default, name="positions", label="original", original_positions=True)),
         *(
             _trial(
@@ -121,10 +122,12 @@ def main() -> None:
     parser.add_argument("--high-layers", type=_indices)
     for name in ("alpha", "saliency-temperature", "relevance-temperature", "density-weight"):
         parser.add_argument(f"--{name}", type=float)
-    parser.add_argument("--json", type=Path, default=ROOT / "docs" / "accuracy-validation.json")
+    parser.add_argument("--json", type=Path, help="where all numbers go (docs/accuracy[-MODEL]-validation.json)")
     options = parser.parse_args()
+    if options.json is None:
+        options.json = ROOT / "docs" / f"{'-'.join(['accuracy', *own_name(options.model), 'validation'])}.json"
     base = _base(options)
-    tried = trials(base, tower_layers(options.model))
+    tried = trials(base, tower_layers(options.model), newlines=has_newlines(options.model))
     methods = tuple(trial.method for trial in tried)
     task = Task(options.model, options.split, methods, RETENTIONS)
     outcome = evaluate(task, options.scenes, options.workers, progress(options.scenes))

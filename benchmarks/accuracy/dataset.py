@@ -15,6 +15,7 @@ from models.world.page_questions import PAGE_KINDS, ask_page
 from models.world.questions import KINDS, Question, ask
 from models.world.scene import SPLITS
 from models.world.tiles import TILER, scene_grid
+from services.families.family import Tiler
 from services.families.grid import Grid
 
 from .worlds import WORLDS, picture_of
@@ -50,25 +51,28 @@ class Picture:
         return replace(self, questions=questions, tiles_asked=tuple(self.tiles_asked[at] for at in chosen))
 
 
-def picture(split: str, index: int, world: str = WORLDS[0]) -> Picture:
-    """Picture ``index`` of a split; a kind that finds nothing to ask for is left out.
+def picture(split: str, index: int, world: str = WORLDS[0], tiler: Tiler = TILER) -> Picture:
+    """Picture ``index`` of a split, as ``tiler`` cuts it; a kind that finds nothing to ask for is left out.
+
+    What is asked is the world's to say, whoever cuts.
 
     Raises:
         ValueError: that world has no such split.
     """
     found = picture_of(world, split, index)
     scene = found.content
-    grid = scene_grid(scene)
     rng = np.random.default_rng((_SALT, SPLITS.index(split), index))
     if isinstance(scene, Page):
         drawn: list[Question | None] = [ask_page(kind, scene, rng) for kind in PAGE_KINDS]
     else:
-        drawn = [ask(kind, scene, grid, rng) for kind in KINDS]
+        drawn = [ask(kind, scene, scene_grid(scene), rng) for kind in KINDS]
     questions = tuple(question for question in drawn if question is not None)
-    asked = tuple(frozenset(tile_of(scene, grid, thing) - 1 for thing in each.targets) for each in questions)
-    return Picture(index, grid, TILER.cut(Image.fromarray(found.pixels), grid), questions, asked, found.way)
+    grid = tiler.grid(scene.width, scene.height)
+    place = tiler.place(grid)
+    asked = tuple(frozenset(tile_of(scene, grid, thing, place) - 1 for thing in each.targets) for each in questions)
+    return Picture(index, grid, tiler.cut(Image.fromarray(found.pixels), grid), questions, asked, found.way)
 
 
-def pictures(split: str, indices: range, world: str = WORLDS[0]) -> Iterator[Picture]:
+def pictures(split: str, indices: range, world: str = WORLDS[0], tiler: Tiler = TILER) -> Iterator[Picture]:
     for index in indices:
-        yield picture(split, index, world)
+        yield picture(split, index, world, tiler)

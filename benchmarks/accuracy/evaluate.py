@@ -158,7 +158,7 @@ def _start(task: Task) -> None:
 
 
 def _work(chunk: range) -> Outcome:
-    found = list(pictures(_task.split, chunk, _task.world))
+    found = list(pictures(_task.split, chunk, _task.world, _bench.tiler))
     if _task.chosen is not None:
         found = [picture for picture in map(_task.chosen, found) if picture.questions]
     return evaluate_pictures(_bench, found, _task.methods, _task.retentions)

@@ -108,6 +108,7 @@ class Baseline:
 
 
 HERO = "hero"
+EVERY_ROW = "every_row"
 THUMBNAIL = "thumbnail"
 BLIND = "blind"
 # What does not heed the retention: marks to read the others by.
@@ -116,8 +117,8 @@ FIXED = (THUMBNAIL, BLIND)
 RIVALS = ("hired", "last_layer", "uniform", "random")
 
 
-def methods(config: HeroConfig) -> list[Method]:
-    """All lines, HERO with ``config`` first.
+def methods(config: HeroConfig, *, newlines: bool = True) -> list[Method]:
+    """All lines, HERO with ``config`` first; that on newlines where there are any.
 
     A part is removed by what is left without it: relevance by alpha = 1, saliency by alpha = 0, two-stage attention by
     reading the low or the high layers in every tile.
@@ -126,7 +127,7 @@ def methods(config: HeroConfig) -> list[Method]:
     # Its own alpha and temperature too; the layers are those of this tower.
     reference = replace(HeroConfig.reference(), low_layers=low, high_layers=config.high_layers)
     with_base = Hero(config, with_base=True)
-    return [
+    lines = [
         Method(HERO, "HERO", Hero(config)),
         Method("base_first", "HERO, a base first", with_base, base=Base(with_base)),
         Method("by_score", "HERO, the paper's order", Hero(replace(config, order="score"))),
@@ -137,7 +138,7 @@ def methods(config: HeroConfig) -> list[Method]:
         Method("high_only", "HERO, high layers only", Hero(replace(config, low_layers=high))),
         Method("reference", "HERO, the authors' reference()", Hero(reference)),
         Method("original_positions", "HERO, original position ids", Hero(config), original_positions=True),
-        Method("every_row", "HERO, newlines of every row", Hero(config), newlines="every_row"),
+        Method(EVERY_ROW, "HERO, newlines of every row", Hero(config), newlines="every_row"),
         Method("bfloat16", "HERO, bfloat16 rows", Hero(config), rows="bfloat16"),
         Method("int8", "HERO, int8 rows", Hero(config), rows="int8"),
         Method("hired", "HiRED's rule", Baseline(baselines.hired)),
@@ -147,3 +148,4 @@ def methods(config: HeroConfig) -> list[Method]:
         Method(THUMBNAIL, "thumbnail only", Baseline(baselines.thumbnail_only)),
         Method(BLIND, "no visual token", Baseline(baselines.nothing)),
     ]
+    return [line for line in lines if newlines or line.name != EVERY_ROW]

@@ -12,43 +12,31 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
-from transformers import CLIPModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from models.world.labels import PatchLabels, label_tiles
 from models.world.look import sample_look
 from models.world.page import Page
 from models.world.questions import Question
 from models.world.scene import Scene
-from models.world.tiles import cut_scene, scene_grid
+from models.world.tiles import cut_scene
+from services.families.family import Tiler
 from services.families.grid import Grid
 
-from .clip import FEATURE_LAYER, DenseHeads, clip_loss, sample_tiles
+from .clip import DenseHeads, clip_loss, sample_tiles
+from .family import Family
 from .language import Reader, draw_questions, sample_picture
 from .optimizer import Optimizer
 from .parallel import rank, share
-from .pixels import normalise
 from .run import Report, Run
 from .symbols import SymbolTable, patch_symbols
-
-
-class Projector(torch.nn.Module):
-    """LLaVA's: features of a patch to an embedding of the language model."""
-
-    def __init__(self, features: int, width: int) -> None:
-        super().__init__()
-        self.linear_1 = torch.nn.Linear(features, width)
-        self.linear_2 = torch.nn.Linear(width, width)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        projected: torch.Tensor = self.linear_2(functional.gelu(self.linear_1(features)))
-        return projected
 
 
 @dataclass(frozen=True)
 class SceneBatch:
     """B scenes or pages: their tiles, uint8 [sum of T, 3, s, s], one after the other, and what is asked about each."""
 
+    tiler: Tiler
     pixels: torch.Tensor
     scenes: list[Scene | Page]
     grids: list[Grid]
@@ -56,31 +44,33 @@ class SceneBatch:
 
     def labels(self) -> list[PatchLabels]:
         """What each scene's patches show; only the alignment asks."""
-        return [label_tiles(scene, grid) for scene, grid in zip(self.scenes, self.grids, strict=True)]
+        return [
+            label_tiles(scene, grid, self.tiler.place(grid))
+            for scene, grid in zip(self.scenes, self.grids, strict=True)
+        ]
 
 
-def sample_scenes(rng: np.random.Generator, count: int) -> SceneBatch:
+def sample_scenes(rng: np.random.Generator, count: int, tiler: Tiler) -> SceneBatch:
     pixels, scenes, grids, questions = [], [], [], []
     for index in rng.integers(0, 2**31, count):
         scene = sample_picture(int(index))
-        grid = scene_grid(scene)
-        pixels.append(cut_scene(scene, grid, sample_look(rng)))
+        grid = tiler.grid(scene.width, scene.height)
+        pixels.append(cut_scene(scene, grid, sample_look(rng), tiler))
         scenes.append(scene)
         grids.append(grid)
-        questions.append(draw_questions(scene, grid, rng))
-    return SceneBatch(torch.from_numpy(np.concatenate(pixels)), scenes, grids, questions)
-
-
-def features_of(clip: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
-    """[T, N, H]: the hidden state that the language model reads, CLS left out."""
-    device = clip.logit_scale.device
-    states = clip.vision_model(normalise(pixels.to(device)), output_hidden_states=True).hidden_states
-    chosen: torch.Tensor = states[FEATURE_LAYER][:, 1:]
-    return chosen
+        questions.append(draw_questions(scene, rng))
+    return SceneBatch(tiler, torch.from_numpy(np.concatenate(pixels)), scenes, grids, questions)
 
 
 def train_alignment(
-    folder: Path, clip: CLIPModel, reader: Reader, projector: Projector, steps: int, seed: int, batch: int = 8
+    folder: Path,
+    family: Family,
+    clip: torch.nn.Module,
+    reader: Reader,
+    projector: torch.nn.Module,
+    steps: int,
+    seed: int,
+    batch: int = 8,
 ) -> None:
     """The projector alone learns to say what each patch shows, in the language model's words."""
     device = reader.newline.device
@@ -89,10 +79,10 @@ def train_alignment(
     run = Run(folder, "alignment", steps, {"projector": projector})
 
     def loss(step: int) -> tuple[torch.Tensor, Report]:
-        scenes = sample_scenes(np.random.default_rng((99, seed, step, rank())), share(batch))
+        scenes = sample_scenes(np.random.default_rng((99, seed, step, rank())), share(batch), family.tiler)
         labels = scenes.labels()
         with torch.no_grad():
-            features = features_of(clip, scenes.pixels)
+            features = family.see(clip, scenes.pixels).features
             codes = torch.from_numpy(np.concatenate([patch_symbols(each) for each in labels])).to(device)
             words = table(codes, reader.embedding)
         sure = torch.from_numpy(np.concatenate([_sure(each) for each in labels])).to(device)
@@ -106,16 +96,23 @@ def train_alignment(
 
 
 def train_answers(
-    folder: Path, clip: CLIPModel, reader: Reader, projector: Projector, steps: int, seed: int, batch: int = 16
+    folder: Path,
+    family: Family,
+    clip: torch.nn.Module,
+    reader: Reader,
+    projector: torch.nn.Module,
+    steps: int,
+    seed: int,
+    batch: int = 16,
 ) -> None:
     """Projector and language model on questions and answers; the tower stays as it is."""
     clip.requires_grad_(False)
     run = Run(folder, "answers", steps, {"reader": reader, "projector": projector})
 
     def loss(step: int) -> tuple[torch.Tensor, Report]:
-        scenes = sample_scenes(np.random.default_rng((111, seed, step, rank())), share(batch))
+        scenes = sample_scenes(np.random.default_rng((111, seed, step, rank())), share(batch), family.tiler)
         with torch.no_grad():
-            features = features_of(clip, scenes.pixels)
+            features = family.see(clip, scenes.pixels).features
         return _answer(reader, projector, features, scenes)
 
     run.train(Optimizer([reader, projector], muon=2e-3, adamw=1e-3), loss, every=25)
@@ -123,10 +120,11 @@ def train_answers(
 
 def train_together(
     folder: Path,
-    clip: CLIPModel,
+    family: Family,
+    clip: torch.nn.Module,
     heads: DenseHeads,
     reader: Reader,
-    projector: Projector,
+    projector: torch.nn.Module,
     captions: PreTrainedTokenizerFast,
     steps: int,
     seed: int,
@@ -138,17 +136,17 @@ def train_together(
     run = Run(folder, "together", steps, modules)
 
     def loss(step: int) -> tuple[torch.Tensor, Report]:
-        scenes = sample_scenes(np.random.default_rng((122, seed, step, rank())), share(batch))
-        value, report = _answer(reader, projector, features_of(clip, scenes.pixels), scenes)
-        tiles = sample_tiles(10_000_000 + 40 * step + 20 * rank(), share(12), share(4))
-        own, seen = clip_loss(clip, heads, captions, tiles)
+        scenes = sample_scenes(np.random.default_rng((122, seed, step, rank())), share(batch), family.tiler)
+        value, report = _answer(reader, projector, family.see(clip, scenes.pixels).features, scenes)
+        tiles = sample_tiles(10_000_000 + 40 * step + 20 * rank(), share(12), share(4), family.tiler)
+        own, seen = clip_loss(family, clip, heads, captions, tiles)
         return value + 0.3 * own, {**report, **{f"tile {name}": number for name, number in seen.items()}}
 
     run.train(Optimizer(modules.values(), muon=4e-4, adamw=2e-4), loss, every=25)
 
 
 def _answer(
-    reader: Reader, projector: Projector, features: torch.Tensor, scenes: SceneBatch
+    reader: Reader, projector: torch.nn.Module, features: torch.Tensor, scenes: SceneBatch
 ) -> tuple[torch.Tensor, Report]:
     tokens = projector(features).split([1 + grid.rows * grid.cols for grid in scenes.grids])
     images = [reader.flatten(own, grid) for own, grid in zip(tokens, scenes.grids, strict=True)]

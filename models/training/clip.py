@@ -1,32 +1,32 @@
 """Step 1: a CLIP on tiles and captions, with dense auxiliary losses on its patches.
 
-The dense heads are thrown away afterwards. They read the hidden state that the language model will read; the
-contrastive loss reads CLS, a block later, as CLIP's does.
+The dense heads are thrown away afterwards. They read what the language model will read; the contrastive loss reads CLS.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from models.world.captions import Caption, describe, describe_lines
 from models.world.labels import PatchLabels, label_crowd, label_tiles, visible_lines, visible_things
 from models.world.look import sample_look
 from models.world.page import KEYS, Line, Page, sample_page, sample_slip
 from models.world.scene import CHARACTERS, COLORS, SHAPES, TILE, Thing, sample_crowd, sample_scene
-from models.world.tiles import cut_scene, draw, scene_grid
+from models.world.tiles import cut_scene, draw
+from services.families.family import Tiler
 
+from .family import Family
 from .optimizer import Optimizer
 from .parallel import rank, share
-from .pixels import normalise
 from .run import Run
 
-FEATURE_LAYER = -2
 DENSE = {
     "color": 1 + len(COLORS),
     "shape": 1 + len(SHAPES),
@@ -38,33 +38,6 @@ DENSE = {
 }
 _DENSE_WEIGHT = {"color": 1.0, "shape": 1.0, "character": 3.0, "center": 0.5, "key": 1.0, "first": 2.0, "second": 2.0}
 _CONTRASTIVE_WEIGHT = 0.3
-EMBEDDING = 64
-
-
-def build_clip(tokenizer: PreTrainedTokenizerFast) -> CLIPModel:
-    """A fresh CLIP: vision 6 x 128, text 3 x 96, tiles of 112 pixels, patches of 14."""
-    vision = CLIPVisionConfig(
-        hidden_size=128,
-        intermediate_size=512,
-        num_hidden_layers=6,
-        num_attention_heads=4,
-        image_size=TILE,
-        patch_size=14,
-        projection_dim=EMBEDDING,
-    )
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=96,
-        intermediate_size=384,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=77,
-        projection_dim=EMBEDDING,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=EMBEDDING))
 
 
 class DenseHeads(torch.nn.Module):
@@ -90,7 +63,7 @@ class TileBatch:
     captions: list[Caption]
 
 
-def sample_tiles(first: int, crowds: int, scenes: int, split: str = "train") -> TileBatch:
+def sample_tiles(first: int, crowds: int, scenes: int, tiler: Tiler, split: str = "train") -> TileBatch:
     """Crowded tiles, and whole scenes with their thumbnails, from this index on; of each a third are slips and pages.
 
     The same indices, the same batch.
@@ -112,29 +85,30 @@ def sample_tiles(first: int, crowds: int, scenes: int, split: str = "train") -> 
         captions.append(describe(whole, rng, legible=True))
     for index in range(first, first + scenes):
         scene = sample_page(split, index) if index % 3 == 0 else sample_scene(split, index)
-        grid = scene_grid(scene)
-        tiles = cut_scene(scene, grid, sample_look(rng))
+        grid = tiler.grid(scene.width, scene.height)
+        place = tiler.place(grid)
+        tiles = cut_scene(scene, grid, sample_look(rng), tiler)
         pixels.append(tiles)
-        labels.append(label_tiles(scene, grid))
+        labels.append(label_tiles(scene, grid, place))
         for tile in range(len(tiles)):
             if isinstance(scene, Page):
-                lines = visible_lines(scene, grid, tile)
+                lines = visible_lines(scene, grid, tile, place)
                 captions.append(describe_lines(lines, rng, legible=tile > 0))
                 things.append(list(lines))
             else:
-                seen = visible_things(scene, grid, tile)
+                seen = visible_things(scene, grid, tile, place)
                 captions.append(describe(seen, rng, legible=tile > 0))
                 things.append(list(seen))
     return TileBatch(torch.from_numpy(np.concatenate(pixels)), _join(labels), things, captions)
 
 
 def clip_loss(
-    model: CLIPModel, heads: DenseHeads, tokenizer: PreTrainedTokenizerFast, batch: TileBatch
+    family: Family, model: Any, heads: DenseHeads, tokenizer: PreTrainedTokenizerFast, batch: TileBatch
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """The weighted loss, and what to log."""
     device = model.logit_scale.device
-    vision = model.vision_model(normalise(batch.pixels.to(device)), output_hidden_states=True)
-    dense = heads(vision.hidden_states[FEATURE_LAYER][:, 1:])
+    seen = family.see(model, batch.pixels)
+    dense = heads(seen.features)
     loss = torch.zeros((), device=device)
     report = {}
     for name, logits in dense.items():
@@ -146,13 +120,13 @@ def clip_loss(
         loss = loss + _DENSE_WEIGHT[name] * part
         shown = target > 0
         report[name] = float((logits.argmax(-1) == target)[shown].float().mean())
-    contrastive, report["match"] = _contrastive(model, tokenizer, batch, vision.pooler_output)
+    contrastive, report["match"] = _contrastive(model, tokenizer, batch, seen.pooled)
     report["contrastive"] = float(contrastive.detach())
     return loss + _CONTRASTIVE_WEIGHT * contrastive, report
 
 
 def _contrastive(
-    model: CLIPModel, tokenizer: PreTrainedTokenizerFast, batch: TileBatch, pooled: torch.Tensor
+    model: Any, tokenizer: PreTrainedTokenizerFast, batch: TileBatch, pooled: torch.Tensor
 ) -> tuple[torch.Tensor, float]:
     """CLIP's symmetric loss, where a caption that holds for several tiles of the batch has them all as its targets."""
     device = pooled.device
@@ -178,7 +152,7 @@ def _join(labels: list[PatchLabels]) -> dict[str, torch.Tensor]:
 
 
 def train_clip(
-    folder: Path, model: CLIPModel, heads: DenseHeads, tokenizer: PreTrainedTokenizerFast, steps: int
+    folder: Path, family: Family, model: Any, heads: DenseHeads, tokenizer: PreTrainedTokenizerFast, steps: int
 ) -> None:
     """Crowds first, where there is most to learn from; then more and more of the scenes the model is for."""
     run = Run(folder, "clip", steps, {"clip": model, "heads": heads})
@@ -186,7 +160,7 @@ def train_clip(
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         late = step / steps
         crowds, scenes = (36, 2) if late < 0.4 else (24, 4) if late < 0.75 else (10, 8)
-        batch = sample_tiles(40 * step + 20 * rank(), share(crowds), share(scenes))
-        return clip_loss(model, heads, tokenizer, batch)
+        batch = sample_tiles(40 * step + 20 * rank(), share(crowds), share(scenes), family.tiler)
+        return clip_loss(family, model, heads, tokenizer, batch)
 
     run.train(Optimizer([model, heads], muon=3e-3, adamw=1e-3), loss)

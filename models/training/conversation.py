@@ -71,9 +71,9 @@ def tokenize(questions: Sequence[Question], tokenizer: PreTrainedTokenizerFast) 
     return Segments(*map(torch.tensor, (ids, owner, place, targets)))
 
 
-def prompt_prefix(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
-    """Token ids before and after the image."""
-    return tokenizer("<|user|>").input_ids, tokenizer("\n", add_special_tokens=False).input_ids
+def prompt_prefix(tokenizer: PreTrainedTokenizerFast, before: str, behind: str) -> tuple[list[int], list[int]]:
+    """Token ids before and behind the image, of what stands there."""
+    return tokenizer(before).input_ids, tokenizer(behind, add_special_tokens=False).input_ids
 
 
 def pack(prefixes: Sequence[torch.Tensor], segments: Sequence[Segments], embedding: torch.nn.Embedding) -> Packed:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from models.tokenizer import SPECIALS, build_tokenizer
+from models.tokenizer import build_tokenizer
 from models.world.captions import describe
 from models.world.page import KEYS, sample_page
 from models.world.page_questions import PAGE_KINDS, ask_page
@@ -13,13 +15,15 @@ from models.world.questions import KINDS, ask
 from models.world.scene import COLORS, SHAPES, sample_scene
 from models.world.tiles import TILER
 
-# CLIP's text tower in transformers reads a text at its end token, unless that token's id is 2.
-_SPECIALS = ("<pad>", "</s>", "<s>", *SPECIALS[3:])
+from .sizes import SPECIALS
 
 
-def build_vocabulary(suffix: str) -> PreTrainedTokenizerFast:
-    """The language model's tokenizer (suffix "") or CLIP's (" </s>"): the same words, the same ids."""
-    return build_tokenizer(_corpus(), suffix, _SPECIALS, 640)
+def build_vocabulary(
+    suffix: str, specials: Sequence[str] = SPECIALS, named: Mapping[str, str] | None = None
+) -> PreTrainedTokenizerFast:
+    """The language model's tokenizer (suffix "") or CLIP's (" </s>"): the same words, and with the same control tokens
+    the same ids."""
+    return build_tokenizer(_corpus(), suffix, specials, 640, named=named or None)
 
 
 def _corpus() -> list[str]:

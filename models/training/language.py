@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from models.world.labels import label_tiles
 from models.world.page import Page, sample_page
@@ -19,9 +19,11 @@ from models.world.tiles import scene_grid
 from services.families.grid import Grid
 
 from .conversation import IGNORE, Packed, pack, prompt_prefix, tokenize
+from .family import Family
 from .optimizer import Optimizer
 from .parallel import rank, share
 from .run import Report, Run
+from .sizes import WIDTH
 from .symbols import SymbolTable, list_symbols, patch_symbols
 
 # How often each kind is asked: those that need more than one look, more often.
@@ -33,35 +35,18 @@ _PAGES = 0.3
 _NOISE = 0.02
 
 
-def build_language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """A fresh Llama of 4 x 128."""
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=128,
-            intermediate_size=384,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=4096,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-    torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.1)
-    return model
-
-
 class Reader(torch.nn.Module):
     """The language model with what stands between it and an image: the newline, and the words around."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, family: Family, tokenizer: PreTrainedTokenizerFast) -> None:
         super().__init__()
-        self.language = build_language_model(tokenizer)
-        self.newline = torch.nn.Parameter(torch.randn(128) * 0.1)
+        self.language = family.build_language_model(tokenizer)
+        torch.nn.init.normal_(self.language.model.embed_tokens.weight, std=0.1)
+        # Of a family without, nothing ever reads it.
+        self.newline = torch.nn.Parameter(torch.randn(WIDTH) * 0.1)
         self.tokenizer = tokenizer
-        self._before, self._after = prompt_prefix(tokenizer)
+        self._splice = family.splice
+        self._before, self._after = prompt_prefix(tokenizer, family.before, family.behind)
 
     @property
     def embedding(self) -> torch.nn.Embedding:
@@ -69,12 +54,12 @@ class Reader(torch.nn.Module):
         return embedding
 
     def flatten(self, tokens: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Tiles' tokens [T, N, D] in the order of LLaVA-NeXT, unpadded, a newline after each row: [n, D]."""
-        side, width = grid.side, tokens.shape[-1]
-        mosaic = tokens[1:].view(grid.rows, grid.cols, side, side, width).transpose(1, 2)
-        window = mosaic.reshape(grid.rows * side, -1, width)[grid.top : grid.bottom, grid.left : grid.right]
-        newline = self.newline.expand(len(window), 1, -1)
-        return torch.cat([tokens[0], torch.cat([window, newline], dim=1).flatten(0, 1)])
+        """Tiles' tokens [T, N, D] in the family's order, without padding, newlines where it has them: [n, D]."""
+        valid = grid.valid()
+        order = self._splice(grid, [np.flatnonzero(tile) for tile in valid], "every_row").source
+        # A newline's index is that of the last row.
+        rows = torch.cat([tokens[torch.from_numpy(valid).to(tokens.device)], self.newline[None]])
+        return rows[torch.from_numpy(order).to(tokens.device)]
 
     def prefix(self, image: torch.Tensor) -> torch.Tensor:
         """All up to the question, from an image's tokens [n, D]."""
@@ -105,20 +90,22 @@ def sample_picture(index: int) -> Scene | Page:
     return sample_page("train", index) if paged else sample_scene("train", index)
 
 
-def draw_questions(scene: Scene | Page, grid: Grid, rng: np.random.Generator, count: int = QUESTIONS) -> list[Question]:
+def draw_questions(scene: Scene | Page, rng: np.random.Generator, count: int = QUESTIONS) -> list[Question]:
     """Training questions, kinds by their share; a page's alike."""
     if isinstance(scene, Page):
         return [ask_page(PAGE_KINDS[at % len(PAGE_KINDS)], scene, rng) for at in range(count)]
     questions: list[Question] = []
     while len(questions) < count:
         kind = KINDS[rng.choice(len(KINDS), p=[_SHARE[kind] for kind in KINDS])]
-        question = ask(kind, scene, grid, rng)
+        question = ask(kind, scene, scene_grid(scene), rng)
         if question is not None:
             questions.append(question)
     return questions
 
 
-def train_language(folder: Path, reader: Reader, lists: int, symbols: int, seed: int, batch: int = 16) -> None:
+def train_language(
+    folder: Path, family: Family, reader: Reader, lists: int, symbols: int, seed: int, batch: int = 16
+) -> None:
     """Lists first, for they are short; then perfect patches laid out as an image's are."""
     device = reader.newline.device
     table = SymbolTable(reader.tokenizer).to(device)
@@ -130,9 +117,10 @@ def train_language(folder: Path, reader: Reader, lists: int, symbols: int, seed:
         images, questions = [], []
         for index in rng.integers(0, 2**31, share(2 * batch if short else batch)):
             scene = sample_picture(int(index))
-            grid = scene_grid(scene)
-            questions.append(draw_questions(scene, grid, rng, 6 if short else QUESTIONS))
-            codes = list_symbols(scene, rng) if short else patch_symbols(label_tiles(scene, grid))
+            grid = family.tiler.grid(scene.width, scene.height)
+            questions.append(draw_questions(scene, rng, 6 if short else QUESTIONS))
+            labels = None if short else label_tiles(scene, grid, family.tiler.place(grid))
+            codes = list_symbols(scene, rng) if labels is None else patch_symbols(labels)
             tokens = table(torch.from_numpy(codes).to(device), reader.embedding)
             tokens = tokens + _NOISE * torch.randn_like(tokens)
             images.append(tokens if short else reader.flatten(tokens, grid))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,7 +20,9 @@ class Optimizer:
 
     def __init__(self, modules: Iterable[torch.nn.Module], muon: float, adamw: float, weight_decay: float = 0.02):
         named = [pair for module in modules for pair in module.named_parameters() if pair[1].requires_grad]
-        matrices = [p for name, p in named if p.ndim == 2 and ".layers." in name and muon]
+        # InternViT's are called "layer".
+        inside = re.compile(r"\.layers?\.")
+        matrices = [p for name, p in named if p.ndim == 2 and inside.search(name) and muon]
         chosen = {id(p) for p in matrices}
         rest = [p for _, p in named if id(p) not in chosen]
         self._parts: list[torch.optim.Optimizer] = [

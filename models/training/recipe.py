@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,16 +13,20 @@ from transformers import PreTrainedTokenizerFast
 from scripts.redis_server import free_port
 from services.common.device import pick_device
 
-from .answers import Projector, train_alignment, train_answers, train_together
-from .clip import DenseHeads, build_clip, train_clip
+from .answers import train_alignment, train_answers, train_together
+from .clip import DenseHeads, train_clip
 from .corpus import build_vocabulary
 from .export import export
+from .family import Family
+from .internvl import INTERNVL
 from .language import Reader, train_language
+from .llava_next import LLAVA_NEXT
 from .parallel import rank, spawn
 from .run import Run
 from .warm import begin_with
 
-_STEPS = {"clip": 2600, "language": 1500, "alignment": 600, "answers": 1100, "together": 240}
+FAMILIES = {"llava_next": LLAVA_NEXT, "internvl": INTERNVL}
+_STEPS = tuple(LLAVA_NEXT.steps)
 # They need nothing of each other.
 _BEGINNINGS = ("clip", "language")
 
@@ -32,15 +37,28 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description="Train the reference model. Every step resumes where it stopped; a finished one is not repeated."
     )
     parser.add_argument("folder", type=Path, help="states and logs")
+    parser.add_argument("--family", default="llava_next", choices=FAMILIES, help="of the model (llava_next)")
     parser.add_argument("--checkpoint", type=Path, help="where the finished model goes")
     parser.add_argument("--begin-with", type=Path, help="a checkpoint of this recipe to begin with, not with chance")
     parser.add_argument("--only", choices=_STEPS, help="one step; clip and language may run side by side")
-    for step, count in _STEPS.items():
-        parser.add_argument(f"--{step}", type=int, default=count, metavar="N", help=f"optimizer steps ({count})")
-    parser.add_argument("--lists", type=int, default=1100, metavar="N", help="of language's, how many on lists (1100)")
+    for step in _STEPS:
+        counts = ", ".join(f"{name} {family.steps[step]}" for name, family in FAMILIES.items())
+        parser.add_argument(f"--{step}", type=int, metavar="N", help=f"optimizer steps ({counts})")
+    parser.add_argument(
+        "--lists", type=int, metavar="N", help="of language's, how many on lists (1100, or none where it is begun with)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread, for CPUs (1, of all cores)")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    family = FAMILIES[options.family]
+    if family.begins and not options.begin_with:
+        parser.error(f"--begin-with: --family {options.family} takes the CLIP that tells relevance from a checkpoint")
+    for step in _STEPS:
+        if getattr(options, step) is None:
+            setattr(options, step, family.steps[step])
+    if options.lists is None:
+        options.lists = 0 if family.begins else 1100
+    return options
 
 
 def train(options: argparse.Namespace) -> None:
@@ -49,29 +67,32 @@ def train(options: argparse.Namespace) -> None:
     Raises:
         SystemExit: a step is asked for whose predecessors are not finished.
     """
-    folder, seed = options.folder, options.seed
+    folder, seed, family = options.folder, options.seed, FAMILIES[options.family]
     torch.manual_seed(seed)
     device = pick_device("auto")
-    words, captions = _tokenizer(folder / "tokenizer", ""), _tokenizer(folder / "captions", " </s>")
-    clip, heads = build_clip(captions).to(device), DenseHeads(128).to(device)
-    reader = Reader(words).to(device)
-    projector = Projector(128, 128).to(device)
+    words, captions = _tokenizers(folder, family)
+    clip, heads = family.build_clip(captions).to(device), DenseHeads(family.width).to(device)
+    reader = Reader(family, words).to(device)
+    projector = family.build_projector().to(device)
     if options.begin_with:
         begin_with(options.begin_with, clip, reader, projector, captions)
     steps: dict[str, tuple[dict[str, torch.nn.Module], Callable[[int], None]]] = {
-        "clip": ({"clip": clip, "heads": heads}, lambda n: train_clip(folder, clip, heads, captions, n)),
+        "clip": ({"clip": clip, "heads": heads}, lambda n: train_clip(folder, family, clip, heads, captions, n)),
         "language": (
             {"reader": reader},
-            lambda n: train_language(folder, reader, min(options.lists, n), max(0, n - options.lists), seed),
+            lambda n: train_language(folder, family, reader, min(options.lists, n), max(0, n - options.lists), seed),
         ),
-        "alignment": ({"projector": projector}, lambda n: train_alignment(folder, clip, reader, projector, n, seed)),
+        "alignment": (
+            {"projector": projector},
+            lambda n: train_alignment(folder, family, clip, reader, projector, n, seed),
+        ),
         "answers": (
             {"reader": reader, "projector": projector},
-            lambda n: train_answers(folder, clip, reader, projector, n, seed),
+            lambda n: train_answers(folder, family, clip, reader, projector, n, seed),
         ),
         "together": (
             {"clip": clip, "heads": heads, "reader": reader, "projector": projector},
-            lambda n: train_together(folder, clip, heads, reader, projector, captions, n, seed),
+            lambda n: train_together(folder, family, clip, heads, reader, projector, captions, n, seed),
         ),
     }
     for name, (modules, run) in steps.items():
@@ -91,20 +112,25 @@ def train(options: argparse.Namespace) -> None:
         about = {"seed": seed, "steps": {name: getattr(options, name) for name in steps}}
         if options.begin_with:
             about["began_with"] = options.begin_with.name
-        export(options.checkpoint, clip, reader, projector, captions, about)
+        export(options.checkpoint, family, clip, reader, projector, captions, about, options.begin_with)
 
 
-def _tokenizer(folder: Path, suffix: str) -> PreTrainedTokenizerFast:
-    """The one the run began with: its states hold rows for that vocabulary."""
-    if not folder.exists():
-        build_vocabulary(suffix).save_pretrained(folder)
-    return PreTrainedTokenizerFast.from_pretrained(folder)
+def _tokenizers(folder: Path, family: Family) -> list[PreTrainedTokenizerFast]:
+    """The language model's and the captions', those the run began with: its states hold rows for those vocabularies."""
+    made = {
+        "tokenizer": partial(build_vocabulary, "", family.specials, family.named),
+        "captions": partial(build_vocabulary, " </s>"),
+    }
+    for name, build in made.items():
+        if not (folder / name).exists():
+            build().save_pretrained(folder / name)
+    return [PreTrainedTokenizerFast.from_pretrained(folder / name) for name in made]
 
 
 def main() -> None:
     options = parse()
     # Made before there are several who would make it.
-    _tokenizer(options.folder / "tokenizer", ""), _tokenizer(options.folder / "captions", " </s>")
+    _tokenizers(options.folder, FAMILIES[options.family])
     if options.workers > 1:
         spawn(options.workers, free_port(), train, options)
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.families.grid import Grid
+from services.families.grid import Grid, Placement
 
 from .page import KEYS, Line, Page
 from .scene import CHARACTERS, COLORS, SHAPES, TILE, Scene, Thing
@@ -20,6 +20,8 @@ UNSURE = -100
 _SHOWS, _GROUND = 0.3, 0.08
 # Of the cell of a code's character.
 _INKED = 0.35
+# Of its size, that a character is read at.
+_LEGIBLE = 0.9
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,34 @@ class PatchLabels:
 
 @dataclass(frozen=True)
 class _View:
-    """A tile: where its origin lies in the scene, in pixels, and how much smaller it shows it."""
+    """A tile: where its origin lies in the scene, in pixels, and how much larger it shows it."""
 
     x: float
     y: float
     scale_x: float = 1.0
     scale_y: float = 1.0
 
+    @property
+    def legible(self) -> bool:
+        return min(self.scale_x, self.scale_y) >= _LEGIBLE
 
-def label_tiles(scene: Scene | Page, grid: Grid) -> PatchLabels:
-    """The thumbnail's patches and each local tile's. A scene is never scaled to fill its grid, only padded."""
-    left, top = _padding(scene, grid)
+
+def label_tiles(scene: Scene | Page, grid: Grid, place: Placement | None = None) -> PatchLabels:
+    """The thumbnail's patches and each local tile's.
+
+    Args:
+        scene: what is shown.
+        grid: how it is cut.
+        place: where it lies on its tiles; by default it is not scaled to fill its grid, only padded.
+    """
+    place = place or padded(scene, grid)
+    across, down = _scale(scene, place)
     views = [_View(0, 0, TILE / scene.width, TILE / scene.height)]
-    views += [_View(col * TILE - left, row * TILE - top) for row in range(grid.rows) for col in range(grid.cols)]
+    views += [
+        _View((col * TILE - place.left) / across, (row * TILE - place.top) / down, across, down)
+        for row in range(grid.rows)
+        for col in range(grid.cols)
+    ]
     return _stack([_label_any(scene, view) for view in views])
 
 
@@ -62,27 +79,35 @@ def label_crowd(scene: Scene | Page) -> PatchLabels:
     return _stack([_label_any(scene, _View(0, 0))])
 
 
-def visible_things(scene: Scene, grid: Grid, tile: int) -> list[Thing]:
+def visible_things(scene: Scene, grid: Grid, tile: int, place: Placement | None = None) -> list[Thing]:
     """Objects whose centre lies in a local tile (from 1), or all of them for the thumbnail (0)."""
     if tile == 0:
         return list(scene.things)
-    return [thing for thing in scene.things if tile_of(scene, grid, thing) == tile]
+    return [thing for thing in scene.things if tile_of(scene, grid, thing, place) == tile]
 
 
-def visible_lines(page: Page, grid: Grid, tile: int) -> list[Line]:
+def visible_lines(page: Page, grid: Grid, tile: int, place: Placement | None = None) -> list[Line]:
     """Lines in a local tile (from 1), or all of them for the thumbnail (0)."""
-    return [line for line in page.lines if tile in (0, tile_of(page, grid, line))]
+    return [line for line in page.lines if tile in (0, tile_of(page, grid, line, place))]
 
 
-def tile_of(scene: Scene | Page, grid: Grid, thing: Thing | Line) -> int:
-    """The local tile, from 1, that holds the middle of an object or line."""
-    left, top = _padding(scene, grid)
-    return 1 + (thing.y + top) // TILE * grid.cols + (thing.x + left) // TILE
+def tile_of(scene: Scene | Page, grid: Grid, thing: Thing | Line, place: Placement | None = None) -> int:
+    """The local tile, from 1, that holds the middle of an object or line; see ``label_tiles``."""
+    place = place or padded(scene, grid)
+    across, down = _scale(scene, place)
+    row, col = ((thing.y * down + place.top) // place.tile_size, (thing.x * across + place.left) // place.tile_size)
+    return 1 + int(row) * grid.cols + int(col)
 
 
-def _padding(scene: Scene | Page, grid: Grid) -> tuple[int, int]:
-    """Pixels of padding left of the scene and above it in its grid."""
-    return (grid.cols * TILE - scene.width) // 2, (grid.rows * TILE - scene.height) // 2
+def padded(scene: Scene | Page, grid: Grid) -> Placement:
+    """A scene as large as it is, in the middle of its grid."""
+    left, top = (grid.cols * TILE - scene.width) // 2, (grid.rows * TILE - scene.height) // 2
+    return Placement(TILE, PATCH, top, top + scene.height, left, left + scene.width)
+
+
+def _scale(scene: Scene | Page, place: Placement) -> tuple[float, float]:
+    """How much larger tiles show it, across and down."""
+    return (place.right - place.left) / scene.width, (place.bottom - place.top) / scene.height
 
 
 def _stack(tiles: list[NDArray[np.int64]]) -> PatchLabels:
@@ -102,7 +127,7 @@ def _label_lines(page: Page, view: _View) -> NDArray[np.int64]:
     """int64 [5, N]: character, center, key, first, second."""
     character, center, key, first, second = out = np.zeros((5, SIDE, SIDE), np.int64)
     most = np.zeros((SIDE, SIDE))
-    legible = view.scale_x == view.scale_y == 1
+    legible = view.legible
     for line in page.lines:
         x, y = (line.x - view.x) * view.scale_x, (line.y - view.y) * view.scale_y
         down = _overlap(y, 0.45 * line.size * view.scale_y)
@@ -121,7 +146,7 @@ def _label_lines(page: Page, view: _View) -> NDArray[np.int64]:
             grid[~shows & (share > _GROUND) & (grid == 0)] = UNSURE
             grid[wins] = target if legible else UNSURE
         for letter, at in line.letters[-len(line.code) :] if legible else ():
-            inked = np.outer(down, _overlap(at - view.x, PATCH / 2))
+            inked = np.outer(down, _overlap((at - view.x) * view.scale_x, view.scale_x * PATCH / 2))
             character[(inked > _GROUND) & (character == 0)] = UNSURE
             character[inked > _INKED] = CHARACTERS.index(letter) + 1
         if not legible:
@@ -150,7 +175,7 @@ def _label(scene: Scene, view: _View) -> NDArray[np.int64]:
         most = np.maximum(most, np.where(shows, share, 0))
         unsure = ~shows & (share > _GROUND) & (color == 0)
         inked = _overlap(x, 0.55 * reach_x).sum() * _overlap(y, 0.6 * reach_y).sum() * PATCH**2
-        legible = view.scale_x == view.scale_y == 1 and inked >= 0.9 * 4 * 0.55 * 0.6 * reach_x * reach_y
+        legible = view.legible and inked >= 0.9 * 4 * 0.55 * 0.6 * reach_x * reach_y
         for grid, target in (
             (color, COLORS.index(thing.color) + 1 if seen > 0.2 else UNSURE),
             (shape, SHAPES.index(thing.shape) + 1 if seen > 0.6 else UNSURE),

@@ -1,9 +1,10 @@
-"""The reference model's tiles: cut by the encoder service's own code."""
+"""A picture's tiles, cut by the encoder service's own code: the world's own are LLaVA-NeXT's."""
 
 from __future__ import annotations
 
 from PIL import Image
 
+from services.families.family import Tiler
 from services.families.grid import Grid
 from services.families.llava_next.tiles import AnyresTiler
 
@@ -27,6 +28,6 @@ def draw(scene: Scene | Page, look: Look = PLAIN) -> Pixels:
     return print_page(scene, look) if isinstance(scene, Page) else render(scene, look)
 
 
-def cut_scene(scene: Scene | Page, grid: Grid, look: Look = PLAIN) -> Pixels:
+def cut_scene(scene: Scene | Page, grid: Grid, look: Look = PLAIN, tiler: Tiler = TILER) -> Pixels:
     """The thumbnail and the local tiles, uint8 [1 + K, 3, TILE, TILE]."""
-    return TILER.cut(Image.fromarray(draw(scene, look)), grid)
+    return tiler.cut(Image.fromarray(draw(scene, look)), grid)

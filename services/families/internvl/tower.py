@@ -67,15 +67,21 @@ class InternVLTower:
             features = self._tower.layernorm(hidden)
         patches = features[:, 1:]
         # What CLS looks at is added up over the patches of a token.
-        attention = self._tokens(torch.stack(cls_rows)[..., None]).sum(dim=-1)
-        return TowerPass(self._tokens(patches), attention, hidden[:, 0])
+        attention = merge(torch.stack(cls_rows)[..., None], self._side, self._merged).sum(dim=-1)
+        return TowerPass(merge(patches, self._side, self._merged), attention, hidden[:, 0])
 
-    def _tokens(self, patches: torch.Tensor) -> torch.Tensor:
-        """Values of patches [..., N merged^2, C] to those of tokens [..., N, merged^2 C], both in raster order."""
-        *outer, _, _ = patches.shape
-        side, merged = self._side, self._merged
-        blocks = patches.reshape(*outer, side, merged, side, merged, -1).transpose(-4, -3)
-        return blocks.reshape(*outer, side**2, -1)
+
+def merge(patches: torch.Tensor, side: int, merged: int) -> torch.Tensor:
+    """Values of patches [..., N merged^2, C] to those of tokens [..., N, merged^2 C], both in raster order.
+
+    Args:
+        patches: of a tile.
+        side: tokens along a side of it.
+        merged: patches along a side of a token.
+    """
+    *outer, _, _ = patches.shape
+    blocks = patches.reshape(*outer, side, merged, side, merged, -1).transpose(-4, -3)
+    return blocks.reshape(*outer, side**2, -1)
 
 
 def _run(block: Any, hidden: torch.Tensor, cls_rows: list[torch.Tensor] | None) -> torch.Tensor:

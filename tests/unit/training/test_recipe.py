@@ -1,6 +1,8 @@
 """The recipe: packed questions are alone, no token is dropped, steps resume, and the result loads where 7B would."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -8,33 +10,84 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, CLIPModel, LlavaNextForConditionalGeneration
 
-from models.training.answers import Projector, features_of, sample_scenes
-from models.training.clip import build_clip
+from models.training import answers, clip, language
+from models.training.answers import sample_scenes
 from models.training.conversation import pack, tokenize
 from models.training.corpus import build_vocabulary
+from models.training.family import Family
 from models.training.language import Reader
-from models.training.recipe import parse, train
+from models.training.llava_next import LLAVA_NEXT
+from models.training.recipe import FAMILIES, parse, train
 from models.training.warm import begin_with
 from models.world.render import render
 from models.world.scene import sample_scene
-from models.world.tiles import cut_scene, scene_grid
+from models.world.tiles import cut_scene
+from services.common.checkpoint import Checkpoint
 from services.common.settings import BUNDLED_MODEL
+from services.families.registry import vision_half
 from tests.reference import Reference
+from tests.reference_internvl import InternVLReference
 from tests.support.llm_parts import Language
 
 STEPS = ["--clip", "2", "--language", "2", "--lists", "1", "--alignment", "1", "--answers", "1", "--together", "1"]
 
 
+class Trained(NamedTuple):
+    """A model of a few steps, and the folder of its states."""
+
+    family: Family
+    name: str
+    model: Path
+    run: Path
+
+    def begin(self) -> list[str]:
+        chosen = ["--family", self.name, *(["--begin-with", BUNDLED_MODEL] if self.family.begins else [])]
+        return [str(self.run), *chosen]
+
+    def modules(self) -> list[Any]:
+        """Clip, reader and projector as the last step left them."""
+        found = fresh(self.family)
+        state = torch.load(self.run / "together.pt", weights_only=True)["modules"]
+        for name, module in zip(("clip", "reader", "projector"), found, strict=True):
+            module.load_state_dict(state[name])
+            module.eval()
+        return found
+
+
+def fresh(family: Family) -> list[Any]:
+    """Clip, reader and projector, by chance."""
+    reader = Reader(family, build_vocabulary("", family.specials, family.named))
+    return [family.build_clip(build_vocabulary(" </s>")), reader, family.build_projector()]
+
+
+@pytest.fixture(scope="module")
+def few() -> Iterator[None]:
+    """Pictures a step: one or two in place of dozens."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (answers, clip, language):
+            patch.setattr(module, "share", lambda batch: 1 + (batch > 8))
+        yield
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def trained(few: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """``make train`` in small."""
+    folder = tmp_path_factory.mktemp("training")
+    made = Trained(FAMILIES[request.param], request.param, folder / "model", folder / "run")
+    train(parse([*made.begin(), "--checkpoint", str(made.model), *STEPS]))
+    return made
+
+
 @pytest.fixture(scope="module")
 def reader() -> Reader:
     torch.manual_seed(0)
-    return Reader(build_vocabulary("")).eval()
+    return Reader(LLAVA_NEXT, build_vocabulary("")).eval()
 
 
 @torch.no_grad()
 def test_packed_questions_answer_as_if_asked_alone(reader: Reader) -> None:
     """Neither the other questions of the pack nor its padding change a loss."""
-    scenes = sample_scenes(np.random.default_rng(3), 3)
+    scenes = sample_scenes(np.random.default_rng(3), 3, LLAVA_NEXT.tiler)
     sizes = [1 + grid.rows * grid.cols for grid in scenes.grids]
     images = [reader.flatten(torch.randn(size, 64, 128), grid) for size, grid in zip(sizes, scenes.grids, strict=True)]
     questions = [each[:4] for each in scenes.questions]
@@ -49,22 +102,22 @@ def test_packed_questions_answer_as_if_asked_alone(reader: Reader) -> None:
 
 
 @torch.no_grad()
-def test_training_shows_what_serving_shows(trained: Path) -> None:
+def test_training_shows_what_serving_shows(trained: Trained) -> None:
     """Same prompt, same visual tokens, same order, none left out: the logits are Hugging Face's on the checkpoint."""
-    reference = Reference(str(trained))
+    family = trained.family
     scene = sample_scene("train", 11)
-    scenes = sample_scenes(np.random.default_rng(0), 1)
-    question = scenes.questions[0][0]
-    clip = build_clip(build_vocabulary(" </s>"))
-    reader, projector = Reader(build_vocabulary("")), Projector(128, 128)
-    state = torch.load(trained.parent / "run" / "together.pt", weights_only=True)["modules"]
-    for name, module in (("clip", clip), ("reader", reader), ("projector", projector)):
-        module.load_state_dict(state[name])
-        module.eval()
-    inputs = reference.inputs(Image.fromarray(render(scene)), question.text)
+    question = sample_scenes(np.random.default_rng(0), 1, family.tiler).questions[0][0]
+    tower, reader, projector = trained.modules()
+    picture = Image.fromarray(render(scene))
+    if trained.name == "internvl":
+        reference: Any = InternVLReference(trained.model)
+        inputs = reference.inputs([("user", [picture, question.text])])
+    else:
+        reference = Reference(str(trained.model))
+        inputs = reference.inputs(picture, question.text)
     expected = reference.model(**inputs).logits[0, -1]
-    grid = scene_grid(scene)
-    features = features_of(clip, torch.from_numpy(cut_scene(scene, grid)))
+    grid = family.tiler.grid(scene.width, scene.height)
+    features = family.see(tower, torch.from_numpy(cut_scene(scene, grid, tiler=family.tiler))).features
     packed = pack(
         [reader.prefix(reader.flatten(projector(features), grid))],
         [tokenize([question], reader.tokenizer)],
@@ -78,26 +131,20 @@ def test_training_shows_what_serving_shows(trained: Path) -> None:
     torch.testing.assert_close(logits, expected, atol=1e-3, rtol=1e-3)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of a few steps: ``make train`` in small."""
-    folder = tmp_path_factory.mktemp("training")
-    train(parse([str(folder / "run"), "--checkpoint", str(folder / "model"), *STEPS]))
-    return folder / "model"
-
-
-def test_the_result_says_that_it_is_trained_and_its_size_is_kept(trained: Path) -> None:
-    assert Language(trained).splicer.feature_width == 128
-    assert sum(file.stat().st_size for file in trained.rglob("*") if file.is_file()) < 40e6
+def test_the_result_is_served_and_its_size_is_kept(trained: Trained) -> None:
+    """It is cut as it was in training."""
+    assert Language(trained.model).splicer.feature_width == trained.family.width
+    assert vision_half(Checkpoint(str(trained.model), "HEROSERVE_MODEL")).tiler == trained.family.tiler
+    assert CLIPModel.from_pretrained(trained.model / "clip").config.vision_config.image_size == 112
+    assert sum(file.stat().st_size for file in trained.model.rglob("*") if file.is_file()) < 40e6
 
 
 def test_a_finished_run_is_not_repeated_and_an_unfinished_one_goes_on(
-    trained: Path, capsys: pytest.CaptureFixture[str]
+    trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = trained.parent / "run"
-    train(parse([str(run), *STEPS]))
+    train(parse([*trained.begin(), *STEPS]))
     assert "step" not in capsys.readouterr().out
-    train(parse([str(run), *STEPS[:-1], "2"]))
+    train(parse([*trained.begin(), *STEPS[:-1], "2"]))
     assert capsys.readouterr().out.startswith("together step 2 of 2")
 
 
@@ -106,15 +153,21 @@ def test_a_step_without_its_predecessor_says_which(tmp_path: Path) -> None:
         train(parse([str(tmp_path), "--only", "answers", *STEPS]))
 
 
+def test_a_family_that_can_not_begin_with_chance_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse([str(tmp_path), "--family", "internvl"])
+    assert "--begin-with: --family internvl takes the CLIP" in capsys.readouterr().err
+
+
 @torch.no_grad()
-def test_a_run_may_begin_with_a_checkpoint_whose_words_are_fewer(reader: Reader) -> None:
+def test_a_run_may_begin_with_a_checkpoint_whose_words_are_fewer() -> None:
     """The bundled model's weights, its words' rows in their new places; words that it never had stay as they were."""
-    clip, projector = build_clip(build_vocabulary(" </s>")), Projector(128, 128)
-    mine = Reader(reader.tokenizer)
+    tower, mine, projector = fresh(LLAVA_NEXT)
+    new = mine.tokenizer.get_vocab()
     before = mine.embedding.weight.clone()
     bundled = LlavaNextForConditionalGeneration.from_pretrained(BUNDLED_MODEL)
-    old, new = AutoTokenizer.from_pretrained(BUNDLED_MODEL).get_vocab(), reader.tokenizer.get_vocab()
-    begin_with(Path(BUNDLED_MODEL), clip, mine, projector, build_vocabulary(" </s>"))
+    old = AutoTokenizer.from_pretrained(BUNDLED_MODEL).get_vocab()
+    begin_with(Path(BUNDLED_MODEL), tower, mine, projector, build_vocabulary(" </s>"))
     table = bundled.model.language_model.embed_tokens.weight
     for word, at in new.items():
         expected = table[old[word]] if word in old else before[at]
@@ -122,5 +175,24 @@ def test_a_run_may_begin_with_a_checkpoint_whose_words_are_fewer(reader: Reader)
     assert torch.equal(mine.newline, bundled.model.image_newline)
     assert torch.equal(mine.language.lm_head.weight[new["Ġred"]], bundled.lm_head.weight[old["Ġred"]])
     pixels = torch.zeros(1, 3, 112, 112, dtype=torch.uint8)
-    tower = CLIPModel.from_pretrained(f"{BUNDLED_MODEL}/clip")
-    torch.testing.assert_close(features_of(clip, pixels), features_of(tower, pixels))
+    shipped = CLIPModel.from_pretrained(f"{BUNDLED_MODEL}/clip")
+    torch.testing.assert_close(LLAVA_NEXT.see(tower, pixels).features, LLAVA_NEXT.see(shipped, pixels).features)
+
+
+@torch.no_grad()
+def test_another_family_may_begin_with_its_language_model() -> None:
+    """A Qwen2 then reads as the Llama did; the tower and the projector are its own."""
+    family = FAMILIES["internvl"]
+    tower, reader, projector = fresh(family)
+    before = {name: value.clone() for name, value in [*tower.named_parameters(), *projector.named_parameters()]}
+    begin_with(Path(BUNDLED_MODEL), tower, reader, projector, build_vocabulary(" </s>"))
+    bundled = LlavaNextForConditionalGeneration.from_pretrained(BUNDLED_MODEL)
+    rows = torch.randn(1, 12, 128) * 0.3
+    expected = bundled.model.language_model(inputs_embeds=rows).last_hidden_state
+    torch.testing.assert_close(reader.language.model(inputs_embeds=rows).last_hidden_state, expected)
+    changed = {
+        name.split(".")[0]
+        for name, value in [*tower.named_parameters(), *projector.named_parameters()]
+        if not torch.equal(value, before[name])
+    }
+    assert changed == {"text_model", "text_projection", "logit_scale"}
