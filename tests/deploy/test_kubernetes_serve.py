@@ -228,10 +228,15 @@ def seconds(duration: str) -> int:
     return int(duration.removesuffix("s"))
 
 
+_VLLM_ARGS = "HEROSERVE_VLLM_ARGS"
+
+
 def _deployments(service: str, build: Build) -> dict[str, Deployment]:
     """What the code would deploy with this build's settings, and the model of this checkout."""
     environment = build.environment(build.head(service))
     environment.pop("HEROSERVE_MODEL", None)
+    # vLLM is not installed here; what it is given of a node is no other.
+    environment = {name: value for name, value in environment.items() if name not in ("HEROSERVE_ENGINE", _VLLM_ARGS)}
     module = importlib.import_module(f"services.{service}.app")
     return {deployment.name: deployment for deployment in _bound(module.build(environment))}
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from services.common.settings import BUNDLED_MODEL
+from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
 from tests.deploy.test_compose import stages
 from tests.deploy.test_kubernetes_network import CLIENT, GATEWAY, NEIGHBOUR, PROMETHEUS, Pod, allowed
@@ -71,6 +72,24 @@ def test_production_takes_it_in_its_list(kustomize: Kustomize, tmp_path: Path) -
     assert {item["key"] for item in chat.pod["tolerations"]} == {GPU, "heroserve.io/pool"}
     (bounds,) = (item["autoscaling_config"] for item in build.serve_config("llm")["applications"][0]["deployments"])
     assert (bounds["min_replicas"], bounds["max_replicas"]) == (2, 8)
+
+
+def test_an_8b_and_its_tower_share_one_card(kustomize: Kustomize) -> None:
+    """Two pods, each with one of the two that its card is told as; vLLM leaves the tower room beside its weights."""
+    build = kustomize(KUBERNETES / "overlays/one-gpu")
+    (chat,), tower = build.workers("llm"), build.workers("encoder")[1]
+    for group in (chat, tower):
+        assert (group.container["resources"]["limits"][GPU], group.spec["maxReplicas"]) == (1, 1)
+    said = (KUBERNETES / "overlays/one-gpu/kustomization.yaml").read_text()
+    assert "resources: [{name: nvidia.com/gpu, replicas: 2}]" in said
+    settings = _settings(build)
+    assert (settings.engine, settings.device) == ("vllm", "cuda")
+    share = float(_flag(settings.vllm_args, "--gpu-memory-utilization"))
+    # Of 24 GB: 8.2 billion values, and a whole context (36 layers, 8 heads of 128); what is left is the tower's.
+    context = int(_flag(settings.vllm_args, "--max-model-len"))
+    assert 8.2e9 * 2 + 2 * 2 * 36 * 8 * 128 * context < share * 24e9 < 24e9 - 2.5e9
+    # 12 local tiles and the thumbnail in one pass.
+    assert EncoderSettings.from_env(build.environment(tower)).max_batch_tiles >= 13
 
 
 def test_beside_a_server_the_service_has_no_gpu(remote: Build) -> None:

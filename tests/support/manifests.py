@@ -23,7 +23,7 @@ from services.llm.settings import LlmSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
-OVERLAYS = ("dev", "production")
+OVERLAYS = ("dev", "one-gpu", "production")
 # `scaling` is part of every overlay.
 OPTIONAL = (
     "gpu",

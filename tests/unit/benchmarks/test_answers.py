@@ -84,11 +84,12 @@ async def test_forced_is_greedy(bench: Bench, prompts: list[Prompt], monkeypatch
 def test_the_prompt_is_what_training_teaches(bench: Bench, pair: list[Picture]) -> None:
     """Ids by the service, from a message; and by the recipe, question by question."""
     from models.training.conversation import prompt_prefix, tokenize
+    from models.training.llava_next import LLAVA_NEXT
 
     tokenizer = bench.prompts.tokenizer
     for question in pair[0].questions:
         words = text(bench, question)
-        before, after = prompt_prefix(tokenizer)
+        before, after = prompt_prefix(tokenizer, LLAVA_NEXT.before, LLAVA_NEXT.behind)
         taught = tokenize([question], tokenizer)
         ids = [*before, bench.prompts.image_token_id, *after, *taught.ids.tolist()]
         assert ids == [*words.ids, *words.answer]

@@ -123,7 +123,9 @@ def test_choosing(
     monkeypatch.setattr(sys, "argv", ["choose", *arguments])
     every = choose.trials
     monkeypatch.setattr(
-        choose, "trials", lambda base, layers: [*every(base, layers)[:2], *every(base, layers)[-30:-26]]
+        choose,
+        "trials",
+        lambda base, layers, newlines: [*every(base, layers)[:2], *every(base, layers, newlines=newlines)[-30:-26]],
     )
     choose.main()
     told = capsys.readouterr().out
