@@ -10,6 +10,7 @@ from transformers import AutoImageProcessor
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.image_utils import SizeDict
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from services.common.checkpoint import Checkpoint
 from services.common.settings import SettingError
@@ -54,6 +55,12 @@ def image_processor(source: Checkpoint) -> Any:
         if callable(getattr(type(processor), name, None)):
             raise faulty(source, {name: value}, "that is what it does, not a value of it")
     return processor
+
+
+def tile_by_tile(processor: Any) -> bool:
+    """It resizes and crops a picture of a tile's size as a CLIP's does; LLaVA-NeXT's does so to each tile."""
+    kind = type(processor)
+    return getattr(kind, "_preprocess", None) is PilBackend._preprocess or kind is LlavaNextImageProcessorPil
 
 
 def check_sizes(processor: Any, edge: int, source: Checkpoint) -> None:

@@ -6,11 +6,9 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
-from transformers.image_processing_backends import PilBackend
-from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from services.common.checkpoint import Checkpoint
-from services.families.image_processor import FAULTS, check_sizes, faulty, image_processor, resizing
+from services.families.image_processor import FAULTS, check_sizes, faulty, image_processor, resizing, tile_by_tile
 
 # The word for a filter of Pillow's in ``torch.nn.functional.interpolate``.
 Filter = Literal["bicubic", "bilinear"]
@@ -29,12 +27,9 @@ def tile_filter(source: Checkpoint, tile_size: int, image_size: int) -> Filter:
         SettingError: its image processor makes something else of a tile.
     """
     processor = image_processor(source)
-    kind = type(processor)
-    # LLaVA-NeXT's does the same, to each tile.
-    if getattr(kind, "_preprocess", None) is not PilBackend._preprocess and kind is not LlavaNextImageProcessorPil:
-        raise faulty(
-            source, {"image_processor_type": kind.__name__.removesuffix("Pil")}, "served is CLIPImageProcessor"
-        )
+    if not tile_by_tile(processor):
+        kind = type(processor).__name__.removesuffix("Pil")
+        raise faulty(source, {"image_processor_type": kind}, "served is CLIPImageProcessor")
     check_sizes(processor, image_size, source)
     resized = tile_size != image_size
     if resized and not processor.do_resize:
