@@ -85,7 +85,7 @@ def test_the_whole_command_on_another_world(
     monkeypatch.setattr(sys, "argv", ["accuracy", *arguments])
     monkeypatch.setattr(command, "RETENTIONS", (1.0, 0.1))
     every = command.methods
-    monkeypatch.setattr(command, "methods", lambda config: every(config)[:2])
+    monkeypatch.setattr(command, "methods", lambda config, newlines: every(config, newlines=newlines)[:2])
     monkeypatch.setattr("benchmarks.accuracy.fitting.ENOUGH", 0.01)
     with pytest.raises(SystemExit, match="nothing to compare"):
         command.main()

@@ -25,6 +25,7 @@ from services.llm.job import ChatJob, ImagePart, Sampling, Turn
 from services.llm.settings import LlmSettings
 from tests.reference_internvl import InternVLReference, Turns
 from tests.support.llm_parts import InProcessEncoder, Language, png
+from tests.support.remote_parts import Asked
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -85,16 +86,14 @@ class Model:
             self.language.splicer,
             self.language.engine,
         )
-        prompts: list[Prompt] = []
-        count = chat._count
-        chat._count = lambda prompt, *others: (prompts.append(prompt), count(prompt, *others))  # type: ignore[method-assign, assignment]
         text = ""
-        async for piece in chat.generate(job):
-            match piece:
-                case Delta(delta):
-                    text += delta
-                case Bill() as bill:
-                    return text, bill, prompts[0]
+        with Asked(chat, self.language.engine).prompts() as prompts:
+            async for piece in chat.generate(job):
+                match piece:
+                    case Delta(delta):
+                        text += delta
+                    case Bill() as bill:
+                        return text, bill, prompts[0]
         raise AssertionError("no bill")
 
 
