@@ -80,7 +80,7 @@ def open_page(context: BrowserContext, url: str) -> Iterator[Callable[[], Page]]
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
-        page.on("request", lambda asked: None if asked.url.startswith((url, "blob:")) else faults.append(asked.url))
+        page.on("request", lambda asked: None if asked.url.startswith(url) else faults.append(asked.url))
         page.goto(url)
         return page
 

@@ -22,14 +22,13 @@ _KINDS = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
-# Nothing of other hosts, nothing written into the page, nothing that makes code of text; in nobody's frame. blob: is a
-# picture that its reader has picked.
+# Nothing of other hosts, nothing written into the page, nothing that makes code of text; in nobody's frame.
 _POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' blob:",
+        "img-src 'self'",
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",

@@ -23,6 +23,8 @@ export function begin(asked, stopped, changed) {
       asked(draft());
     }
   });
+  // What is wrong with a number is told where it stands, which may be folded up.
+  form.addEventListener("invalid", () => (form.querySelector(".options").open = true), true);
   question.addEventListener("input", soon);
   question.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;

@@ -1,5 +1,7 @@
 // What was kept of a picture, on a canvas: kept patches clear, dropped ones dimmed, by the rectangles that the service tells.
 
+// Of a canvas, in its own pixels: a scroll of a picture is drawn thinner.
+const HIGHEST = 2000;
 const STYLE = () => getComputedStyle(document.documentElement);
 
 /**
@@ -11,8 +13,9 @@ const STYLE = () => getComputedStyle(document.documentElement);
  * @param {{grid?: boolean, width: number}} options lines between tiles; how wide to draw, in pixels of the canvas
  */
 export function draw(canvas, shown, drawing, tiles, { grid = false, width }) {
-  canvas.width = width;
-  canvas.height = Math.max(1, Math.round((width * drawing.height) / drawing.width));
+  const scale = Math.min(width / drawing.width, HIGHEST / drawing.height);
+  canvas.width = Math.max(1, Math.round(drawing.width * scale));
+  canvas.height = Math.max(1, Math.round(drawing.height * scale));
   const pen = canvas.getContext("2d");
   const style = STYLE();
   const x = canvas.width / drawing.width;

@@ -10,7 +10,7 @@ export class Failure extends Error {
 
 const NAMES = {
   "heroserve.retention": "The budget",
-  messages: "The conversation",
+  messages: "Your messages",
   max_tokens: "The longest answer",
   temperature: "The temperature",
   file: "The picture",
@@ -71,6 +71,7 @@ export function fromTold(error, status = 0, headers = new Headers()) {
 function inWords(message, param) {
   const name = NAMES[param];
   if (param && message.startsWith(`${param}: `)) message = `${name ?? param} ${message.slice(param.length + 2)}`;
+  message = message.replaceAll("heroserve.retention", "the budget");
   const sentence = message.charAt(0).toUpperCase() + message.slice(1);
   return !sentence || /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
 }

@@ -2,11 +2,12 @@
 import * as ask from "./ask.js";
 import * as chooser from "./chooser.js";
 import { byId, failureBox, make } from "./dom.js";
-import { Failure, fromError } from "./failure.js";
+import { fromError } from "./failure.js";
 import * as keys from "./key.js";
 import { bytes } from "./numbers.js";
 import { Pane } from "./pane.js";
 import { Picture } from "./picture.js";
+import { refused } from "./sending.js";
 import { Service } from "./service.js";
 import { Sheet } from "./sheet.js";
 
@@ -30,28 +31,6 @@ const session = {
   changed: () => showCode(),
   askAgain: (pane, question) => answer([pane], question),
   keyRefused: () => askForKey("That key is not accepted (any more)."),
-  withPicture,
-};
-
-/** A picture that the service has lost is sent again, once. */
-async function withPicture(work) {
-  try {
-    return await work();
-  } catch (error) {
-    if (error.kind !== "lost") throw error;
-    await session.picture.send(session.service);
-    return work();
-  }
-}
-withPicture.stream = async function* (work) {
-  try {
-    yield* work();
-  } catch (error) {
-    // Told before an answer begins.
-    if (error.kind !== "lost") throw error;
-    await session.picture.send(session.service);
-    yield* work();
-  }
 };
 
 async function describe() {
@@ -73,13 +52,9 @@ async function describe() {
 }
 
 async function choose(file, name) {
-  const most = described?.encoder?.max_image_bytes;
-  if (most && file.size > most) {
-    fail(new Failure("refused", "That picture is too large:", `${name} has ${bytes(file.size)}, and this service takes ${bytes(most)} at most. Save it smaller, or as JPEG.`));
-    return;
-  }
-  if (!file.size) {
-    fail(new Failure("refused", `${name} can't be used.`, "The file is empty."));
+  const problem = refused(file, name, described?.encoder?.max_image_bytes);
+  if (problem) {
+    fail(problem);
     return;
   }
   const again = () => choose(file, name);

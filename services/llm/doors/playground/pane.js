@@ -4,6 +4,7 @@ import { byId, failureBox } from "./dom.js";
 import { draw } from "./drawing.js";
 import { Latest } from "./latest.js";
 import { amount, cached, seconds } from "./numbers.js";
+import { withPicture, withPictureStreamed } from "./sending.js";
 import { fill } from "./why.js";
 
 // In percent: small budgets are where it gets interesting.
@@ -32,7 +33,7 @@ export class Pane {
     find(".scroll").setAttribute("aria-label", `${name}: what each tile got, and why`);
     find("label").htmlFor = this.range.id = `keep-${name.replace(/\W+/g, "-")}`;
     Object.assign(this.range, { min: 0, max: STEPS.length - 1, value: nearest(retention) });
-    this.planner = new Latest((request, signal) => session.withPicture(() => session.service.plan(request, signal)), {
+    this.planner = new Latest((request, signal) => withPicture(session, () => session.service.plan(request, signal)), {
       begun: () => this.parts.look.setAttribute("aria-busy", "true"),
       done: (plan) => this.#show(plan),
       failed: (failure) => this.#fail(failure),
@@ -66,9 +67,11 @@ export class Pane {
     const request = this.request(question);
     this.parts.empty.hidden = true;
     const turn = this.conversation.begin(question);
+    const pieces = withPictureStreamed(this.session, () => this.session.service.ask(request, signal));
+    const shown = this.conversation.show(turn, pieces, () => this.session.askAgain(this, question));
+    // Behind it: where a key may ask once more only, the answer goes first.
     this.planner.want(request);
-    const pieces = this.session.withPicture.stream(() => this.session.service.ask(request, signal));
-    await this.conversation.show(turn, pieces, () => this.session.askAgain(this, question));
+    await shown;
     turn.element.scrollIntoView({ block: "nearest" });
   }
 
