@@ -181,4 +181,4 @@ def test_last_an_encoder_that_is_away(page: Page, stack: Stack) -> None:
     encoder.wait(60)
     ask(page, STAR)
     expect(page.locator(".turn .failure")).to_contain_text("The service can't answer now.")
-    expect(page.locator(".turn .failure")).to_contain_text("encoder")
+    expect(page.locator(".turn .failure")).to_contain_text("Encoder at localhost")
