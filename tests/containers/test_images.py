@@ -82,6 +82,14 @@ def test_the_bundled_model_is_inside(image: str):
     assert there == sorted(f"./{path.relative_to(here)}" for path in here.rglob("*") if path.is_file())
 
 
+def test_the_playground_is_inside(image: str):
+    script = "from services.common import proxy; print(*sorted(proxy._playground()))"
+    there = inside(image, f"python -c '{script}'").split()
+    here = ROOT / "services/llm/doors/playground"
+    files = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file()}
+    assert there == sorted({"/", *(f"/playground/{name}" for name in files - {"index.html"})})
+
+
 def test_a_bad_setting_ends_the_container_with_a_line_that_names_it(image: str):
     service = image.partition(":")[0].removeprefix("heroserve-")
     script = f"HEROSERVE_GRPC_PORT=many python -m services.{service} 2>&1 || echo ended with $?"
