@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 import heroserve
 from scripts.stack import ROOT, Stack
@@ -155,6 +155,21 @@ def test_two_budgets_side_by_side_and_questions_that_follow(page: Page, client: 
     expect(page.locator(".turn")).to_have_count(0)
     page.get_by_role("switch", name="Two budgets side by side").uncheck()
     expect(page.locator(".pane")).to_have_count(1)
+
+
+def test_the_second_budget_may_come_while_the_first_one_answers(page: Page) -> None:
+    drop(page, "scene.png", DATA)
+    expect(page.locator(".kept")).to_contain_text("of 448")
+    held: list[Route] = []
+    page.route("**/v1/chat/completions", lambda route: held.append(route))
+    ask(page, STAR)
+    page.get_by_role("switch", name="Two budgets side by side").check()
+    expect(page.locator(".turn")).to_have_count(2)
+    page.unroute("**/v1/chat/completions")
+    for route in held:
+        route.continue_()
+    expect(page.locator(".numbers")).to_have_count(2)
+    expect(page.locator(".answer")).to_have_text(["T", "T"])
 
 
 @pytest.mark.parametrize("turns", [1, 2])

@@ -30,11 +30,10 @@ export class Conversation {
     }));
   }
 
-  /** Take over what another one said, but for its last turn; that one's question. */
+  /** Take over what another one said, but for its last turn, which may not have ended; that one's question. */
   follow(other) {
-    const turns = other.answered;
-    const last = turns.pop();
-    for (const turn of turns) {
+    const last = other.turns.at(-1);
+    for (const turn of other.answered.filter((each) => each !== last)) {
       const mine = this.begin(turn.question);
       Object.assign(mine, { text: turn.text, ended: true });
       mine.answer.textContent = turn.text;
