@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image as Pillow
 from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
@@ -26,7 +27,7 @@ _PHONE = ViewportSize(width=390, height=1180)
 _PATIENCE_MS = 60_000
 
 
-def launch_options() -> dict[str, object]:
+def launch_options() -> dict[str, Any]:
     """Of Debian's Chromium, where there is one, else of Playwright's own. Who is root has no sandbox."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     return {"executable_path": found, "args": ["--no-sandbox"]}
@@ -53,7 +54,7 @@ def save(page: Page, path: Path) -> None:
 def look(url: str, folder: Path) -> None:
     expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**launch_options())  # type: ignore[arg-type]
+        browser = playwright.chromium.launch(**launch_options())
         light = browser.new_page(viewport=_WIDE, color_scheme="light", reduced_motion="reduce")
         answer(light, url)
         save(light, folder / "playground.png")
