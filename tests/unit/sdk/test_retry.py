@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import grpc
 import pytest
@@ -72,7 +72,8 @@ def resetting() -> Iterator[tuple[str, list[int]]]:
         talking.start()
         yield f"127.0.0.1:{listener.getsockname()[1]}", reset
         # gRPC for asyncio stays connected while a failure's traceback holds its call.
-        taken[0].shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            taken[0].shutdown(socket.SHUT_RDWR)
         talking.join()
 
 
