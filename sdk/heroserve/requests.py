@@ -17,6 +17,7 @@ from typing_extensions import Unpack
 
 from heroserve.errors import ArgumentError
 from heroserve.images import ImageSource, load_image
+from heroserve.sources import why_no_text
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part, Sampling
 from heroserve.v1.encoder_pb2 import EncodeRequest, Features
 from heroserve.v1.tokens_pb2 import Budget
@@ -26,6 +27,8 @@ M = TypeVar("M", bound=ProtoMessage)
 _LONGEST = 200
 # The fields there are, and the largest number that one holds.
 _WHOLE = {FieldDescriptor.TYPE_UINT32: (1 << 32) - 1, FieldDescriptor.TYPE_UINT64: (1 << 64) - 1}
+# What no service takes less of: to be told of a number that the field can't hold; 0 it can, and the service tells.
+_LEAST = {"Sampling.max_tokens": 1, "Budget.max_visual_tokens": 1}
 _REAL = (FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_DOUBLE)
 # In which dtype rows are sent: the wire's names, in lower case.
 RowDtype = Literal["float32", "float16", "bfloat16", "int8"]
@@ -202,22 +205,23 @@ def _fill(message: M, **fields: object) -> M:
         if value is not None:
             kind = message.DESCRIPTOR.fields_by_name[name].type
             argument = f"{type(message).__name__}.{name}"
-            if problem := _misfit(value, kind):
+            if problem := _misfit(value, kind, _LEAST.get(argument, 0)):
                 raise ArgumentError(f"{argument}: {problem}")
             with _naming(argument):
                 setattr(message, name, value)
     return message
 
 
-def _misfit(value: object, kind: int) -> str | None:
-    """Why a field of protobuf's `kind` can't hold a value, as the rest of a sentence. Numbers of NumPy's will do."""
+def _misfit(value: object, kind: int, least: int) -> str | None:
+    """Why a field of protobuf's `kind` can't hold a value, as the rest of a sentence. Numbers of NumPy's will do.
+    A service takes `least` at least."""
     given = type(value).__name__
     if kind == FieldDescriptor.TYPE_BOOL:
         return None if given in _BOOL or isinstance(value, SupportsIndex) else f"expected True or False, got {given}"
     if kind in _REAL:
         number = given not in _BOOL and isinstance(value, SupportsFloat | SupportsIndex)
         return None if number else f"expected a number, got {given}"
-    expected = f"expected a whole number from 0 to {_WHOLE[kind]}, got"
+    expected = f"expected a whole number from {least} to {_WHOLE[kind]}, got"
     if given in _BOOL or not isinstance(value, SupportsIndex):
         return f"{expected} {given}"
     try:
@@ -234,6 +238,8 @@ def _naming(argument: str) -> Iterator[None]:
     """What protobuf says of a value, with the name of the argument."""
     try:
         yield
+    except OverflowError as error:
+        raise ArgumentError(f"{argument}: is larger than any number it can hold") from error
     except (AttributeError, TypeError, ValueError) as error:
         # protobuf repeats what it was given, which may be a whole picture.
-        raise ArgumentError(f"{argument}: {str(error)[:_LONGEST]}") from error
+        raise ArgumentError(f"{argument}: {why_no_text(error)[:_LONGEST]}") from error

@@ -60,12 +60,28 @@ def read_path(source: str | os.PathLike[str]) -> bytes:
     except (OSError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
-        problem = getattr(error, "strerror", None) or str(error)
+        problem = getattr(error, "strerror", None) or _why_no_path(path, error)
         if isinstance(source, str) and _is_base64(source):
             raise ImageError(
                 f"image: {len(source)} characters of base64 are no path; give base64.b64decode(...), or a data: URL"
             ) from None
         raise ImageError(f"image: cannot read {name}: {problem}") from error
+
+
+def why_no_text(error: Exception) -> str:
+    """Of a text that was to be sent: what is wrong with it, where Python would tell of its codec."""
+    if isinstance(error, UnicodeEncodeError):
+        return f"has half a character (a lone surrogate) in place {error.start + 1}"
+    return str(error)
+
+
+def _why_no_path(path: str, error: Exception) -> str:
+    """Python's own words are of C's strings."""
+    if "\0" in path:
+        return "the path has a NUL in it"
+    if isinstance(error, UnicodeEncodeError):
+        return "the path has half a character (a lone surrogate) in it"
+    return str(error)
 
 
 def _of_data_url(content: str, kind: str) -> bytes:

@@ -7,12 +7,15 @@ from typing import Any, NoReturn
 
 from heroserve.errors import ArgumentError
 
+# More of them nothing here holds; Python itself reads 4300 of a whole number.
+_MOST_DIGITS = 1000
+
 
 def read_object(data: bytes) -> dict[str, Any]:
     """Raises ArgumentError for what is no object of JSON, or has a key twice."""
     try:
         # Not from bytes: then it might be UTF-16, too.
-        found = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_number)
+        found = json.loads(data.decode(), object_pairs_hook=_once, parse_int=_whole, parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise ArgumentError(f"is not UTF-8: byte {error.start + 1} is {data[error.start]:#04x}") from None
     except RecursionError:
@@ -76,6 +79,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in found if names.count(name) > 1)
         raise ArgumentError(f"has {twice[:60]!r} twice")
     return found
+
+
+def _whole(written: str) -> int:
+    digits = len(written.removeprefix("-"))
+    if digits > _MOST_DIGITS:
+        raise ArgumentError(f"has a number of {digits} digits; the limit is {_MOST_DIGITS}")
+    return int(written)
 
 
 def _no_number(name: str) -> NoReturn:

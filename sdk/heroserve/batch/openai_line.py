@@ -26,7 +26,7 @@ _ROLES: dict[str, Literal["SYSTEM", "USER", "ASSISTANT"]] = {
 _TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 _ID = re.compile(r"(?:file-)?([0-9a-f]{64})")
 _KNOBS = (*BUDGETS, "replan", "share_budget", "explain")
-_MOST_SEED = (1 << 64) - 1
+_LEAST_SEED, _MOST_SEED = -(1 << 63), (1 << 64) - 1
 
 
 def is_openai(fields: dict[str, Any]) -> bool:
@@ -129,7 +129,9 @@ def _options(body: dict[str, Any], limit: str) -> GenerateOptions:
         if name not in _KNOBS:
             raise ArgumentError(f"body.heroserve.{name[:60]}: is no option; {', '.join(_KNOBS)} are")
     seed = whole(body.get("seed"))
-    if isinstance(seed, int) and not isinstance(seed, bool) and -(1 << 63) <= seed < 0:
+    if seed is not None:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not _LEAST_SEED <= seed <= _MOST_SEED:
+            raise wrong("body.seed", seed, f"a whole number from {_LEAST_SEED} to {_MOST_SEED}")
         seed &= _MOST_SEED  # signed ones are taken as the bits that they are
     given = {
         **{name: whole(value) if name == "max_visual_tokens" else value for name, value in knobs.items()},

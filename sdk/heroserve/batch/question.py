@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 from heroserve.errors import ArgumentError, HeroserveError, ImageError
 from heroserve.images import load_image
 from heroserve.requests import BudgetOptions, GenerateOptions, generate_request
+from heroserve.sources import why_no_text
 from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.tokens_pb2 import Image
 
@@ -45,8 +46,8 @@ class Piece:
             return Part(image=load_image(self.text)) if self.picture else Part(text=self.text)
         except ImageError as error:
             raise ImageError(f"{self.name}: {error.details.partition(': ')[2]}") from error
-        except ValueError as error:  # a lone surrogate
-            raise ArgumentError(f"{self.name}: {str(error)[:200]}") from error
+        except ValueError as error:
+            raise ArgumentError(f"{self.name}: {why_no_text(error)}") from error
 
 
 @dataclass(frozen=True)

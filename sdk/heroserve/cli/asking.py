@@ -13,7 +13,7 @@ from heroserve.batch.answers import AnswerFile
 from heroserve.batch.many import Outcome, ask_many
 from heroserve.batch.question import BadLine, Question
 from heroserve.batch.records import Record, answered, failed, reason
-from heroserve.cli.output import write_error
+from heroserve.cli.output import warn, write_error
 from heroserve.cli.progress import Progress, Tally
 from heroserve.cli.question_file import FOR_ALL, QuestionSource
 from heroserve.cli.stopping import Stopping
@@ -38,6 +38,13 @@ class Job:
 
     question: Question | BadLine
     options: dict[str, Any]
+
+
+def warn_of_empty(tally: Tally, as_json: bool) -> None:
+    """What `ask` says of one."""
+    if tally.empty:
+        count = "1 answer is" if tally.empty == 1 else f"{tally.empty} answers are"
+        warn(f"{count} empty: the model ended at once; ask otherwise, or with a higher --retention", as_json)
 
 
 def jobs(source: QuestionSource, options: dict[str, Any], model: str) -> Iterator[Job]:
@@ -109,6 +116,7 @@ class Asking:
             self._in_a_row = 0
             self._append(answered(question, under, answer, self.model))
             self.tally.answered += 1
+            self.tally.empty += not answer.text.strip()
             self.tally.save(answer.savings)
         elif error is not None:
             if error.code in (*FOR_ALL, grpc.StatusCode.UNIMPLEMENTED):

@@ -27,7 +27,7 @@ def llm(
     """A client of the LLM service at `target`; a failed call raises Told. `picture` is what to call the picture, and
     `names` is what to call parts of a conversation, as in `Asked`."""
     with (
-        telling(Asked(target, "--target", bool(api_key), picture, names or {})),
+        telling(Asked(target, "--target", bool(api_key), picture, names or {}, tls)),
         Client(target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=retry or _RETRY) as client,
     ):
         yield client
@@ -37,7 +37,7 @@ def llm(
 def encoder(target: str, api_key: str | None, tls: bool, timeout_s: float, picture: str = "") -> Iterator[Client]:
     """The same of the encoder."""
     with (
-        telling(Asked(target, "--encoder-target", bool(api_key), picture)),
+        telling(Asked(target, "--encoder-target", bool(api_key), picture, tls=tls)),
         Client(encoder_target=target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=_RETRY) as client,
     ):
         yield client

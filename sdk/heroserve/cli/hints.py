@@ -31,10 +31,11 @@ _PICTURES = {
 _OTHER_SIDE = "is HOST:PORT that of the service's gRPC (LLM 9001, encoder 9000), and --tls as the service has it?"
 
 
-def hint(error: HeroserveError, target_option: str, has_key: bool, *, taken: bool) -> str:
+def hint(error: HeroserveError, target_option: str, has_key: bool, *, taken: bool, tls: bool = False) -> str:
     """The rest of a line: what could be done about a failed call; "" where its message says all there is.
 
-    `taken` is whether something else listens where nobody took the call up (`somebody_else`).
+    `taken` is whether something else listens where nobody took the call up (`somebody_else`); with `tls`
+    what listens may have waited for another greeting until the end.
     """
     if isinstance(error, InvalidArgument):
         if re.match(r"messages: have \d+ images", error.details):
@@ -48,7 +49,7 @@ def hint(error: HeroserveError, target_option: str, has_key: bool, *, taken: boo
         case grpc.StatusCode.UNAVAILABLE:
             return _of_unavailable(error, target_option, taken)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return "--timeout SECONDS gives it longer"
+            return "--timeout SECONDS gives it longer" + (f"; {_OTHER_SIDE}" if tls else "")
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             after = error.retry_after_s
             return f"ask again in {max(1, round(after))} s" if after is not None and after >= 0 else "ask again later"

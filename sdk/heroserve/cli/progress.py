@@ -27,6 +27,7 @@ class Tally:
         answered: of this run.
         before: answers that an earlier run has left.
         failed: that have no answer.
+        empty: of this run's answers those without a word.
         savings: of this run's answers together.
         began: on the clock that only goes forward, in seconds.
     """
@@ -34,6 +35,7 @@ class Tally:
     answered: int = 0
     before: int = 0
     failed: int = 0
+    empty: int = 0
     savings: Savings = Savings()  # noqa: RUF009 - frozen
     began: float = field(default_factory=time.monotonic)
 

@@ -126,6 +126,13 @@ def answer_file(path: str, option: str, under: Mapping[str, Any], varying: tuple
         raise write_error(OSError(error.errno, error.strerror or str(error), error.filename or path)) from error
 
 
+def no_stdout(value: str | None) -> str | None:
+    """What another run is to go on from."""
+    if value == "-":
+        raise typer.BadParameter("is -, and a run that goes on reads what an earlier one wrote; name it, ./- if so")
+    return value
+
+
 def given(**named: Any) -> GenerateOptions:
     """The options that were given."""
     return cast(GenerateOptions, {name: value for name, value in named.items() if value is not None})

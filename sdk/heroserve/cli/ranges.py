@@ -19,30 +19,36 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            raise typer.BadParameter(f"is {one_line(text, 60)}; it must be a whole number from {low} to {high}")
+            raise typer.BadParameter(f"is {written(text)}; it must be a whole number from {low} to {high}")
         return value
 
     return parse
 
 
 def real(low: float, high: float, *, above: bool = False) -> Callable[[str], float]:
-    """A number from `low`, or from `above` it, to `high`, of what was typed."""
+    """A finite number from `low`, or from `above` it, to `high`, of what was typed."""
     start = f"above {low:g}" if above else f"at least {low:g}"
-    words = start if math.isinf(high) else f"{start} and at most {high:g}"
+    words = f"{start}, and finite" if math.isinf(high) else f"{start} and at most {high:g}"
 
     def parse(text: str) -> float:
         try:
             value = float(text) if _plain(text) else math.nan
         except ValueError:
             value = math.nan
-        if not (low < value <= high if above else low <= value <= high):  # nor is NaN
-            raise typer.BadParameter(f"is {one_line(text, 60)}; it must be a number {words}")
+        within = low < value <= high if above else low <= value <= high  # NaN is not
+        if not within or math.isinf(value):
+            raise typer.BadParameter(f"is {written(text)}; it must be a number {words}")
         return value
 
     return parse
 
 
+def written(text: str) -> str:
+    """What was typed, as a message shows it; where that is nothing, it says so."""
+    return one_line(text, 60) or "empty"
+
+
 def _plain(text: str) -> bool:
     """Python reads 1_0 and other scripts' digits as numbers too, which nobody means here."""
-    written = str(text)  # a default is a number already
-    return written.isascii() and "_" not in written
+    typed = str(text)  # a default is a number already
+    return typed.isascii() and "_" not in typed

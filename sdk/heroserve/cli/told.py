@@ -47,6 +47,7 @@ class Asked:
         has_key: whether an API key was sent.
         picture: what to call the picture; "" without one, or with several.
         names: what to call parts of a conversation, by the wire's paths of them: an option, or a picture's name.
+        tls: whether it was to be encrypted.
     """
 
     target: str = ""
@@ -54,6 +55,7 @@ class Asked:
     has_key: bool = False
     picture: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
+    tls: bool = False
 
     def name_of(self, path: str) -> str:
         """Of the part that a field is, or is in; "" where it has no name of its own."""
@@ -158,7 +160,7 @@ def told(error: HeroserveError, asked: Asked) -> Told:
         code=error.code.name,
         option=option,
         field=path,
-        hint=hint(error, asked.target_option, asked.has_key, taken=taken),
+        hint=hint(error, asked.target_option, asked.has_key, taken=taken, tls=asked.tls),
         # What never got anywhere stands in nobody's logs.
         request_id="" if absent else error.request_id,
     )

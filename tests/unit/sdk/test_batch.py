@@ -88,7 +88,11 @@ def test_one_bad_line_costs_one_line(run, peer):
         "[" * 100_000: "is JSON of too many objects",
         json.dumps({"image": "bus.png"}): "question: is null; it must be a string",
         json.dumps({"image": "bus.png", "question": " "}): "question: is empty",
-        json.dumps({"image": "bus.png", "question": "\ud800"}): "question: ",
+        json.dumps({"image": "bus.png", "question": "\ud800"}): "question: has half a character (a lone surrogate)",
+        json.dumps(about("?", stop=["a", "\udc00"])): "stop: has half a character",
+        json.dumps({"image": "a\ud800", "question": "?"}): "image: cannot read ",
+        f'{{"image": "bus.png", "question": "?", "id": {"7" * 5000}}}': "has a number of 5000 digits; the limit is 1000",
+        json.dumps(about("?", temperature=10**900)): "temperature: is larger than any number it can hold",
         json.dumps({"question": "?"}): "image: is missing; it is a path",
         json.dumps({"image": ["bus.png"], "question": "?"}): "image: is an array; it must be a string",
         json.dumps({"image": "", "question": "?"}): "image: the path is empty",
@@ -101,7 +105,9 @@ def test_one_bad_line_costs_one_line(run, peer):
         json.dumps(about("?", retenton=0.2)): "retenton: is no key of a question; they are image, ",
         json.dumps(about("?", retention="much")): "retention: expected a number, got str",
         json.dumps(about("?", retention=0.1, max_visual_tokens=3)): "retention and max_visual_tokens are two ways",
-        json.dumps(about("?", max_tokens=-1)): "max_tokens: expected a whole number",
+        json.dumps(about("?", max_tokens=-1)): "max_tokens: expected a whole number from 1 to 4294967295, got -1",
+        json.dumps(about("?", max_visual_tokens=-1)): "max_visual_tokens: expected a whole number from 1 to ",
+        json.dumps(about("?", seed=-1)): "seed: expected a whole number from 0 to ",
         json.dumps(about("?", stop=3)): "stop: ",
         json.dumps(about("?", id=[1])): "id: is an array; it must be a string or a whole number",
         json.dumps(about("?", id="good")): "id: is that of line 1 too",
@@ -121,6 +127,8 @@ def test_one_bad_line_costs_one_line(run, peer):
         field = words.partition(": ")[0]
         assert record["error"].get("field", "") == ("" if " " in field or ":" not in words else field)
     assert f"{len(bad)} failed: the same command asks them again" in done.stderr
+    # In nobody's words but ours.
+    assert not any(words in Path("a.jsonl").read_text() for words in ("codec", "null byte", "sys.set_int"))
     # The first ones are told at once.
     assert done.stderr.splitlines()[0].startswith("line 2: is no JSON")
 
@@ -156,6 +164,24 @@ def test_odd_files_of_questions(run, peer):
     Path("q.jsonl").write_bytes(line + b"\n\xff\xfe\xfd\n")
     assert run("batch", "q.jsonl", "-o", "a.jsonl").exit_code == 3
     assert read()[-1]["error"]["message"] == "line 2: is not UTF-8: byte 1 is 0xff"
+
+
+def test_an_empty_answer_is_one_and_is_told_of(run, peer):
+    peer.deltas = [" ", ""]
+    write(about("What?"), about("Who?"))
+    done = run("batch", "q.jsonl", "-o", "a.jsonl")
+    assert (done.exit_code, len(read())) == (0, 2)
+    assert done.stderr.splitlines()[-1].startswith("warning: 2 answers are empty: the model ended at once; ")
+    done = run("batch", "q.jsonl", "-o", "b.jsonl", "--json")
+    assert json.loads(done.stdout)["empty"] == 2
+
+
+def test_answers_go_to_a_file_and_not_to_stdout(run, peer):
+    write(about("What?"))
+    for command in ("batch", "curve"):
+        done = run(command, "q.jsonl", "-o", "-")
+        assert (done.exit_code, done.stderr[:22]) == (2, "heroserve: --output: is -"[:22]), done.stderr
+    assert (peer.seen, Path("-").exists()) == ([], False)
 
 
 def test_pipes_are_read_once(run, peer):
@@ -278,6 +304,7 @@ def test_openais_format(run, peer):
         {**openai("url", content), "url": "/v1/embeddings"},
         openai("none", content, messages=[]),
         openai("role", content, messages=[{"role": "tool", "content": "?"}]),
+        openai("seed", content, seed=-(1 << 63) - 1),
     )
     done = run("batch", "q.jsonl", "-o", "a.jsonl")
     assert done.exit_code == 3
@@ -305,6 +332,7 @@ def test_openais_format(run, peer):
         "url: is a string; it must be /v1/chat/completions, which alone is answered",
         "body.messages: is empty; one message at least asks something",
         "body.messages[0].role: is a string; it must be system, developer, user or assistant",
+        "body.seed: is a number; it must be a whole number from -9223372036854775808 to 18446744073709551615",
     ]
     assert len(asks(peer)) == 2
     run("batch", "q.jsonl", "-o", "a.jsonl")

@@ -74,6 +74,13 @@ def test_of_a_pipe_each_line_is_a_turn(run, peer):
     assert done.stderr.count("visual tokens 260 of 1300") == 3
 
 
+def test_a_mark_at_the_beginning_is_no_part_of_a_question(run, peer):
+    assert run(stdin="\ufeffOne?\nTwo\ufeff?\n".encode()).exit_code == 0
+    assert texts(asked(peer)[-1])[0::2] == [("USER", "One?"), ("USER", "Two\ufeff?")]
+    assert run(stdin=b"\xef\xbb\xbf/quit\n").exit_code == 0
+    assert len(asked(peer)) == 2
+
+
 def test_a_picture_comes_in_with_a_later_question(run, peer, tmp_path):
     spaced = tmp_path / "a world.png"
     spaced.write_bytes(Path(WORLD).read_bytes())

@@ -67,6 +67,9 @@ def says(code: grpc.StatusCode, details: str):
         (["--seed", str(1 << 64)], "--seed: is 18446744073709551616; "),
         (["--timeout", "0"], "--timeout: is 0; it must be a number above 0"),
         (["--timeout", "nan"], "--timeout: is nan; "),
+        (["--timeout", "inf"], "--timeout: is inf; it must be a number above 0, and finite"),
+        (["--timeout", ""], "--timeout: is empty; it must be "),
+        (["--seed", ""], "--seed: is empty; it must be "),
         (
             ["--target", "localhost"],
             "--target: expected HOST:PORT, such as localhost:9001, not 'localhost': it has no port",
@@ -96,6 +99,14 @@ def says(code: grpc.StatusCode, details: str):
 def test_an_option_is_checked_before_anything_is_sent(run, peer, args, told):
     assert refused(run("ask", IMAGE, "What?", *args)).startswith(told)
     assert peer.seen == []
+
+
+def test_a_listener_that_waits_for_another_greeting(run):
+    with socket.create_server(("localhost", 0)) as silent:
+        target = f"localhost:{silent.getsockname()[1]}"
+        told = refused(run("describe", "--tls", "--timeout", "0.5", "--target", target), status=1)
+    assert told.startswith(f"{target} had no answer in time: ")
+    assert told.endswith("--tls as the service has it?")
 
 
 def test_where_a_value_came_from_is_named(run, peer):

@@ -54,16 +54,16 @@ def test_sampling_tells_unset_from_zero():
     [
         (
             {"max_visual_tokens": 2.0},
-            "Budget.max_visual_tokens: expected a whole number from 0 to 4294967295, got float",
+            "Budget.max_visual_tokens: expected a whole number from 1 to 4294967295, got float",
         ),
         (
             {"max_visual_tokens": True},
-            "Budget.max_visual_tokens: expected a whole number from 0 to 4294967295, got bool",
+            "Budget.max_visual_tokens: expected a whole number from 1 to 4294967295, got bool",
         ),
-        ({"max_tokens": 1 << 32}, "Sampling.max_tokens: expected a whole number from 0 to 4294967295, got 4294967296"),
+        ({"max_tokens": 1 << 32}, "Sampling.max_tokens: expected a whole number from 1 to 4294967295, got 4294967296"),
         (
             {"max_tokens": numpy.zeros(2)},
-            "Sampling.max_tokens: expected a whole number from 0 to 4294967295, got ndarray",
+            "Sampling.max_tokens: expected a whole number from 1 to 4294967295, got ndarray",
         ),
         ({"seed": -1}, "Sampling.seed: expected a whole number from 0 to 18446744073709551615, got -1"),
         (

@@ -11,12 +11,12 @@ import typer
 from heroserve.batch.answers import AnswerFile
 from heroserve.batch.many import PATIENT
 from heroserve.cli import options, texts
-from heroserve.cli.asking import Asking, jobs
+from heroserve.cli.asking import Asking, jobs, warn_of_empty
 from heroserve.cli.calling import llm
 from heroserve.cli.messages import saved
 from heroserve.cli.output import note, warn
 from heroserve.cli.progress import Progress, Tally
-from heroserve.cli.question_file import Concurrency, Questions, QuestionSource, answer_file, given, served
+from heroserve.cli.question_file import Concurrency, Questions, QuestionSource, answer_file, given, no_stdout, served
 from heroserve.cli.stopping import SOME_FAILED
 from heroserve.cli.told import one_line
 
@@ -26,7 +26,11 @@ def batch(
     output: Annotated[
         str,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Answers, a JSON object a line; what it holds is not asked."
+            "--output",
+            "-o",
+            metavar="FILE",
+            callback=no_stdout,
+            help="Answers, a JSON object a line; what it holds is not asked.",
         ),
     ],
     question: Annotated[
@@ -78,6 +82,7 @@ def batch(
                 asking.run(jobs(source, under, model))
         finally:
             _tell(asking.tally, file, output, as_json)
+            warn_of_empty(asking.tally, as_json)
         if not asking.stopping.status and (others := file.answers - asking.tally.before):
             warn(f"of the answers in that file {others} are to other questions; they stay", as_json)
     if asking.stopping.status:
@@ -89,7 +94,7 @@ def batch(
 def _tell(tally: Tally, file: AnswerFile, output: str, as_json: bool) -> None:
     """Also where it was stopped, or the service lost: what is in the file stays."""
     if as_json:
-        counts = {"answered": tally.answered, "before": tally.before, "failed": tally.failed}
+        counts = {"answered": tally.answered, "before": tally.before, "failed": tally.failed, "empty": tally.empty}
         typer.echo(json.dumps({**counts, "savings": asdict(tally.savings), "output": output}))
         return
     there = file.answers + tally.answered

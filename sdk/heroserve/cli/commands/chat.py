@@ -89,7 +89,7 @@ def chat(
             client,
             conversation,
             request,
-            asked=lambda said: Asked(target, "--target", bool(api_key), names=said.names()),
+            asked=lambda said: Asked(target, "--target", bool(api_key), names=said.names(), tls=tls),
             runs=runs,
             typed=lines.typed,
             streamed=stream,

@@ -13,12 +13,12 @@ import typer
 from heroserve.batch.many import PATIENT
 from heroserve.batch.questions import MATCHES
 from heroserve.cli import options, ranges
-from heroserve.cli.asking import Asking, jobs
+from heroserve.cli.asking import Asking, jobs, warn_of_empty
 from heroserve.cli.calling import llm
 from heroserve.cli.comparing import Compared
 from heroserve.cli.output import note, write_error
 from heroserve.cli.progress import Progress
-from heroserve.cli.question_file import Concurrency, Questions, QuestionSource, answer_file, given, served
+from heroserve.cli.question_file import Concurrency, Questions, QuestionSource, answer_file, given, no_stdout, served
 from heroserve.cli.stopping import SOME_FAILED
 from heroserve.cli.told import Told, one_line
 from heroserve.curve.matching import Match
@@ -32,7 +32,11 @@ _MOST = 20
 
 def _retentions(text: str) -> list[float]:
     share = ranges.real(0, 1, above=True)
-    found = sorted({share(each.strip()) for each in str(text).split(",")}, reverse=True)
+    listed = [each.strip() for each in str(text).split(",")]
+    if not all(listed):
+        problem = "names no share between two commas" if any(listed) else "is empty"
+        raise typer.BadParameter(f"{problem}; it must be numbers above 0 and at most 1, such as 1,0.5,0.2")
+    found = sorted({share(each) for each in listed}, reverse=True)
     if len(found) > _MOST:
         raise typer.BadParameter(f"has {len(found)} shares; the limit is {_MOST}")
     return found
@@ -45,7 +49,7 @@ def _checked(value: str) -> str:
 
 def _rule(value: str) -> str:
     if value not in MATCHES:
-        raise typer.BadParameter(f"is {one_line(value, 60)}; it must be one of {', '.join(MATCHES)}")
+        raise typer.BadParameter(f"is {ranges.written(value)}; it must be one of {', '.join(MATCHES)}")
     return value
 
 
@@ -54,7 +58,11 @@ def curve(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", metavar="FOLDER", help="Keeps the answers, to go on with, and the curve in four formats."
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            callback=no_stdout,
+            help="Keeps the answers, to go on with, and the curve in four formats.",
         ),
     ] = None,
     retentions: Annotated[
@@ -101,6 +109,7 @@ def curve(
         asking = Asking(client, file, progress, defaults, concurrency, model)
         tally = asking.run(compared.jobs(jobs(source, under, model)))
         progress.close()
+        warn_of_empty(tally, as_json)
         if asking.stopping.status:
             if output is not None:
                 note(f"the answers are in {one_line(place, 200)}: the same command goes on")

@@ -33,6 +33,7 @@ class Lines:
         self._edited = self.typed and sys.stdout.isatty()
         self._commands = commands
         self._found: list[str] = []
+        self._begun = False
         if self._edited:
             self._edit()
 
@@ -47,6 +48,8 @@ class Lines:
         if self.typed:
             typer.echo(_PROMPT, err=True, nl=False)
         line = sys.stdin.readline()
+        if not self._begun:  # a file of Windows' may begin with a mark of its own
+            self._begun, line = True, line.removeprefix("\ufeff")
         return line.rstrip("\r\n") if line else None
 
     def _edit(self) -> None:
