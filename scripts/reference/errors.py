@@ -43,6 +43,7 @@ def page() -> str:
 _WHEN = {
     (400, "invalid_image_url"): "an image's address can't be fetched, or may not be",
     (400, "unsupported_parameter"): "a field would change the answer, and is not served; `param` names it",
+    (403, "cross_site"): "a web page of another origin asked, where no keys are set",
     (404, "file_not_found"): "a file's id is none, or its image is not kept any more: upload it again",
     (404, "model_not_found"): "another model than the one of `/v1/models`",
     (404, "unknown_url"): "no such path",

@@ -21,6 +21,11 @@ class ApiKeys:
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [key.encode() for key in keys]
 
+    @property
+    def asked(self) -> bool:
+        """Whether a caller needs one."""
+        return bool(self._keys)
+
     def key(self, authorization: str) -> str | None:
         """The key in a header of that name, if it is an accepted one; "" where none is asked for."""
         if not self._keys:

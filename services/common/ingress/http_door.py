@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from services.common.errors import NO_ROOM, InvalidArgument, ResourceExhausted, ServiceError, Unavailable
 from services.common.grpc_call import DEADLINE, REFUSED, sane_id, spell_refused
 from services.common.http_call import REQUEST_ID, TIMEOUT
-from services.common.ingress import http_body
+from services.common.ingress import cross_site, http_body
 from services.common.ingress.callers import Here
 from services.common.ingress.http_answer import HttpAnswer, refuse
 from services.common.ingress.in_flight import InFlightLimit
@@ -56,6 +56,8 @@ class HttpDoor:
             with contextlib.ExitStack() as held:
                 if (callers := self._callers.callers) is None:
                     raise Unavailable("the service is starting; try again")
+                if not callers.keys.asked:
+                    cross_site.check(scope["method"], named)
                 key = callers.admit(named.get("authorization", ""))
                 # Quotas first: a body of any size is read for nobody who has used up his own.
                 held.enter_context(callers.quotas.under_way(key))

@@ -101,6 +101,30 @@ def test_keys_come_before_bodies(client: Callable[..., TestClient], serve: Serve
     assert serve.calls[0].refused_before == {"UNAUTHENTICATED": 2}
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/heroserve/plan", "/v1/files", "/v1/x"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site"])
+def test_without_keys_no_page_of_others_asks(
+    client: Callable[..., TestClient], serve: Serve, path: str, site: str
+) -> None:
+    said = {"sec-fetch-site": site, "content-type": "text/plain"}
+    for method in ("POST", "DELETE", "OPTIONS"):
+        answer = client().request(method, path, headers=said)
+        assert (answer.status_code, error(answer)["code"]) == (403, "cross_site")
+        assert error(answer)["message"].startswith(f"sec-fetch-site: {site.lower()!r}"[:16])
+        assert "HEROSERVE_API_KEYS" in error(answer)["message"]
+    assert not serve.calls
+    # Links lead here, and a key is what no such page has.
+    assert client().get("/v1/models", headers=said).status_code == 200
+    keyed = {**said, "authorization": "Bearer k1"}
+    assert client("k1").post(path, headers=keyed).status_code == 200
+    assert client("k1").post(path, headers=said).status_code == 401
+
+
+@pytest.mark.parametrize("said", [{}, {"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}])
+def test_our_own_page_and_programs_ask_without_keys(client: Callable[..., TestClient], said: dict[str, str]) -> None:
+    assert client().post("/v1/x", headers=said).status_code == 200
+
+
 def test_quotas_of_a_key(client: Callable[..., TestClient], serve: Serve) -> None:
     guarded = client("k1", quotas=Quotas(rate=1, clock=lambda: 0.0))
     guarded.headers["authorization"] = "Bearer k1"
