@@ -16,6 +16,7 @@ from services.common.ingress import pages
 from services.common.ingress.http_answer import refuse
 from services.common.ingress.pages import Page
 from services.common.ingress.readiness import Readiness
+from services.common.shown import shown
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,6 +25,8 @@ _METHODS = ("GET", "HEAD")
 # What OpenAI's clients and those of other servers ask for.
 API = "/v1/"
 HEALTH = (READY_PATH, "/health")
+# What an application may lack, see ``Replica.ready``: the LLM service's replicas name these.
+EXCLUDABLE = ("encoder", "engine")
 
 
 class Front:
@@ -67,7 +70,8 @@ class Front:
             # As Kubernetes' own servers have it: ?exclude=encoder asks for all but that.
             without = parse_qs(scope["query_string"].decode("latin-1")).get("exclude", [])
             problem = self._readiness.problem(without=without)
-            await _answer(send, 503 if problem else 200, problem or "ready")
+            line = "\n".join([problem or "ready", *_unheeded(without)])
+            await _answer(send, 503 if problem else 200, line)
         else:
             await self._app(scope, receive, send)
 
@@ -82,6 +86,12 @@ class Front:
 def _id(scope: Scope) -> str:
     found = dict(scope["headers"]).get(REQUEST_ID.encode(), b"")
     return sane_id(found.decode("latin-1"))
+
+
+def _unheeded(without: Collection[str]) -> list[str]:
+    """What is to be left out and is nothing: told, not refused, or pods of another version would not be ready."""
+    odd = [name for name in without if name not in EXCLUDABLE]
+    return [f"exclude: {shown(odd[0])} is nothing that can be left out; {' and '.join(EXCLUDABLE)} are"] if odd else []
 
 
 async def _answer(send: Send, status: int, line: str) -> None:

@@ -52,6 +52,16 @@ def test_ready(client: TestClient, readiness: Told) -> None:
     assert client.get("/readyz?exclude=redis&exclude=%ff").status_code == 503
 
 
+def test_what_can_not_be_excluded_is_told(client: TestClient, readiness: Told) -> None:
+    readiness.lacking = {"encoder": "away"}
+    told = "exclude: 'nosuch' is nothing that can be left out; encoder and engine are\n"
+    answer = client.get("/readyz?exclude=nosuch")
+    assert (answer.status_code, answer.text) == (503, f"away\n{told}")
+    answer = client.get("/readyz?exclude=encoder&exclude=nosuch")
+    assert (answer.status_code, answer.text) == (200, f"ready\n{told}")
+    assert client.get("/readyz?exclude=encoder&exclude=engine").text == "ready\n"
+
+
 def test_rays_own_health_goes_on_to_it(client: TestClient) -> None:
     assert client.get("/-/healthz").text == "serve: /-/healthz"
 

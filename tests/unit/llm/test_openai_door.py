@@ -180,7 +180,9 @@ NOT_READ = {
     "NaN": (b'{"temperature": NaN}', "NaN is no number"),
     "a deep one": (b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}", "in one another"),
     "many pieces": (b'{"a": [' + b"0," * 600_000 + b"0]}", "the limit is"),
-    "a long number": (b'{"seed": ' + b"1" * 5000 + b"}", "no JSON"),
+    "a long number": (b'{"seed": ' + b"1" * 5000 + b"}", "a whole number of 5000 digits; the limit is 4300"),
+    "a long number below 0": (b'{"a": [-' + b"1" * 4301 + b"]}", "a whole number of 4301 digits; the limit is 4300"),
+    "two byte order marks": (b"\xef\xbb\xbf\xef\xbb\xbf{}", "no JSON: Expecting value"),
 }
 
 
@@ -191,6 +193,12 @@ def test_what_is_no_request(name: str):
         body.read(data)
     assert told(caught.value)[0] == 400
     assert "\n" not in caught.value.message
+    # Python's own advice is none to a caller.
+    assert not any(word in caught.value.message for word in ("sys.", "utf-8-sig"))
+
+
+def test_a_byte_order_mark_before_a_request_is_none_of_it():
+    assert body.read(b'\xef\xbb\xbf{"seed": -' + b"1" * 4300 + b"}") == {"seed": -int("1" * 4300)}
 
 
 def test_everything_asked_for_arrives():

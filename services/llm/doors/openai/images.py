@@ -12,6 +12,7 @@ from yarl import URL
 from heroserve.errors import ImageError
 from heroserve.sources import read_path
 from services.common.http_call import HttpError
+from services.common.shown import shown
 from services.llm.doors.openai import fields
 from services.llm.job import ImagePart
 from services.llm.web.error import FetchError
@@ -33,6 +34,8 @@ _SOURCES = {
     "file": ("file_data", "file_url", "file_id"),
     "": ("file_data", "file_url", "file_id"),
 }
+# Of URLs that are looked at.
+_SCHEMES = ("data", "http", "https")
 # As /v1/files gave it. Some programs know an id by how OpenAI's begin, and put that before it.
 _ID = re.compile(r"(?:file-)?([0-9a-f]{64})")
 _SEND = "send data:image/png;base64,... with the picture's file, or an id that /v1/files gave for it"
@@ -90,9 +93,13 @@ def digest_of(text: str) -> str | None:
 def _image(field: str, text: str, fetcher: ImageFetcher) -> tuple[ImagePart, URL | None]:
     if digest := digest_of(text):
         return ImagePart(digest=digest), None
+    by_id = field.endswith(".file_id")
     scheme, colon, rest = text.partition(":")
-    if not colon or not scheme.isalpha():
-        what = "is an id that /v1/files did not give" if text.startswith("file-") else "is no URL"
+    # Some clients have but that one field for an address.
+    if not colon or not scheme.isalpha() or (by_id and scheme.lower() not in _SCHEMES):
+        what = "is no URL"
+        if by_id or text.startswith("file-"):
+            what = f"{shown(text)} is no id that /v1/files gives"
         raise _refused(field, f"{what}; {_SEND}")
     if scheme.lower() in ("http", "https"):
         try:
