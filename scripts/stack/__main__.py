@@ -24,6 +24,7 @@ from scripts.stack.paths import PICTURE, QUESTION, ROOT
 from scripts.stack.ports import Ports
 from scripts.stack.running import running
 from scripts.stack.screen import Screen
+from scripts.stack.servers import silent
 from scripts.stack.shell import Shell
 from scripts.stack.stack import StackError
 from services.common.settings import SettingError
@@ -104,8 +105,10 @@ def main() -> None:
     try:
         if command == "attach":
             attach(urls, os.environ)
-        shell = Shell.read(os.environ)
-        {"demo": demo, "up": up, "attach": up}[command](ending, Screen(), shell)
+        shell, screen = Shell.read(os.environ), Screen()
+        for line in silent(base_urls(urls)) if command == "attach" else []:
+            screen.say(line)
+        {"demo": demo, "up": up, "attach": up}[command](ending, screen, shell)
     except (SettingError, StackError, OSError) as error:
         sys.exit(f"{command} failed: {error}")
     except subprocess.CalledProcessError as error:

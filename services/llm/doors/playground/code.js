@@ -15,11 +15,11 @@ export function curl({ request, file, key, base }) {
   const header = key ? ` \\\n  -H "Authorization: Bearer $HEROSERVE_API_KEY"` : "";
   const form = `file=@"${file.replace(/[\\"]/g, "\\$&")}"`;
   return `# The picture once, and then by the id that comes back: its SHA-256.
-id=$(curl -sS ${base}/files${header} \\
+id=$(curl -sS ${word(`${base}/files`)}${header} \\
   -F purpose=vision -F ${shell(form)} | grep -o '"id":"[^"]*' | cut -d '"' -f 4)
-curl -sS ${base}/chat/completions${header} \\
+curl -sS ${word(`${base}/chat/completions`)}${header} \\
   -H 'Content-Type: application/json' \\
-  -d ${shell(json(withId(request, ID))).replaceAll(ID, `'"$id"'`)}
+  -d ${putId(shell(json(withId(request, ID))), `"'"$id"'"`)}
 `;
 }
 
@@ -52,7 +52,7 @@ client = openai.OpenAI(base_url=${python(base)}, api_key=${given})
 picture = client.files.create(file=open(${python(file)}, "rb"), purpose="vision")
 completion = client.chat.completions.create(
     model=${python(model)},
-    messages=${python(messages, 4).replaceAll(`"${ID}"`, "picture.id")},
+    messages=${putId(python(messages, 4), "picture.id")},
 ${more}    extra_body={"heroserve": ${python(heroserve)}},
 )
 print(completion.choices[0].message.content)
@@ -63,6 +63,11 @@ print(completion.usage.heroserve["visual_tokens"]["dropped"], "visual tokens dro
 // Stands for the picture's id until it is written as each language has it.
 const ID = "heroserve-picture-id";
 
+// Only where it is the picture's: a question may be of the same words, but its quotes are written with backslashes.
+function putId(code, id) {
+  return code.replace(new RegExp(`("file_id": ?)"${ID}"`), (_, name) => name + id);
+}
+
 function withId(request, id) {
   const [first, ...rest] = request.messages;
   const [, text] = first.content;
@@ -70,6 +75,9 @@ function withId(request, id) {
 }
 
 const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+
+// Bare where a shell takes it so.
+const word = (text) => (/^[\w.:/@%+-]+$/.test(text) ? text : shell(text));
 
 /** JSON, indented; what fits on a line has one. */
 function json(value, indent = 0) {
