@@ -16,7 +16,11 @@ def main(image: str, question: str) -> None:
     # One client for the whole program: it is thread-safe, keeps its connection, and remembers which images the service
     # has, which are then sent as 32 bytes.
     with heroserve.Client(
-        os.environ.get("HEROSERVE_TARGET", "localhost:9001"), api_key=os.environ.get("HEROSERVE_API_KEY"), timeout_s=60
+        os.environ.get("HEROSERVE_TARGET", "localhost:9001"),
+        api_key=os.environ.get("HEROSERVE_API_KEY"),
+        timeout_s=60,
+        # Who sits there would rather know that nobody is; a service's own client waits for it.
+        retry=heroserve.RetryPolicy(wait_for_service=False),
     ) as client:
         # To leave the `with` early cancels what is not written yet.
         with client.stream(image, question, retention=0.2) as stream:

@@ -20,7 +20,9 @@ async def main(image: str, questions: list[str]) -> int:
     free = asyncio.Semaphore(AT_ONCE)  # more would only wait in the service's line in place of ours
 
     async with heroserve.AsyncClient(
-        os.environ.get("HEROSERVE_TARGET", "localhost:9001"), api_key=os.environ.get("HEROSERVE_API_KEY")
+        os.environ.get("HEROSERVE_TARGET", "localhost:9001"),
+        api_key=os.environ.get("HEROSERVE_API_KEY"),
+        retry=heroserve.RetryPolicy(wait_for_service=False),  # where nobody is, say so at once
     ) as client:
 
         async def ask(question: str) -> heroserve.Answer:

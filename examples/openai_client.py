@@ -15,6 +15,7 @@ import openai
 
 
 def main(image: Path, question: str) -> None:
+    picture = (image.name, image.read_bytes())  # before anybody is asked
     client = openai.OpenAI(
         base_url=os.environ.get("OPENAI_BASE_URL", "http://localhost:8001/v1"),
         # The package wants one; the service does only where HEROSERVE_API_KEYS is set.
@@ -23,7 +24,7 @@ def main(image: Path, question: str) -> None:
     model = client.models.list().data[0]
 
     # Crosses the network once, and is encoded now: every question behind it sends 64 characters and finds it cached.
-    file = client.files.create(file=image, purpose="vision")
+    file = client.files.create(file=picture, purpose="vision")
 
     def ask(retention: float) -> None:
         stream = client.chat.completions.create(
@@ -53,7 +54,7 @@ def main(image: Path, question: str) -> None:
             # A cache may forget. The id is the file's SHA-256, so it is the same after another upload.
             if error.code != "file_not_found":
                 raise
-            client.files.create(file=image, purpose="vision")
+            client.files.create(file=picture, purpose="vision")
             ask(retention)
 
 
@@ -68,4 +69,4 @@ if __name__ == "__main__":
     except openai.APIStatusError as error:  # `message` names the field, `param` is it; 429 and 5xx were retried already
         sys.exit(f"refused with {error.status_code}: {error.message}")
     except openai.APIConnectionError as error:
-        sys.exit(f"nobody reached: {error}")
+        sys.exit(f"nobody answers at {error.request.url}: {error.__cause__ or error}; OPENAI_BASE_URL says where else")

@@ -35,6 +35,9 @@ _FOREVER_S = 86_400.0 * 365
 class Call(Generic[Request]):
     """What to send next, and what to make of how it went.
 
+    Args:
+        place: where it goes, as a failure shows it.
+
     Attributes:
         request: the message of the next attempt.
         metadata: sent with every attempt.
@@ -50,6 +53,7 @@ class Call(Generic[Request]):
         retries: Retries,
         api_key: str | None,
         sent: SentImages,
+        place: str = "",
         request_id: str = "",
         trace: Iterable[tuple[str, str]] = (),
     ) -> None:
@@ -57,6 +61,7 @@ class Call(Generic[Request]):
             raise ValueError("timeout_s must be a number of seconds, not nan")
         self._deadline = time.monotonic() + min(timeout_s, _FOREVER_S)
         self._retries = retries
+        self._place = place
         self._sent = sent
         headers = dict(trace)
         self._absent = ""
@@ -121,6 +126,8 @@ class Call(Generic[Request]):
             return InvalidArgument(f"image.data: {details}", request_id=self.request_id)
         if reason := ray_serve.unavailable(failure.code(), details):
             return from_status(grpc.StatusCode.UNAVAILABLE, reason, self.request_id)
+        if self._place and failures.setback_of(failure.code(), details) == "absent":
+            details = failures.nobody(self._place, details)
         if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED and self._absent:
             details = f"{details}; the attempt before it: {self._absent}"
         return from_status(failure.code(), details, self.request_id, failures.hint_s(failure))

@@ -36,7 +36,8 @@ class Client:
 
     Args:
         target: HOST:PORT of the LLM service.
-        encoder_target: HOST:PORT of the vision encoder; only `encode` and `describe_encoder` go there.
+        encoder_target: HOST:PORT of the vision encoder; `encode`, `encode_stream` and `describe_encoder` go there,
+            wherever `target` is.
         api_key: sent as a bearer token when given.
         tls: False for plaintext, True for the system's root certificates, or credentials of your own.
         timeout_s: seconds a call may take, retries and their pauses included; each method can override it.

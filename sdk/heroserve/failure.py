@@ -10,9 +10,12 @@ import grpc
 from heroserve import ray_serve
 from heroserve.retry import Setback
 
+# How this client begins, of a call that nobody took up.
+_NOBODY = "nobody answers at "
 # How gRPC, now and in its earlier versions, begins where it has no connection to send a call over; and what ingresses
 # say that have none. A service's words about one that it needs begin otherwise.
 _NO_CONNECTION = (
+    _NOBODY,
     "connections to all backends failing",
     "failed to connect to all addresses",
     "errors resolving ",
@@ -41,6 +44,18 @@ def setback_of(code: grpc.StatusCode, details: str) -> Setback | None:
         return None
     connected = not details.startswith(_NO_CONNECTION) or any(words in details.lower() for words in _NOT_GRPC)
     return "away" if connected else "absent"
+
+
+def nobody(place: str, details: str) -> str:
+    """What a client says where nobody has taken a call up: `place`, and gRPC's last reason."""
+    return f"{_NOBODY}{place}: {reason(details)}"
+
+
+def reason(details: str) -> str:
+    """gRPC's own, without what it says before, nor we."""
+    if details.startswith(_NOBODY):
+        details = details.partition(": ")[2]
+    return details.rpartition("last error: ")[2].rpartition("UNKNOWN: ")[2]
 
 
 def hint_s(failure: grpc.RpcError) -> float | None:

@@ -63,7 +63,10 @@ def test_batch_goes_on_where_it_stopped(bundled: Stack, tmp_path: Path):
     file, other = tmp_path / "answers.jsonl", "examples/world.png"
     asked = (bundled, "batch", PICTURE, "README.md")
     first = run(*asked, STAR, "--out", str(file))
-    assert (out(first), first.stderr.strip()) == ([], "0 answered before, 2 to go")
+    begun, refused = first.stderr.splitlines()
+    assert (first.returncode, first.stdout, begun) == (1, "", "0 answered before, 2 to go")
+    assert refused.startswith("README.md: ")
+    assert "is not an image" in refused
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["answer"] for line in lines if line["image"] == PICTURE] == ["T"]
     assert ["is not an image" in line["error"] for line in lines if line["image"] == "README.md"] == [True]
@@ -71,7 +74,7 @@ def test_batch_goes_on_where_it_stopped(bundled: Stack, tmp_path: Path):
     with file.open("a") as answers:
         answers.write('{"image": "examples/wor')
     second = run(*asked, other, STAR, "--out", str(file))
-    assert (out(second), second.stderr.strip()) == ([], "1 answered before, 2 to go")
+    assert (second.returncode, second.stderr.splitlines()[0]) == (1, "1 answered before, 2 to go")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert sorted(line["image"] for line in lines if "answer" in line) == sorted([PICTURE, other])
     # Another question is another one.

@@ -13,6 +13,7 @@ import grpc
 from heroserve.cli.fields import IMAGE, field_of, option_of, translated
 from heroserve.cli.hints import hint, nobody_there, somebody_else
 from heroserve.errors import HeroserveError, ImageError, InvalidArgument
+from heroserve.failure import reason
 
 FAILED = 1
 BAD_INPUT = 2
@@ -145,9 +146,9 @@ def told(error: HeroserveError, asked: Asked) -> Told:
         problem = f"{asked.picture}: {problem}"
     elif taken:
         starting = "" if _NO_HTTP2.search(problem) else ", or is only starting"
-        problem = f"what listens at {place} is no gRPC service{starting}: {_reason(problem)}"
+        problem = f"what listens at {place} is no gRPC service{starting}: {reason(problem)}"
     elif absent:
-        problem = f"nobody answers at {place}: {_reason(problem)}"
+        problem = f"nobody answers at {place}: {reason(problem)}"
     elif error.code is grpc.StatusCode.UNAUTHENTICATED and path:
         problem = f"{place} {'does not accept this API key' if asked.has_key else 'wants an API key'}"
     elif option:
@@ -181,8 +182,3 @@ def _in_short(details: str, target: str) -> str:
         if len(name) > _PLACE:
             details = details.replace(name, one_line(name, _PLACE))
     return details
-
-
-def _reason(details: str) -> str:
-    """gRPC's own, without what it says before."""
-    return details.rpartition("last error: ")[2].rpartition("UNKNOWN: ")[2]

@@ -9,7 +9,7 @@ import grpc
 from heroserve import ray_serve
 from heroserve.call import Call
 from heroserve.digests import SentImages
-from heroserve.methods import Method, Request, Response
+from heroserve.methods import ENCODE, Method, Request, Response
 from heroserve.retry import Retries, RetryBudget, RetryPolicy
 from heroserve.target import address
 from heroserve.terms import Terms
@@ -50,6 +50,7 @@ class Peer:
             retries=Retries(self.retry, self.budget),
             api_key=self.api_key,
             sent=self.sent,
+            place=self.target + (" (encoder_target)" if method.service == ENCODE.service else ""),
             request_id=terms.request_id,
             trace=terms.trace.items(),
         )

@@ -46,6 +46,22 @@ def test_it_waits_to_the_deadline_and_tells_the_cause(connect, nobody):
         assert 0.8 < time.monotonic() - start < 3
 
 
+def test_where_nobody_was_is_told(connect, nobody):
+    client = connect(nobody, retry=RetryPolicy(attempts=1))
+    for call, option in (
+        (client.describe, ""),
+        (lambda: client.ask(None, "What?"), ""),
+        (client.describe_encoder, " (encoder_target)"),
+        (lambda: client.encode(b"image", "What?"), " (encoder_target)"),
+    ):
+        with pytest.raises(heroserve.Unavailable) as failed:
+            call()
+        told = str(failed.value)
+        assert told.startswith(f"nobody answers at {nobody.target}{option}: ")
+        assert "last error" not in told
+        assert setback_of(failed.value.code, failed.value.details) == "absent"
+
+
 @pytest.mark.parametrize("policy", [RetryPolicy(attempts=1), RetryPolicy(attempts=3, wait_for_service=False)], ids=str)
 def test_who_does_not_want_to_wait_does_not(connect, nobody, policy):
     start = time.monotonic()
