@@ -19,6 +19,7 @@ from heroserve.cli.commands.describe import describe
 from heroserve.cli.commands.encode import encode
 from heroserve.cli.commands.up import up
 from heroserve.cli.group import Heroserve
+from heroserve.cli.help_page import Command
 
 app = typer.Typer(
     cls=Heroserve,
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 
 for command in (ask, chat, batch, curve, describe, encode, bench, up, attach, completion):
-    app.command(help=helps.text(command), epilog=helps.epilog(command.__name__))(command)
+    app.command(cls=Command, help=helps.text(command), epilog=helps.epilog(command.__name__))(command)
 
 
 def _show_version(wanted: bool) -> None:

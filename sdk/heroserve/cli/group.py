@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from heroserve.cli.help_page import HelpPage
 from heroserve.cli.output import complain, open_streams, write_error
 from heroserve.cli.pictures import is_picture
 from heroserve.cli.told import BAD_INPUT, FAILED, Told
@@ -20,7 +21,7 @@ _READER_GONE = 141
 _UsageError: Any = typer.BadParameter.__bases__[0]
 
 
-class Heroserve(TyperGroup):
+class Heroserve(HelpPage, TyperGroup):
     """Typer's, but for how it ends."""
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:

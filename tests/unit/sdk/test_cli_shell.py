@@ -34,6 +34,19 @@ def test_every_command_has_examples_that_its_help_shows():
             assert example in helped(command)
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_of_a_narrow_terminal_has_whole_words(command):
+    def shown(columns: str) -> str:
+        return CliRunner(env={"COLUMNS": columns}).invoke(app, [*command.split(), "-h"]).stdout
+
+    assert "<bool>" not in shown("300")
+    for columns in ("20", "50"):
+        assert "…" not in shown(columns)
+        assert not set("│╭") & set(shown(columns))
+        assert "Show this message and exit." in " ".join(shown(columns).split())
+    assert "╭" in shown("80")
+
+
 @pytest.mark.parametrize("example", [example for examples in EXAMPLES.values() for example in examples])
 def test_an_example_could_be_typed(example):
     """Its options are there: help is shown only where words were understood."""
