@@ -59,12 +59,14 @@ def test_of_those_with_one_picture_the_first_goes_first(client, peer):
     shown = threading.Event()
 
     def slow(request, context):
-        peer.stored.add(heroserve.image_digest(request.messages[0].parts[0].image.data))
-        shown.wait(10)
+        image = request.messages[0].parts[0].image.data
+        peer.stored.add(heroserve.image_digest(image))
+        if image == PICTURES[0]:  # whichever comes first
+            shown.wait(10)
         yield chat_pb2.GenerateResponse(delta="a")
         yield LAST
 
-    peer.script.append(slow)
+    peer.script.extend([slow, slow])
     outcomes = ask_many(client, [0, 0, 0, 1], lambda which: ask_request(PICTURES[which], "?"), concurrency=4)
     # The one with the other picture is done before any of these.
     assert next(outcomes).item == 1
