@@ -104,6 +104,8 @@ def test_replicas_that_hang_are_told_of_and_replaced(
     assert blocked.pid.remote().result(timeout_s=60) not in stopped
 
 
-@pytest.mark.parametrize("path", ["/", "/llm", "/encoder", "/-/routes", "/llm/%2e%2e/readyz"])
+@pytest.mark.parametrize(
+    "path", ["/playground/none.js", "/playground/../llm", "/llm", "/encoder", "/-/routes", "/llm/%2e%2e/readyz"]
+)
 def test_nothing_else_is_served_over_http(services: Services, path: str) -> None:
     assert get(services, path) == 404
