@@ -182,7 +182,7 @@ def test_what_http_serves_is_routed(production: Build) -> None:
     prefixes = [path["value"] for path in paths if path["type"] == "PathPrefix"]
     # Whole segments: what /v1 matches is /v1 and /v1/..., as Gateway API has it.
     assert [f"{prefix}/" for prefix in prefixes] == [front.API]
-    assert {path["value"] for path in paths if path["type"] == "Exact"} == set(front._HEALTH)
+    assert {path["value"] for path in paths if path["type"] == "Exact"} == set(front.HEALTH)
 
 
 def test_images_are_this_version(base: Build, production: Build) -> None:

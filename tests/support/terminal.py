@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -63,7 +64,8 @@ def terminal(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
     ours, its = pty.openpty()
 
     def take() -> None:
-        # What Ctrl-C goes to.
+        # What Ctrl-C goes to; and it is heard, even if whoever runs the tests does not hear it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         fcntl.ioctl(its, termios.TIOCSCTTY, 0)
 
     process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -202,7 +203,7 @@ def test_a_picture_that_can_not_be_drawn_is_told_by_the_slash(run, peer, tmp_pat
 
 
 def test_what_tab_goes_on_to(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", sys.__stdin__)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
     lines = Lines(COMMANDS)
     (tmp_path / "scene.png").touch()
     (tmp_path / "scene.txt").touch()
