@@ -139,4 +139,4 @@ class Asking:
         try:
             self.file.append(record)
         except OSError as error:
-            raise write_error(OSError(error.errno, error.strerror or str(error), self.file.path)) from error
+            raise write_error(error, self.file.path) from error

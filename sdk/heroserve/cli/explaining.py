@@ -134,7 +134,7 @@ def write(file: str, explanations: tuple[Explanation, ...], image: Image, answer
     try:
         page.save(file)
     except OSError as error:
-        raise write_error(OSError(error.errno, error.strerror or str(error), file)) from error
+        raise write_error(error, file) from error
     if not as_json:
         note(f"drawn in {one_line(file, 200)}")
 

@@ -79,11 +79,10 @@ def harmless(text: str) -> str:
     return text.translate(_CONTROLS) if sys.stdout.isatty() else text
 
 
-def write_error(error: OSError) -> Told:
-    """What the system says when stdout, or a file, takes nothing more."""
-    return Told(
-        f"cannot write to {error.filename or 'stdout'}: {error.strerror or error}", status=FAILED, code="UNKNOWN"
-    )
+def write_error(error: OSError, file: str = "") -> Told:
+    """What the system says when stdout, or a file, takes nothing more; the error names the file unless `file` does."""
+    name = file or error.filename or "stdout"
+    return Told(f"cannot write to {name}: {error.strerror or error}", status=FAILED, code="UNKNOWN")
 
 
 def _say(text: str, bare: bool, style: str) -> None:

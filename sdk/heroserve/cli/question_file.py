@@ -123,7 +123,7 @@ def answer_file(path: str, option: str, under: Mapping[str, Any], varying: tuple
     except ArgumentError as error:
         raise Told(f"{option}: {one_line(path, 100)} {error.details}", option=option) from error
     except OSError as error:
-        raise write_error(OSError(error.errno, error.strerror or str(error), error.filename or path)) from error
+        raise write_error(error, error.filename or path) from error
 
 
 def no_stdout(value: str | None) -> str | None:

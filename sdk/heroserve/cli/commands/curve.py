@@ -147,4 +147,4 @@ def _write(folder: str, found: Curve) -> None:
             with open(path, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
         except OSError as error:
-            raise write_error(OSError(error.errno, error.strerror or str(error), path)) from error
+            raise write_error(error, path) from error
