@@ -28,6 +28,16 @@ class Savings:
         """Share that was dropped, 0 to 1; 0 when there was no image."""
         return self.dropped / self.total if self.total else 0.0
 
+    def __add__(self, other: Savings) -> Savings:
+        """Of both together."""
+        return Savings(
+            self.total + other.total,
+            self.kept + other.kept,
+            self.dropped + other.dropped,
+            self.prefill_flops + other.prefill_flops,
+            self.kv_cache_bytes + other.kv_cache_bytes,
+        )
+
     @classmethod
     def from_message(cls, message: tokens_pb2.Savings) -> Savings:
         return cls(message.total, message.kept, message.dropped, message.prefill_flops, message.kv_cache_bytes)

@@ -117,7 +117,7 @@ class Asking:
             self._append(answered(question, under, answer, self.model))
             self.tally.answered += 1
             self.tally.empty += not answer.text.strip()
-            self.tally.save(answer.savings)
+            self.tally.savings += answer.savings
         elif error is not None:
             if error.code in (*FOR_ALL, grpc.StatusCode.UNIMPLEMENTED):
                 raise error

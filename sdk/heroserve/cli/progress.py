@@ -44,15 +44,10 @@ class Tally:
         """Answers a second."""
         return self.answered / max(time.monotonic() - self.began, 1e-3)
 
-    def save(self, more: Savings) -> None:
-        mine = self.savings
-        self.savings = Savings(
-            mine.total + more.total,
-            mine.kept + more.kept,
-            mine.dropped + more.dropped,
-            mine.prefill_flops + more.prefill_flops,
-            mine.kv_cache_bytes + more.kv_cache_bytes,
-        )
+    @property
+    def done(self) -> int:
+        """Questions that need not be waited for any more."""
+        return self.answered + self.before + self.failed
 
 
 class Progress:
@@ -86,8 +81,7 @@ class Progress:
     def show(self, tally: Tally) -> None:
         """After every outcome."""
         if self._bar is not None:
-            done = tally.answered + tally.before + tally.failed
-            self._bar.update(self._task, completed=done, description=self.words(tally))
+            self._bar.update(self._task, completed=tally.done, description=self.words(tally))
         elif self._wanted and time.monotonic() - self._said >= _EVERY_S:
             self._said = time.monotonic()
             note(self.words(tally))
@@ -117,7 +111,7 @@ class Progress:
 
     def words(self, tally: Tally) -> str:
         """How far it is, how fast, how long it goes on, and what is saved."""
-        done = tally.answered + tally.before + tally.failed
+        done = tally.done
         parts = [str(done) if self._total is None else f"{done}/{self._total}"]
         if tally.answered:
             parts.append(f"{tally.rate:.1f}/s" if tally.rate >= 0.1 else f"{tally.rate * 60:.1f}/min")

@@ -26,6 +26,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         if not outcome.answered:
             errors.setdefault(outcome.status, {"count": 0, "message": outcome.problem})["count"] += 1
     tokens = sum(outcome.tokens for outcome in answered)
+    savings = sum((outcome.savings for outcome in answered), Savings())
     return {
         "requests": {"sent": len(outcomes), "answered": len(answered), "failed": len(outcomes) - len(answered)},
         "elapsed_s": round(elapsed_s, 6),
@@ -37,13 +38,8 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         ),
         "empty_answers": sum(outcome.first_s is None for outcome in answered),
         "answer_s": times([outcome.ended_s - outcome.began_s for outcome in answered]),
-        "visual_tokens": {
-            name: sum(getattr(outcome.savings, name) for outcome in answered) for name in ("total", "kept", "dropped")
-        },
-        "saved": {
-            name: sum(getattr(outcome.savings, name) for outcome in answered)
-            for name in ("prefill_flops", "kv_cache_bytes")
-        },
+        "visual_tokens": {"total": savings.total, "kept": savings.kept, "dropped": savings.dropped},
+        "saved": {"prefill_flops": savings.prefill_flops, "kv_cache_bytes": savings.kv_cache_bytes},
         "errors": errors,
     }
 
