@@ -28,6 +28,7 @@ _PICTURES = {
     r"Permission denied$": "who runs this must be allowed to read it",
     r"request holds at most \d+$|of more than \d+ pixels|the limit is \d+": "make the picture smaller",
 }
+MAX_IMAGES = "the LLM service's HEROSERVE_MAX_IMAGES says how many it takes"
 _OTHER_SIDE = "is HOST:PORT that of the service's gRPC (LLM 9001, encoder 9000), and --tls as the service has it?"
 
 
@@ -39,7 +40,7 @@ def hint(error: HeroserveError, target_option: str, has_key: bool, *, taken: boo
     """
     if isinstance(error, InvalidArgument):
         if re.match(r"messages: have \d+ images", error.details):
-            return "the LLM service's HEROSERVE_MAX_IMAGES says how many it takes"
+            return MAX_IMAGES
         of_image = isinstance(error, ImageError) or "image" in error.details.partition(": ")[0]
         found = (words for said, words in _PICTURES.items() if re.search(said, error.details))
         return next(found, "") if of_image else ""

@@ -13,7 +13,7 @@ import grpc
 from heroserve.cli.fields import IMAGE, field_of, option_of, translated
 from heroserve.cli.hints import hint, nobody_there, somebody_else
 from heroserve.errors import HeroserveError, ImageError, InvalidArgument
-from heroserve.failure import reason
+from heroserve.failure import nobody, reason
 
 FAILED = 1
 BAD_INPUT = 2
@@ -148,7 +148,7 @@ def told(error: HeroserveError, asked: Asked) -> Told:
         starting = "" if _NO_HTTP2.search(problem) else ", or is only starting"
         problem = f"what listens at {place} is no gRPC service{starting}: {reason(problem)}"
     elif absent:
-        problem = f"nobody answers at {place}: {reason(problem)}"
+        problem = nobody(place, problem)
     elif error.code is grpc.StatusCode.UNAUTHENTICATED and path:
         problem = f"{place} {'does not accept this API key' if asked.has_key else 'wants an API key'}"
     elif option:

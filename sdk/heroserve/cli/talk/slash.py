@@ -9,6 +9,7 @@ import typer
 
 from heroserve.cli import explaining
 from heroserve.cli.fields import IMAGE
+from heroserve.cli.hints import MAX_IMAGES
 from heroserve.cli.output import console, note
 from heroserve.cli.pictures import STDIN, name_of, read_picture
 from heroserve.cli.ranges import real
@@ -130,11 +131,10 @@ def read(files: Sequence[str]) -> list[Picture]:
 def check_count(count: int, limit: int, hint: str = "") -> None:
     """Raises Told where a conversation would hold more pictures than the service takes; `limit` 0 is not known."""
     if limit and count > limit:
-        told = "the LLM service's HEROSERVE_MAX_IMAGES says how many it takes"
         raise Told(
             f"{IMAGE}: there would be {count}; the limit is {limit}",
             option=IMAGE,
-            hint=f"{told}; {hint}" if hint else told,
+            hint=f"{MAX_IMAGES}; {hint}" if hint else MAX_IMAGES,
         )
 
 
