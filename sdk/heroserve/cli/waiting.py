@@ -7,13 +7,11 @@ import signal
 import sys
 import threading
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from heroserve.cli.output import console
-
-_ENDED = 128 + signal.SIGTERM
 
 
 class Waiting:
@@ -51,7 +49,7 @@ class Waiting:
             self._progress.start()
             if threading.current_thread() is threading.main_thread():
                 # Who is ended meanwhile gives the cursor back first.
-                self._on_end = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_ENDED))
+                self._on_end = signal.signal(signal.SIGTERM, end)
 
     def done(self) -> None:
         """There is something to show. Harmless a second time."""
@@ -68,6 +66,11 @@ class Waiting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.done()
+
+
+def end(number: int, frame: object) -> NoReturn:
+    """A signal's handler: what is shown is put back on the way out."""
+    sys.exit(128 + number)
 
 
 def can_move() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from typing import Annotated
 
 import typer
@@ -18,10 +17,9 @@ from heroserve.cli.talk.lines import Lines
 from heroserve.cli.talk.slash import COMMANDS, Slash, check_count, read
 from heroserve.cli.talk.turn import Turns
 from heroserve.cli.told import Asked, Told, one_line
-from heroserve.cli.waiting import Waiting
+from heroserve.cli.waiting import Waiting, end
 from heroserve.requests import GenerateOptions
 
-_ENDED = 128 + signal.SIGTERM
 _Images = Annotated[
     list[str] | None,
     typer.Argument(
@@ -62,7 +60,7 @@ def chat(
     options.one_budget(retention, max_visual_tokens)
     lines = Lines(COMMANDS)
     if lines.typed:  # who is ended while a line is edited gives the terminal back first
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(_ENDED))
+        signal.signal(signal.SIGTERM, end)
     conversation = Conversation(system_text, read(images or ()))
     request: GenerateOptions = {
         "retention": retention,
@@ -89,7 +87,7 @@ def chat(
             client,
             conversation,
             request,
-            asked=lambda said: Asked(target, "--target", bool(api_key), names=said.names(), tls=tls),
+            asked=Asked(target, "--target", bool(api_key), tls=tls),
             runs=runs,
             typed=lines.typed,
             streamed=stream,

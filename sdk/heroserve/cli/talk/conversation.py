@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from heroserve.cli.fields import QUESTION
+from heroserve.cli.pictures import names_of
 from heroserve.requests import GenerateOptions, assistant, generate_request, system, user
 from heroserve.v1.chat_pb2 import GenerateRequest, Message
 from heroserve.v1.tokens_pb2 import Image
@@ -60,8 +61,7 @@ class Conversation:
         if first:
             names["messages[0]"] = "--system"
         for turn, pictures in enumerate([*(pictures for _, pictures, _ in self._said), self.waiting]):
-            for part, picture in enumerate(pictures):
-                names[f"messages[{first + 2 * turn}].parts[{part}].image"] = picture.name
+            names |= names_of([picture.file for picture in pictures], f"messages[{first + 2 * turn}]")
         return names
 
     def add(self, question: str, answer: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import typer
@@ -39,7 +40,7 @@ class Turns:
         conversation: Conversation,
         options: GenerateOptions,
         *,
-        asked: Callable[[Conversation], Asked],
+        asked: Asked,
         runs: ChatDescription | None,
         typed: bool,
         streamed: bool,
@@ -59,7 +60,7 @@ class Turns:
     def ask(self, question: str) -> None:
         """Show the answer; both are part of the conversation then. Raises Told."""
         try:
-            with telling(self._asked(self._conversation)):
+            with telling(replace(self._asked, names=self._conversation.names())):
                 stream = self._client.generate(self._conversation.request(question, self.options))
                 stopped = self._read(stream)
         except Told as told:
