@@ -12,7 +12,7 @@ from heroserve.v1.encoder_pb2 import Grid, Tile
 def tiles_table(tiles: Iterable[Tile], grid: Grid) -> Table:
     """A line a tile; the thumbnail has no importance."""
     terms = ("saliency", "relevance", "density")
-    table = Table("tile", *(name for name in ("importance", "kept", "valid", *terms)))
+    table = Table("tile", "importance", "kept", "valid", *terms)
     for column in table.columns[1:]:
         column.justify = "right"
     for tile in tiles:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
+from heroserve.cli import told
 from heroserve.cli.bench.outcome import OK, Asked, Outcome, named
 from heroserve.cli.calling import telling
 from heroserve.cli.fields import translated
-from heroserve.cli.told import Asked as Told
-from heroserve.cli.told import one_line
 from heroserve.client import Client
 from heroserve.errors import HeroserveError
 from heroserve.requests import ask_request
@@ -22,12 +21,12 @@ class GrpcDoor:
     name = "gRPC"
 
     def __init__(self, target: str, api_key: str | None, tls: bool, timeout_s: float) -> None:
-        self._asked = Told(target, "URL", bool(api_key))
+        self._call = told.Asked(target, "URL", bool(api_key))
         retry = RetryPolicy(attempts=1, wait_for_service=False, overload_share=0)
         self._client = Client(target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=retry)
 
     def check(self) -> str:
-        with telling(self._asked):
+        with telling(self._call):
             description = self._client.describe(timeout_s=10)
         return next(iter(description.examples), "")
 
@@ -46,7 +45,8 @@ class GrpcDoor:
             for _ in stream:
                 first_s = first_s or time.monotonic()
         except HeroserveError as error:
-            return Outcome(error.code.name, began_s, time.monotonic(), one_line(named(translated(error.details)), 300))
+            problem = told.one_line(named(translated(error.details)), 300)
+            return Outcome(error.code.name, began_s, time.monotonic(), problem)
         answer = stream.answer
         ended_s = time.monotonic()
         return Outcome(OK, began_s, ended_s, "", first_s, answer.usage.completion_tokens, answer.savings)

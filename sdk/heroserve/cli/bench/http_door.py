@@ -58,7 +58,7 @@ class HttpDoor:
                 option="URL",
                 hint="http://HOST:PORT is OpenAI's API (8001); HOST:PORT alone is gRPC (9001)",
             ) from error
-        except (KeyError, LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             told = f"what answers at {place}{self._path}/models is no API of OpenAI's"
             raise Told(told, status=FAILED, code="UNIMPLEMENTED", option="URL") from error
         return ""

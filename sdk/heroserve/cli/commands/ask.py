@@ -69,13 +69,12 @@ def ask(
         with pieces:
             try:
                 for delta in pieces:
-                    if shown:
-                        waiting.done()
                     if untrained:  # once there is an answer: a refusal is one line
                         waiting.done()
                         warn(answers.UNTRAINED, as_json)
                         untrained = False
                     if shown:
+                        waiting.done()
                         typer.echo(harmless(delta), nl=False)
             finally:
                 waiting.done()

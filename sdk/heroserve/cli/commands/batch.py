@@ -73,7 +73,7 @@ def batch(
         stop=stop or None,
     )
     model = served(target, api_key, tls, timeout)
-    under = {**defaults, **({} if system is None else {"system": system})}
+    under = {**defaults, **given(system=system)}
     with answer_file(output, "--output", under) as file, llm(target, api_key, tls, timeout, retry=PATIENT) as client:
         progress = Progress(not as_json, source.count)
         asking = Asking(client, file, progress, defaults, concurrency, model)

@@ -96,7 +96,7 @@ def curve(
     if source.count is None:
         raise Told("QUESTIONS: is a pipe; name a file, which can be read twice", option="QUESTIONS")
     defaults = given(max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop or None)
-    under = {**defaults, **({} if system is None else {"system": system})}
+    under = {**defaults, **given(system=system)}
     compared = Compared(shares, Match(match, tolerance))  # type: ignore[arg-type]
     with ExitStack() as stack:
         folder = _folder(output) if output is not None else stack.enter_context(tempfile.TemporaryDirectory())
