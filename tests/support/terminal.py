@@ -12,6 +12,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 # For a busy machine; what comes is waited for no longer than it takes.
 _PATIENCE_S = 60.0
@@ -59,8 +60,8 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def terminal(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Terminal]:
-    """Started; killed afterwards if it still runs."""
+def terminal(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> Iterator[Terminal]:
+    """Started in a folder, or else in this one; killed afterwards if it still runs."""
     ours, its = pty.openpty()
 
     def take() -> None:
@@ -69,7 +70,14 @@ def terminal(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
         fcntl.ioctl(its, termios.TIOCSCTTY, 0)
 
     process = subprocess.Popen(
-        command, env=environment, stdin=its, stdout=its, stderr=its, start_new_session=True, preexec_fn=take
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        start_new_session=True,
+        preexec_fn=take,
     )
     os.close(its)
     try:

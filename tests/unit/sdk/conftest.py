@@ -155,6 +155,11 @@ def serve() -> Iterator[Callable[..., ScriptedPeer]]:
         server.stop(None)
 
 
+def asked(peer: ScriptedPeer) -> list[chat_pb2.GenerateRequest]:
+    """The questions that have arrived, in order."""
+    return [seen.request for seen in peer.seen if isinstance(seen.request, chat_pb2.GenerateRequest)]
+
+
 @pytest.fixture
 def peer(serve) -> ScriptedPeer:
     return serve()

@@ -17,6 +17,7 @@ from tests.support.explained import GRID
 from tests.support.pictures import encoded, picture
 from tests.unit.sdk.conftest import LAST
 from tests.unit.sdk.test_cli_explain import SAVINGS, TILES
+from tests.unit.sdk.test_cli_refusals import INVALID, says
 
 SCENE, SECOND = "examples/scene.png", "examples/world.png"
 
@@ -61,10 +62,6 @@ def test_instructions_and_ends(run, peer):
     assert json.loads(request.sampling.json_schema) == {"type": "object"}
 
 
-def refuses(details: str):
-    return lambda request, context: context.abort(grpc.StatusCode.INVALID_ARGUMENT, details)
-
-
 @pytest.mark.parametrize(
     ("details", "told", "option"),
     [
@@ -84,7 +81,7 @@ def refuses(details: str):
 )
 def test_of_several_things_the_one_that_is_refused_is_named(run, peer, details, told, option):
     for more in ([], ["--json"]):
-        peer.script.extend([grpc.StatusCode.UNIMPLEMENTED, refuses(details)])
+        peer.script.extend([grpc.StatusCode.UNIMPLEMENTED, says(INVALID, details)])
         done = run("ask", SCENE, SECOND, "Which?", "--system", "Be brief.", *more)
         assert (done.exit_code, done.stdout) == (2, "")
         if more:

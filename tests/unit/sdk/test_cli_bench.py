@@ -20,8 +20,8 @@ from heroserve.cli.bench.load import Interrupted, Load
 from heroserve.cli.bench.outcome import OK, Outcome
 from heroserve.cli.bench.summary import summary, times
 from heroserve.savings import Savings
-from heroserve.v1.chat_pb2 import GenerateRequest
-from tests.unit.sdk.conftest import LAST
+from tests.unit.sdk.conftest import LAST, asked
+from tests.unit.sdk.test_cli_refusals import INVALID, says
 
 SCENE, WORLD = "examples/scene.png", "examples/world.png"
 
@@ -30,10 +30,6 @@ SCENE, WORLD = "examples/scene.png", "examples/world.png"
 def run(peer):
     env = {"HEROSERVE_TARGET": peer.target, "HEROSERVE_API_KEY": None}
     return lambda *args: CliRunner(env=env).invoke(app, ["bench", *args])
-
-
-def asked(peer) -> list[GenerateRequest]:
-    return [seen.request for seen in peer.seen if isinstance(seen.request, GenerateRequest)]
 
 
 def done(began_s: float) -> Outcome:
@@ -193,14 +189,10 @@ def test_what_failed_is_counted_by_its_status(run, peer):
     assert told.stderr == "heroserve: 1 of 1 requests failed: 1 UNAVAILABLE\n"
 
 
-def refuses(details: str):
-    return lambda request, context: context.abort(grpc.StatusCode.INVALID_ARGUMENT, details)
-
-
 def test_what_no_request_can_do_is_one_line(run, peer):
     image = "messages[0].parts[0].image.data: is no image"
     for details, named in ((image, "--image: is no image"), ("budget.retention: is 2", "--retention: is 2")):
-        peer.script.extend([lambda request, context: peer.chat, refuses(details)])
+        peer.script.extend([lambda request, context: peer.chat, says(INVALID, details)])
         told = run()
         assert (told.exit_code, told.stdout) == (2, "")
         assert told.stderr == f"heroserve: the first request was not answered: INVALID_ARGUMENT: {named}\n"

@@ -20,7 +20,7 @@ from heroserve.images import image_digest
 from heroserve.v1.chat_pb2 import Explanation, GenerateRequest, GenerateResponse, Message
 from tests.support.explained import GRID
 from tests.support.terminal import Terminal, terminal
-from tests.unit.sdk.conftest import LAST
+from tests.unit.sdk.conftest import LAST, asked
 from tests.unit.sdk.test_cli_explain import SAVINGS, TILES
 
 SCENE, WORLD = "examples/scene.png", "examples/world.png"
@@ -30,10 +30,6 @@ SCENE, WORLD = "examples/scene.png", "examples/world.png"
 def run(peer):
     env = {"HEROSERVE_TARGET": peer.target, "HEROSERVE_API_KEY": None}
     return lambda *args, stdin="": CliRunner(env=env).invoke(app, ["chat", *args], input=stdin)
-
-
-def asked(peer) -> list[GenerateRequest]:
-    return [seen.request for seen in peer.seen if isinstance(seen.request, GenerateRequest)]
 
 
 def texts(request: GenerateRequest) -> list[tuple[str, str]]:

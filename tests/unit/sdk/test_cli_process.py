@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import time
 import pytest
 
 from heroserve.v1 import chat_pb2
+from tests.support.terminal import terminal
 
 COMMAND = f"{sys.executable} -m heroserve"
 IMAGE = "examples/scene.png"
@@ -97,22 +97,11 @@ def test_ctrl_c_is_quiet(environment, peer):
 
 def on_a_terminal(arguments: str, environment, kill_at: str = "") -> tuple[int, str]:
     """Its status, and what it writes to one; ended where it writes `kill_at`."""
-    terminal, end = pty.openpty()
-    command = [*COMMAND.split(), *arguments.split()]
-    process = subprocess.Popen(command, env=environment, stdin=end, stdout=end, stderr=end)
-    os.close(end)
-    text = ""
-    try:
-        while True:
-            try:
-                text += os.read(terminal, 65536).decode(errors="replace")
-            except OSError:  # the other end is closed
-                return process.wait(60), text
-            if kill_at and kill_at in text:
-                process.terminate()
-                kill_at = ""
-    finally:
-        os.close(terminal)
+    with terminal([*COMMAND.split(), *arguments.split()], environment) as screen:
+        if kill_at:
+            screen.see(kill_at)
+            screen.process.terminate()
+        return screen.end(), screen.shown
 
 
 def test_libraries_write_nothing_beside_it(environment):
