@@ -27,6 +27,7 @@ from heroserve.requests import GenerateOptions
 QUESTIONS = "QUESTIONS"
 # No question would be answered.
 FOR_ALL = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+_STDIN = "/dev/stdin"
 # As of `ask`: what a service runs is asked as a courtesy.
 _COURTESY_S = 10.0
 
@@ -50,7 +51,7 @@ class QuestionSource:
 
     def __init__(self, path: str, question: str | None = None) -> None:
         # Of what the shell has opened, as of any pipe, paths are relative to where we are.
-        self.path = "/dev/stdin" if path == "-" else path
+        self.path = _STDIN if path == "-" else path
         self._question = question
         self._names: list[str] = []
         self._name = "stdin" if path == "-" else one_line(path, 100) or "empty"
@@ -99,7 +100,7 @@ class QuestionSource:
     def _count(self, kind: int) -> int | None:
         if self.is_folder:
             return len(self._names)
-        if not stat.S_ISREG(kind) or self._name == "stdin":
+        if not stat.S_ISREG(kind) or self.path == _STDIN:
             return None
         with open(self.path, "rb") as file:
             count = sum(1 for _ in read_lines(file))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from heroserve.cli.progress import Progress, Tally
+from heroserve.cli.question_file import QuestionSource
 from heroserve.savings import Savings
+from tests.support.terminal import terminal
 
 SDK = str(Path("sdk").resolve())
 
@@ -36,21 +36,17 @@ def test_how_far_and_how_long(monkeypatch, total, tally, seconds, words):
 
 
 def on_a_terminal(folder, peer, **more) -> str:
-    terminal, end = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": SDK, "HEROSERVE_TARGET": peer.target, "TERM": "xterm", **more}
     command = [sys.executable, "-m", "heroserve", "batch", "q.jsonl", "-o", "a.jsonl"]
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=end, stdout=end, stderr=end)
-    os.close(end)
-    text = ""
-    try:
-        while True:
-            try:
-                text += os.read(terminal, 65536).decode(errors="replace")
-            except OSError:  # the other end is closed
-                assert process.wait(60) == 3
-                return text
-    finally:
-        os.close(terminal)
+    with terminal(command, environment, folder) as screen:
+        assert screen.end() == 3
+        return screen.shown
+
+
+def test_questions_of_a_file_are_counted_whatever_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("stdin").write_text('{"image": "a.png", "question": "?"}\n' * 2)
+    assert QuestionSource("stdin").count == 2
 
 
 def test_on_a_terminal_a_line_moves(tmp_path, peer):
