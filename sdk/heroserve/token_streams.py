@@ -36,10 +36,14 @@ class _Pieces:
         return chunk
 
     def _finished(self) -> VisualTokens:
+        """What is told but the rows."""
         if self._tokens is None or self._left:  # some of the rows must not pass for all of them
             raise Internal("the encoder ended its answer with other rows than it told", request_id=self.request_id)
+        return self._tokens
+
+    def _whole(self) -> VisualTokens:
         whole = VisualTokens()
-        whole.CopyFrom(self._tokens)
+        whole.CopyFrom(self._finished())
         whole.features.data = b"".join(self._rows)
         return whole
 
@@ -65,7 +69,7 @@ class TokenStream(_Pieces):
         """Wait for the rest and return all of it, as `encode` does."""
         for chunk in self._responses:
             self._add(chunk)
-        return self._finished()
+        return self._whole()
 
     def close(self) -> None:
         """Cancel the call, here and in the encoder; callable from any thread, harmless when it is over."""
@@ -98,7 +102,7 @@ class AsyncTokenStream(_Pieces):
         """Wait for the rest and return all of it, as `encode` does."""
         async for chunk in self._responses:
             self._add(chunk)
-        return self._finished()
+        return self._whole()
 
     def close(self) -> None:
         """Cancel the call, here and in the encoder; callable from any task, harmless when it is over."""
