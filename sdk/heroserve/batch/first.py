@@ -6,11 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from heroserve.digests import digest_of, images_of
+from heroserve.digests import SentImages, digest_of, images_of
 from heroserve.v1.chat_pb2 import GenerateRequest
-
-# As many as a client remembers.
-_REMEMBERED = 4096
 
 
 class First:
@@ -19,7 +16,7 @@ class First:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._going: dict[str, threading.Event] = {}
-        self._shown: dict[str, None] = {}
+        self._shown = SentImages()
 
     @contextmanager
     def of(self, request: GenerateRequest) -> Iterator[Callable[[], None]]:
@@ -48,8 +45,6 @@ class First:
         with self._lock:
             for digest in digests:
                 del self._going[digest]
-                if there:
-                    self._shown[digest] = None
-            while len(self._shown) > _REMEMBERED:
-                del self._shown[next(iter(self._shown))]
+            if there:
+                self._shown.remember(digests)
         going.set()
