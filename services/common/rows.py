@@ -6,15 +6,16 @@ the scale are the feature.
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
 
+from heroserve import RowDtype as RowDtype
 from heroserve.rows import from_int8
+from heroserve.rows import row_bytes as sent_row_bytes
 from heroserve.v1.encoder_pb2 import Features
 
-RowDtype = Literal["float32", "float16", "bfloat16", "int8"]
 Bytes2D = np.ndarray[Any, np.dtype[np.uint8]]
 
 _WIRE: dict[RowDtype, Features.DType] = {
@@ -23,7 +24,6 @@ _WIRE: dict[RowDtype, Features.DType] = {
     "bfloat16": Features.BFLOAT16,
     "int8": Features.INT8,
 }
-_SCALE_BYTES = 4
 # What rows of any dtype can be sent in: none of these is narrower in range than another. float16 is, and is only sent
 # where rows are kept in it.
 _ANY: tuple[RowDtype, ...] = ("float32", "bfloat16", "int8")
@@ -62,9 +62,7 @@ def sendable(stored: RowDtype) -> tuple[RowDtype, ...]:
 
 def row_bytes(dtype: RowDtype, feature_width: int) -> int:
     """Bytes of one row of so many values."""
-    if dtype == "int8":
-        return _SCALE_BYTES + feature_width
-    return feature_width * _torch_dtype(dtype).itemsize
+    return sent_row_bytes(Features(dtype=to_wire(dtype), cols=feature_width))
 
 
 def pack(features: torch.Tensor, dtype: RowDtype) -> Bytes2D:
