@@ -19,7 +19,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DATA_URL = re.compile(r"data:([^,]*),", re.IGNORECASE)
 # What is longer is no name for an error to repeat; it may be a whole picture.
 _NAME = 200
-# Of the formats that services read; AVIF has its own behind a length.
+# Of the formats that services read: how files of them are called, and how they begin; AVIF's begin so behind a length.
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 _BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II", b"MM")
 
 

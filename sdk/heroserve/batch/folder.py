@@ -7,8 +7,7 @@ import os
 from collections.abc import Iterator
 
 from heroserve.batch.question import Piece, Question, Turn
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+from heroserve.sources import ENDINGS
 
 
 def picture_names(folder: str) -> list[str]:

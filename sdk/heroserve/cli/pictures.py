@@ -13,11 +13,10 @@ from heroserve.cli.fields import IMAGE
 from heroserve.cli.told import Asked, Told, one_line, told
 from heroserve.errors import ImageError
 from heroserve.images import load_image
-from heroserve.sources import read_file
+from heroserve.sources import ENDINGS, read_file
 from heroserve.v1.tokens_pb2 import Image
 
 STDIN = "-"
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
 def read_picture(image: str) -> Image:
@@ -67,7 +66,7 @@ def name_of(image: str) -> str:
 
 def is_picture(word: str) -> bool:
     """Whether it is meant for one, to judge by its name."""
-    return word == STDIN or word[:5].lower() == "data:" or word.lower().endswith(_ENDINGS) or _kind(word) != 0
+    return word == STDIN or word[:5].lower() == "data:" or word.lower().endswith(ENDINGS) or _kind(word) != 0
 
 
 def complete_picture(incomplete: str) -> list[str]:
@@ -80,7 +79,7 @@ def complete_picture(incomplete: str) -> list[str]:
     return [
         os.path.join(folder, path.name) + ("/" if path.is_dir() else "")
         for path in found
-        if path.name.startswith(start) and (path.is_dir() or path.suffix.lower() in _ENDINGS)
+        if path.name.startswith(start) and (path.is_dir() or path.suffix.lower() in ENDINGS)
     ]
 
 

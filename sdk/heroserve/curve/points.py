@@ -73,7 +73,7 @@ class Curve:
     def to_dict(self) -> dict[str, Any]:
         """In JSON's values."""
         fields = asdict(self)
-        return {**fields, "points": [asdict(point) for point in self.points], "drawn": self.drawn, "level": LEVEL}
+        return {**fields, "points": list(fields["points"]), "drawn": self.drawn, "level": LEVEL}
 
 
 def measure(rows: Sequence[Row], retentions: Sequence[float], left_out: int = 0) -> Curve:
