@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from heroserve import json_values
 from heroserve.errors import ArgumentError
 
 # More of them nothing here holds; Python itself reads 4300 of a whole number.
@@ -31,8 +32,12 @@ def read_object(data: bytes) -> dict[str, Any]:
     return found
 
 
+def refused(name: str, problem: str) -> ArgumentError:
+    return ArgumentError(f"{name}: {problem}")
+
+
 def wrong(name: str, value: object, expected: str) -> ArgumentError:
-    return ArgumentError(f"{name}: is {kind(value)}; it must be {expected}")
+    return refused(name, f"is {kind(value)}; it must be {expected}")
 
 
 def text(name: str, value: object) -> str:
@@ -43,16 +48,7 @@ def text(name: str, value: object) -> str:
 
 def mapping(name: str, value: object) -> dict[str, Any]:
     """Null is empty."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise wrong(name, value, "an object")
-    return value
-
-
-def whole(value: object) -> object:
-    """5.0 is a whole number, as some languages write it; what else it is stays."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return json_values.mapping(name, value, wrong)
 
 
 def kind(value: object) -> str:

@@ -5,28 +5,19 @@ What would change the answer and is not served is refused, as by the service's o
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from heroserve.batch.json_line import kind, mapping, text, whole, wrong
-from heroserve.batch.question import BUDGETS, Piece, Question, Turn
+from heroserve.batch.json_line import kind, mapping, refused, text, wrong
+from heroserve.batch.question import BUDGETS, Piece, Question, Speaker, Turn
 from heroserve.errors import ArgumentError
+from heroserve.json_values import integral
+from heroserve.openai_body import TEXTS, Role, file_digest, limit, schema, seed, turn
 from heroserve.openai_fields import unsupported
 from heroserve.requests import GenerateOptions
 
 URL = "/v1/chat/completions"
-_ROLES: dict[str, Literal["SYSTEM", "USER", "ASSISTANT"]] = {
-    "system": "SYSTEM",
-    "developer": "SYSTEM",
-    "user": "USER",
-    "assistant": "ASSISTANT",
-}
-_TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
-_ID = re.compile(r"(?:file-)?([0-9a-f]{64})")
+_ROLES: dict[Role, Speaker] = {"system": "SYSTEM", "user": "USER", "assistant": "ASSISTANT"}
 _KNOBS = (*BUDGETS, "replan", "share_budget", "explain")
-_LEAST_SEED, _MOST_SEED = -(1 << 63), (1 << 64) - 1
 
 
 def is_openai(fields: dict[str, Any]) -> bool:
@@ -54,42 +45,31 @@ def parse_openai(fields: dict[str, Any], number: int, key: str, folder: str) -> 
         raise wrong("body.messages", messages, "an array of messages")
     if not messages:
         raise ArgumentError("body.messages: is empty; one message at least asks something")
-    limit = "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
+    length = limit(body)
     model = body.get("model")
     return Question(
         line=number,
         key=key,
         id=fields["custom_id"],
         turns=tuple(_turn(f"body.messages[{at}]", each, folder) for at, each in enumerate(messages)),
-        options=_options(body, limit),
+        options=_options(body, length),
         told={} if model in (None, "") else {"model": text("body.model", model)},
         format="openai",
         names={
             **{name: f"body.heroserve.{name}" for name in _KNOBS},
             **{name: f"body.{name}" for name in ("temperature", "top_p", "seed", "stop")},
             "json_schema": "body.response_format",
-            "max_tokens": f"body.{limit}",
+            "max_tokens": f"body.{length}",
         },
     )
 
 
 def _turn(name: str, message: object, folder: str) -> Turn:
-    if not isinstance(message, dict):
-        raise wrong(name, message, "a message, which is an object")
-    role = message.get("role")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise wrong(f"{name}.role", role, "system, developer, user or assistant")
-    if message.get("tool_calls") or message.get("function_call"):
-        raise ArgumentError(f"{name}.tool_calls: are not served: the model calls no tools")
-    content = message.get("content")
-    if content is None and role == "assistant":
-        content = ""
+    role, content = turn(name, message, wrong, refused)
+    named = f"{name}.content"
     if isinstance(content, str):
-        return Turn(_ROLES[role], (Piece(f"{name}.content", content),), f"{name}.content")
-    if not isinstance(content, list):
-        raise wrong(f"{name}.content", content, "a string or an array of parts")
-    pieces = tuple(_piece(f"{name}.content[{at}]", part, folder) for at, part in enumerate(content))
-    return Turn(_ROLES[role], pieces, f"{name}.content")
+        return Turn(_ROLES[role], (Piece(named, content),), named)
+    return Turn(_ROLES[role], tuple(_piece(f"{named}[{at}]", part, folder) for at, part in enumerate(content)), named)
 
 
 def _piece(name: str, part: object, folder: str) -> Piece:
@@ -98,8 +78,8 @@ def _piece(name: str, part: object, folder: str) -> Piece:
     if not isinstance(part, dict):
         raise wrong(name, part, "a part, which is an object")
     what = part.get("type")
-    if isinstance(what, str) and what in _TEXTS:
-        return Piece(f"{name}.{_TEXTS[what]}", text(f"{name}.{_TEXTS[what]}", part.get(_TEXTS[what])))
+    if isinstance(what, str) and what in TEXTS:
+        return Piece(f"{name}.{TEXTS[what]}", text(f"{name}.{TEXTS[what]}", part.get(TEXTS[what])))
     if what in ("image_url", "input_image"):
         return _picture(f"{name}.image_url", part.get("image_url", part.get("file_id")), ("url", "file_id"), folder)
     if what in ("file", "image_file"):
@@ -112,51 +92,27 @@ def _picture(name: str, found: object, keys: tuple[str, ...], folder: str) -> Pi
         key = next((each for each in keys if found.get(each) is not None), keys[0])
         name, found = f"{name}.{key}", found.get(key)
     source = text(name, found).strip()
-    if digest := _ID.fullmatch(source):
-        return Piece(name, picture=True, digest=digest[1])
-    if source[:5].lower() == "data:" or "://" in source[:20]:
-        return Piece(name, source, picture=True)
+    if digest := file_digest(source):
+        return Piece(name, picture=True, digest=digest)
     if not source:
         raise ArgumentError(f"{name}: is empty; it must be a data: URL, a path, or an id that /v1/files gave")
-    # Ours: a file beside the questions, which need not be written into them.
-    return Piece(name, os.path.join(folder, source), picture=True)
+    # A path is ours: a file beside the questions, which need not be written into them.
+    return Piece.of_picture(name, source, folder)
 
 
-def _options(body: dict[str, Any], limit: str) -> GenerateOptions:
+def _options(body: dict[str, Any], length: str) -> GenerateOptions:
     found = mapping("body.heroserve", body.get("heroserve"))
     knobs = {name: value for name, value in found.items() if value is not None}
     for name in knobs:
         if name not in _KNOBS:
             raise ArgumentError(f"body.heroserve.{name[:60]}: is no option; {', '.join(_KNOBS)} are")
-    seed = whole(body.get("seed"))
-    if seed is not None:
-        if isinstance(seed, bool) or not isinstance(seed, int) or not _LEAST_SEED <= seed <= _MOST_SEED:
-            raise wrong("body.seed", seed, f"a whole number from {_LEAST_SEED} to {_MOST_SEED}")
-        seed &= _MOST_SEED  # signed ones are taken as the bits that they are
     given = {
-        **{name: whole(value) if name == "max_visual_tokens" else value for name, value in knobs.items()},
-        "max_tokens": whole(body.get(limit)),
+        **{name: integral(value) if name == "max_visual_tokens" else value for name, value in knobs.items()},
+        "max_tokens": integral(body.get(length)),
         "temperature": body.get("temperature"),
         "top_p": body.get("top_p"),
-        "seed": seed,
+        "seed": seed("body.seed", body.get("seed"), wrong),
         "stop": body.get("stop"),
-        "json_schema": _schema(body.get("response_format")),
+        "json_schema": schema("body.response_format", body.get("response_format"), wrong),
     }
     return cast(GenerateOptions, {name: value for name, value in given.items() if value is not None})
-
-
-def _schema(wanted: object) -> str | None:
-    form = mapping("body.response_format", wanted)
-    match form.get("type"):
-        case "text":
-            return None
-        case None if not form:
-            return None
-        case "json_object":
-            return json.dumps({"type": "object"})
-        case "json_schema":
-            schema = mapping("body.response_format.json_schema", form.get("json_schema")).get("schema")
-            if not isinstance(schema, dict):
-                raise wrong("body.response_format.json_schema.schema", schema, "a JSON Schema, which is an object")
-            return json.dumps(schema)
-    raise wrong("body.response_format.type", form.get("type"), "text, json_object or json_schema")

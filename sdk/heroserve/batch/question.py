@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from heroserve.v1.chat_pb2 import GenerateRequest, Message, Part
 from heroserve.v1.tokens_pb2 import Image
 
 Format = Literal["heroserve", "openai"]
+Speaker = Literal["SYSTEM", "USER", "ASSISTANT"]
 BUDGETS = tuple(BudgetOptions.__annotations__)
 _PLACE = re.compile(r"messages\[(\d+)\](?:\.parts\[(\d+)\])?[\w.\[\]]*|[\w.\[\]]+")
 
@@ -38,6 +40,12 @@ class Piece:
     picture: bool = False
     digest: str = ""
 
+    @classmethod
+    def of_picture(cls, name: str, source: str, folder: str) -> Piece:
+        """`source` is a URL as it stands (which ones are taken the SDK tells), or a path from `folder`."""
+        is_url = source[:5].lower() == "data:" or "://" in source[:20]
+        return cls(name, source if is_url else os.path.join(folder, source), picture=True)
+
     def part(self) -> Part:
         """Raises ImageError, and ArgumentError for a text that is none."""
         try:
@@ -54,7 +62,7 @@ class Piece:
 class Turn:
     """What somebody says, and what the line calls that."""
 
-    role: Literal["SYSTEM", "USER", "ASSISTANT"]
+    role: Speaker
     pieces: tuple[Piece, ...]
     name: str
 

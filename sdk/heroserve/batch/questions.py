@@ -7,19 +7,20 @@ with `match`, `metadata` and the keys of `GenerateOptions` may stand beside. Pat
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
-from heroserve.batch.json_line import mapping, read_object, text, whole, wrong
+from heroserve.batch.json_line import mapping, read_object, text, wrong
 from heroserve.batch.lines import LONGEST, Line
 from heroserve.batch.openai_line import is_openai, parse_openai
 from heroserve.batch.question import BadLine, Format, Piece, Question, Turn
+from heroserve.curve.matching import Rule
 from heroserve.errors import ArgumentError
+from heroserve.json_values import integral
 from heroserve.requests import GenerateOptions
 
-MATCHES = ("exact", "contains", "numeric")
+MATCHES = get_args(Rule)
 # Of one turn there is nothing to plan again.
 _OPTIONS = tuple(name for name in GenerateOptions.__annotations__ if name != "replan")
 _OWN = ("id", "image", "images", "question", "system", "answer", "answers", "match", "metadata")
@@ -96,7 +97,7 @@ def _parse(fields: dict[str, Any], number: int, key: str, folder: str) -> Questi
         key=key,
         id=fields.get("id"),
         turns=turns,
-        options=cast(GenerateOptions, {each: whole(v) if each in _WHOLE else v for each, v in given.items()}),
+        options=cast(GenerateOptions, {each: integral(v) if each in _WHOLE else v for each, v in given.items()}),
         told=_short(repeated),
     )
 
@@ -142,12 +143,7 @@ def _picture(name: str, value: object, folder: str) -> Piece:
     source = text(name, value)
     if not source:
         raise ArgumentError(f"{name}: the path is empty")
-    return Piece(name, source if is_url(source) else os.path.join(folder, source), picture=True)
-
-
-def is_url(source: str) -> bool:
-    """What is no path; which URLs are taken the SDK tells."""
-    return source[:5].lower() == "data:" or "://" in source[:20]
+    return Piece.of_picture(name, source, folder)
 
 
 def _name(called: str, value: object) -> object:

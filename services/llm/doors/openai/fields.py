@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from heroserve import json_values
+from heroserve.sources import why_no_text
 from services.common.errors import InvalidArgument, ServiceError
 from services.common.http_call import HttpError
 from services.common.shown import one_line, shown
@@ -95,9 +97,7 @@ def text(field: str, value: object) -> str:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise InvalidArgument(
-                field, f"has half a character (a lone surrogate) in place {error.start + 1}"
-            ) from None
+            raise InvalidArgument(field, why_no_text(error)) from None
     return value
 
 
@@ -112,11 +112,7 @@ def number(field: str, value: object) -> float:
 
 def whole(field: str, value: object, low: int, high: int) -> int:
     """A whole number in [low, high]; 5.0 is one, as some languages write it."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise wrong(field, value, f"a whole number from {low} to {high}")
-    return value
+    return json_values.whole(field, value, low, high, wrong)
 
 
 def flag(field: str, value: object) -> bool:
@@ -130,11 +126,7 @@ def flag(field: str, value: object) -> bool:
 
 def mapping(field: str, value: object) -> Mapping[str, Any]:
     """Null is empty."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise wrong(field, value, "an object")
-    return value
+    return json_values.mapping(field, value, wrong)
 
 
 def no_such_model(name: str, served: str) -> HttpError:

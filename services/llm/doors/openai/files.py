@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from openai.types import FileObject
 
 from heroserve.errors import ImageError
+from heroserve.openai_body import file_digest
 from heroserve.sources import check_size
 from services.common.admission import Admission
 from services.common.errors import InvalidArgument
@@ -18,7 +19,6 @@ from services.common.http_call import HttpCall, HttpError
 from services.common.shown import one_line, shown
 from services.llm.doors.openai import fields, form
 from services.llm.doors.openai.exchange import Exchange
-from services.llm.doors.openai.images import digest_of
 from services.llm.kept_images import KeptImages
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Look(Exchange):
     async def answer(self, send: Send) -> None:
         files = self._files
         with files.gate.guard(self._call) as serving:
-            digest = digest_of(self._name)
+            digest = file_digest(self._name)
             if digest is None:
                 raise HttpError(404, "file_not_found", "id", f"{shown(self._name)} is none that /v1/files gives")
             async with files.admission.turn(serving):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from yarl import URL
 
 from heroserve.errors import ImageError
+from heroserve.openai_body import file_digest
 from heroserve.sources import read_path
 from services.common.http_call import HttpError
 from services.common.shown import shown
@@ -36,8 +36,6 @@ _SOURCES = {
 }
 # Of URLs that are looked at.
 _SCHEMES = ("data", "http", "https")
-# As /v1/files gave it. Some programs know an id by how OpenAI's begin, and put that before it.
-_ID = re.compile(r"(?:file-)?([0-9a-f]{64})")
 _SEND = "send data:image/png;base64,... with the picture's file, or an id that /v1/files gave for it"
 
 
@@ -84,14 +82,8 @@ def parse_image(field: str, part: Mapping[str, Any], fetcher: ImageFetcher) -> N
     return Named(image, field, detail if detail in _DETAILS else "auto", url)
 
 
-def digest_of(text: str) -> str | None:
-    """The SHA-256 that an id of a file is, in hex; None for what is no id of ours."""
-    found = _ID.fullmatch(text)
-    return found[1] if found else None
-
-
 def _image(field: str, text: str, fetcher: ImageFetcher) -> tuple[ImagePart, URL | None]:
-    if digest := digest_of(text):
+    if digest := file_digest(text):
         return ImagePart(digest=digest), None
     by_id = field.endswith(".file_id")
     scheme, colon, rest = text.partition(":")

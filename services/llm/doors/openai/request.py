@@ -8,13 +8,14 @@ from typing import Any
 
 from yarl import URL
 
+from heroserve.openai_body import limit
 from services.common.budget import Budget, BudgetError, MaxVisualTokens, Retention
 from services.common.errors import InvalidArgument
 from services.common.shown import one_line
 from services.llm.doors.openai import fields, neutral
 from services.llm.doors.openai.images import Named
 from services.llm.doors.openai.messages import parse_turn
-from services.llm.doors.openai.sampling import MOST_TOKENS, limit, sampling
+from services.llm.doors.openai.sampling import MOST_TOKENS, sampling
 from services.llm.job import ChatJob, ImagePart, Turn
 from services.llm.web.fetcher import ImageFetcher
 
