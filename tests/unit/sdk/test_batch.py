@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from heroserve.batch import lines
 from heroserve.cli import app
 from heroserve.v1 import chat_pb2
+from tests.unit.sdk.conftest import asked
 
 SDK = str(Path("sdk").resolve())
 PICTURE = b"\x89PNG bus"
@@ -30,12 +31,8 @@ def run(peer, tmp_path, monkeypatch):
     return lambda *args, **extra: CliRunner(env=env | extra).invoke(app, args)
 
 
-def asks(peer) -> list[chat_pb2.GenerateRequest]:
-    return [seen.request for seen in peer.seen if isinstance(seen.request, chat_pb2.GenerateRequest)]
-
-
 def texts(peer) -> list[str]:
-    return [request.messages[-1].parts[-1].text for request in asks(peer)]
+    return [request.messages[-1].parts[-1].text for request in asked(peer)]
 
 
 def write(*questions, name: str = "q.jsonl") -> str:
@@ -66,7 +63,7 @@ def test_answers_and_what_they_cost(run, peer):
     assert one["savings"]["dropped"] == 1040
     assert one["request_id"] in {seen.metadata["request_id"] for seen in peer.seen}
     assert "id" not in two
-    what, who = sorted(asks(peer), key=lambda request: request.messages[0].parts[-1].text)
+    what, who = sorted(asked(peer), key=lambda request: request.messages[0].parts[-1].text)
     assert (what.budget.max_visual_tokens, what.sampling.max_tokens) == (9, 7)
     # The line's own budget, of whatever kind, is in the place of the command's.
     assert (who.budget.HasField("max_visual_tokens"), who.budget.retention, who.sampling.seed) == (False, 0.5, 5)
@@ -257,7 +254,7 @@ def test_what_can_not_be_done_is_told_before_anything_is_asked(run, peer, tmp_pa
         assert (done.exit_code, done.stdout) == (2, ""), arguments
         assert done.stderr.startswith(f"heroserve: {told}"), done.stderr
         assert done.stderr.count("\n") == 1
-    assert asks(peer) == []
+    assert asked(peer) == []
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
@@ -317,7 +314,7 @@ def test_openais_format(run, peer):
     assert body["choices"][0]["message"] == {"role": "assistant", "content": "A red [bold]bus", "refusal": None}
     assert body["usage"]["total_tokens"] == 295
     assert two["id"].startswith("batch_req_")
-    request = next(each for each in asks(peer) if len(each.messages[0].parts) == 2)
+    request = next(each for each in asked(peer) if len(each.messages[0].parts) == 2)
     assert (request.budget.retention, request.share_budget) == (0.25, True)
     assert (request.sampling.max_tokens, list(request.sampling.stop)) == (5, ["x"])
     assert request.sampling.seed == (1 << 64) - 1
@@ -334,9 +331,9 @@ def test_openais_format(run, peer):
         "body.messages[0].role: is a string; it must be system, developer, user or assistant",
         "body.seed: is a number; it must be a whole number from -9223372036854775808 to 18446744073709551615",
     ]
-    assert len(asks(peer)) == 2
+    assert len(asked(peer)) == 2
     run("batch", "q.jsonl", "-o", "a.jsonl")
-    assert len(asks(peer)) == 2
+    assert len(asked(peer)) == 2
 
 
 def test_an_overload_is_waited_out(run, peer):
@@ -362,7 +359,7 @@ def test_a_service_that_answers_nobody_ends_it(run, peer, code, most):
     done = run("batch", "q.jsonl", "-o", "a.jsonl")
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1].startswith(f"heroserve: {peer.target} ")
-    assert len(asks(peer)) <= most
+    assert len(asked(peer)) <= most
     peer.script.clear()
     assert run("batch", "q.jsonl", "-o", "a.jsonl").exit_code == 0
     assert len({record["line"] for record in read() if "answer" in record}) == 200

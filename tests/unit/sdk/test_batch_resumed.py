@@ -21,7 +21,7 @@ from heroserve.batch import AnswerFile
 from heroserve.cli import app
 from heroserve.errors import ArgumentError
 from heroserve.v1 import chat_pb2
-from tests.unit.sdk.conftest import LAST
+from tests.unit.sdk.conftest import LAST, asked
 
 SDK = str(Path("sdk").resolve())
 
@@ -63,9 +63,8 @@ def answered() -> Counter[str]:
     return Counter(json.loads(line)["question"] for line in Path("a.jsonl").read_text().splitlines())
 
 
-def asked(peer) -> Counter[str]:
-    requests = [seen.request for seen in peer.seen if isinstance(seen.request, chat_pb2.GenerateRequest)]
-    return Counter(request.messages[-1].parts[-1].text for request in requests)
+def texts(peer) -> Counter[str]:
+    return Counter(request.messages[-1].parts[-1].text for request in asked(peer))
 
 
 def test_cut_off_at_any_byte(run, peer):
@@ -85,7 +84,7 @@ def test_cut_off_at_any_byte(run, peer):
     Path("a.jsonl").write_bytes(whole[: ends[1] + 20])
     peer.seen.clear()
     assert run().exit_code == 0
-    assert asked(peer) == {"1?": 1, "2?": 1}
+    assert texts(peer) == {"1?": 1, "2?": 1}
     assert answered() == {"0?": 1, "1?": 1, "2?": 1}
 
 
@@ -109,10 +108,10 @@ def test_questions_may_be_added_moved_and_written_twice(run, peer):
 
     lines("a?", "b?", "b?")
     assert run().exit_code == 0
-    assert asked(peer) == answered() == {"a?": 1, "b?": 2}
+    assert texts(peer) == answered() == {"a?": 1, "b?": 2}
     lines("c?", "b?", "a?", "b?", "b?")
     assert run().exit_code == 0
-    assert asked(peer) == answered() == {"a?": 1, "b?": 3, "c?": 1}
+    assert texts(peer) == answered() == {"a?": 1, "b?": 3, "c?": 1}
     lines("a?")
     done = run()
     assert "of the answers in that file 4 are to other questions; they stay" in done.stderr
@@ -129,7 +128,7 @@ def test_what_failed_is_asked_again_and_its_record_goes(run, peer, folder):
     (folder / "late.png").write_bytes(b"\x89PNG late")
     assert run().exit_code == 0
     assert answered() == {"1?": 1, "2?": 1}
-    assert asked(peer) == {"1?": 1, "2?": 1}
+    assert texts(peer) == {"1?": 1, "2?": 1}
     assert os.path.islink("a.jsonl")
     assert (mode, stat.S_IMODE(os.stat("there.jsonl").st_mode)) == (0o644, 0o640)
     assert sorted(path.name for path in folder.iterdir() if "mending" in path.name) == []
@@ -188,14 +187,14 @@ def test_killed(start, run, peer):
     go_on = holding(peer, 17)
     process = start("--concurrency", "4")
     # What is in flight has no answer; all others stand in the file.
-    wait_for(lambda: sum(asked(peer).values()) == 21 and sum(answered_so_far().values()) == 17)
+    wait_for(lambda: sum(texts(peer).values()) == 21 and sum(answered_so_far().values()) == 17)
     process.kill()
     process.communicate()
     go_on.set()
     peer.seen.clear()
     peer.script.clear()
     assert run().exit_code == 0
-    assert sum(asked(peer).values()) == 23
+    assert sum(texts(peer).values()) == 23
     assert answered() == {f"{number}?": 1 for number in range(40)}
 
 
@@ -208,21 +207,21 @@ def test_stopped_it_finishes_what_is_in_flight(start, peer, number, status):
     write(40)
     go_on = holding(peer, 5)
     process = start("--concurrency", "4", preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
-    wait_for(lambda: sum(asked(peer).values()) == 9)
+    wait_for(lambda: sum(texts(peer).values()) == 9)
     process.send_signal(number)
     assert process.stderr.readline() == "finishing what is in flight; once more stops at once\n"
     go_on.set()
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (status, "")
     assert err.startswith("9 answers in a.jsonl · ")
-    assert sum(answered().values()) == sum(asked(peer).values()) == 9
+    assert sum(answered().values()) == sum(texts(peer).values()) == 9
 
 
 def test_stopped_twice_it_does_not_wait(start, peer):
     write(40)
     holding(peer, 5)
     process = start("--concurrency", "4", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    wait_for(lambda: sum(asked(peer).values()) == 9)
+    wait_for(lambda: sum(texts(peer).values()) == 9)
     process.send_signal(signal.SIGINT)
     process.stderr.readline()
     process.send_signal(signal.SIGINT)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from heroserve.cli import app
 from heroserve.curve import Match, Row, is_right, measure
 from heroserve.v1 import chat_pb2, tokens_pb2
+from tests.unit.sdk.conftest import asked
 
 
 @pytest.mark.parametrize(
@@ -106,10 +107,6 @@ def write(*questions) -> None:
     Path("q.jsonl").write_text("".join(json.dumps(each) + "\n" for each in questions))
 
 
-def asks(peer) -> list[chat_pb2.GenerateRequest]:
-    return [seen.request for seen in peer.seen if isinstance(seen.request, chat_pb2.GenerateRequest)]
-
-
 def sees(*known: str):
     """A step of the peer's script: with few tokens it knows these questions' answers alone."""
 
@@ -146,7 +143,7 @@ def test_a_table_and_a_plot(run, peer):
     assert "| -50.0 (" in table[3]
     assert table[-1] == "4 questions about 2 pictures. Intervals: bootstrap over questions."
     # The line's own budget is not what is measured; each picture crossed the network once.
-    assert sorted(request.budget.retention for request in asks(peer)) == [0.2] * 4 + [1.0] * 4
+    assert sorted(request.budget.retention for request in asked(peer)) == [0.2] * 4 + [1.0] * 4
     assert sorted(seen.image_bytes for seen in peer.seen)[-3:] == [0, 10, 10]
     assert Path("out/curve.md").read_text() == done.stdout
     found = json.loads(Path("out/curve.json").read_text())
@@ -168,7 +165,7 @@ def test_it_goes_on_and_takes_more_retentions(run, peer):
     assert run("--retentions", "1", "-o", "out").exit_code == 0
     peer.script.extend([describe, *[sees()] * 3])
     done = run("--retentions", "1,0.5", "-o", "out", "--json")
-    assert len(asks(peer)) == 6
+    assert len(asked(peer)) == 6
     assert [point["right"] for point in json.loads(done.stdout)["points"]] == [1.0, 0.0]
     done = run("--retentions", "1", "-o", "out", "--max-tokens", "3")
     assert done.exit_code == 2
@@ -215,4 +212,4 @@ def test_refusals(run, peer, tmp_path):
         assert (done.exit_code, done.stdout) == (2, ""), done.stderr
         assert done.stderr.startswith(f"heroserve: {told}"), done.stderr
         assert done.stderr.count("\n") == 1
-    assert asks(peer) == []
+    assert asked(peer) == []
