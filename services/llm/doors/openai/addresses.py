@@ -20,12 +20,14 @@ _SOME = b"-"
 
 
 async def fetched(asked: Asked, fetcher: ImageFetcher, max_images: int) -> ChatJob:
-    """The job of a request, with a file in the place of each address; what is named twice is fetched once.
+    """The job of a request, with a file in the place of each address, if any; what is named twice is fetched once.
 
     Raises:
         Refusal: the job can't be done whatever the images show; nothing is fetched for it.
         HttpError: one can't be had.
     """
+    if not asked.addresses:
+        return asked.job
     check(_filled(asked, dict.fromkeys(asked.addresses.values(), _SOME)), max_images)
     fields: dict[URL, str] = {}
     for place, url in asked.addresses.items():

@@ -17,6 +17,7 @@ from services.llm.chat import ChatPipeline
 from services.llm.doors.openai import addresses, answer, body, fields, request
 from services.llm.doors.openai.answer import Head
 from services.llm.doors.openai.exchange import Exchange
+from services.llm.job import ChatJob
 from services.llm.web.fetcher import ImageFetcher
 
 if TYPE_CHECKING:
@@ -37,10 +38,20 @@ class Door:
     max_images: int
     timeout_s: float
 
-    def parse(self, data: bytes) -> request.Asked:
-        """Raises:
-        ServiceError: it is no request, or of another model.
+    async def read(self, data: bytes) -> request.Asked:
+        """What a body asks for.
+
+        Raises:
+            ServiceError: it is no request, or of another model.
         """
+        # Megabytes of base64 would keep the loop from everybody else's tokens.
+        return await asyncio.to_thread(self._parse, data)
+
+    async def job(self, asked: request.Asked) -> ChatJob:
+        """For the heart, with what is named by its address fetched; see ``addresses.fetched``."""
+        return await addresses.fetched(asked, self.fetcher, self.max_images)
+
+    def _parse(self, data: bytes) -> request.Asked:
         asked = request.parse(body.read(data), self.fetcher, self.detail)
         if asked.model and asked.model != self.model:
             raise fields.no_such_model(asked.model, self.model)
@@ -64,15 +75,13 @@ class Completion(Exchange):
     async def answer(self, send: Send) -> None:
         door = self._door
         with door.gate.guard(self._call) as serving:
-            # Megabytes of base64 would keep the loop from everybody else's tokens.
-            asked = await asyncio.to_thread(door.parse, self._data)
-            words = fields.words(asked.limit, asked.named)
-            job, more = asked.job, 0
+            asked = await door.read(self._data)
+            words, job, more = asked.words, asked.job, 0
             if asked.addresses:
                 # Before its turn: a host that says nothing for a while holds no place in the engine.
                 async with door.uploads.turn(serving, self._call.bytes_in):
                     with words.telling():
-                        job = await addresses.fetched(asked, door.fetcher, door.max_images)
+                        job = await door.job(asked)
                 more = sum(len(image.data or b"") for _, image in job.images)
             async with door.admission.turn(serving, self._call.bytes_in + more):
                 pieces = words.told(door.chat.generate(job))

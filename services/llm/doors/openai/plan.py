@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from services.common.http_call import HttpCall
 from services.llm.answer import Forecast
 from services.llm.doors import explained
-from services.llm.doors.openai import addresses, answer, fields
+from services.llm.doors.openai import answer
 from services.llm.doors.openai.completion import Door
 from services.llm.doors.openai.exchange import Exchange
 
@@ -34,15 +34,11 @@ class Plan(Exchange):
     async def answer(self, send: Send) -> None:
         door = self._door
         with door.gate.guard(self._call) as serving:
-            asked = await asyncio.to_thread(door.parse, self._data)
-            words = fields.words(asked.limit, asked.named)
+            asked = await door.read(self._data)
             # No work for the engine: an upload's line, and not a completion's.
             async with door.uploads.turn(serving, self._call.bytes_in):
-                with words.telling():
-                    job = asked.job
-                    if asked.addresses:
-                        job = await addresses.fetched(asked, door.fetcher, door.max_images)
-                    forecast = await door.chat.plan(job)
+                with asked.words.telling():
+                    forecast = await door.chat.plan(await door.job(asked))
             told = await asyncio.to_thread(_told, door.model, forecast)
             await self._begin(send, b"application/json")
             await self._send(send, told, more=False)

@@ -16,6 +16,7 @@ from services.llm.doors.openai import fields, neutral
 from services.llm.doors.openai.images import Named
 from services.llm.doors.openai.messages import parse_turn
 from services.llm.doors.openai.sampling import MOST_TOKENS, sampling
+from services.llm.doors.words import Words
 from services.llm.job import ChatJob, ImagePart, Turn
 from services.llm.web.fetcher import ImageFetcher
 
@@ -52,6 +53,11 @@ class Asked:
     usage_throughout: bool = False
     named: Mapping[Place, str] = field(default_factory=dict)
     addresses: Mapping[Place, URL] = field(default_factory=dict)
+
+    @property
+    def words(self) -> Words:
+        """The caller's own."""
+        return fields.words(self.limit, self.named)
 
 
 def parse(body: Mapping[str, Any], fetcher: ImageFetcher, detail: bool = False) -> Asked:

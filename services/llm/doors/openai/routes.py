@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -83,18 +84,12 @@ def application(
     @app.post("/v1/chat/completions")
     async def create(request: Request) -> Response:
         """A chat completion: messages with images, answered whole or, with ``stream``, as it comes."""
-        body = await _body(request)
-        if body is None:
-            return Response(status_code=499)
-        return Completion(door, HttpCall(_COMPLETIONS, request.headers, len(body)), body)
+        return await _with_body(request, _COMPLETIONS, partial(Completion, door))
 
     @app.post("/v1/heroserve/plan")
     async def plan(request: Request) -> Response:
         """What would be kept of the images of a chat completion's request, and why, without an answer."""
-        body = await _body(request)
-        if body is None:
-            return Response(status_code=499)
-        return Plan(door, HttpCall(_PLAN, request.headers, len(body)), body)
+        return await _with_body(request, _PLAN, partial(Plan, door))
 
     @app.get("/v1/heroserve")
     async def description(request: Request) -> Response:
@@ -104,11 +99,8 @@ def application(
     @app.post("/v1/files")
     async def upload(request: Request) -> Response:
         """Keep an image (a form with ``file`` and ``purpose=vision``); its id is its SHA-256."""
-        body = await _body(request)
-        if body is None:
-            return Response(status_code=499)
-        call = HttpCall(_FILES, request.headers, len(body))
-        return Upload(files, call, body, request.headers.get("content-type", ""))
+        kind = request.headers.get("content-type", "")
+        return await _with_body(request, _FILES, partial(Upload, files, content_type=kind))
 
     def refuse_by_name(method: str, path: str, why: str) -> None:
         async def refuse(request: Request) -> Response:
@@ -164,12 +156,14 @@ def _methods(app: FastAPI, request: Request) -> list[str]:
     return sorted(found - {request.method})
 
 
-async def _body(request: Request) -> bytes | None:
-    """None where nobody reads what it is answered with."""
+async def _with_body(request: Request, method: str, exchange: Callable[[HttpCall, bytes], Response]) -> Response:
+    """What is made of a request and its body."""
     try:
-        return await request.body()
+        body = await request.body()
     except ClientDisconnect:
-        return None
+        # Nobody reads what it is answered with.
+        return Response(status_code=499)
+    return exchange(HttpCall(method, request.headers, len(body)), body)
 
 
 def _guarded(gate: Gate, request: Request, find: Callable[[], dict[str, object]], method: str = _MODELS) -> Response:
