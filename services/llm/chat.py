@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 from services.common import context
 from services.common.budget import Budget
@@ -19,13 +21,15 @@ from services.llm.detokenize import Detokenizer
 from services.llm.encoded import EncodedImage, ImageEncoder, PlannedImage
 from services.llm.engines.engine import Engine, Read
 from services.llm.explanation import Explanation
-from services.llm.job import ChatJob, check
+from services.llm.job import ChatJob, ImagePart, check
 from services.llm.layout import LayOut, SpliceImage
 from services.llm.prompt import PromptBuilder
 from services.llm.reading import Cut, Reader, Reading
 from services.llm.refusal import Refusal, Role
 from services.llm.shares import share
 from services.llm.splicer import Splicer
+
+_Image = TypeVar("_Image", EncodedImage, PlannedImage)
 
 
 @dataclass(frozen=True)
@@ -159,17 +163,7 @@ class ChatPipeline:
         """
         request = context.current()
         ids = self._ids(job)
-        planned: list[PlannedImage] = []
-        if job.images:
-            request.check_deadline()
-            with request.stages.time("encode", span="encode"):
-                budgets = await self._budgets(job)
-                asked = zip(job.images, job.questions, budgets, strict=True)
-                planned = await together(
-                    self._encoder.plan(place, image, question, budget, explain=True)
-                    for (place, image), question, budget in asked
-                )
-            request.note(cache=",".join(image.cache for image in planned))
+        planned = await self._images(job, request, partial(self._encoder.plan, explain=True))
         reading = self._reader.read(job, len(ids) - len(planned), list(map(Cut.of, planned)))
         request.note(tokens={"total": reading.savings.total, "kept": reading.savings.kept})
         return Forecast(
@@ -182,12 +176,7 @@ class ChatPipeline:
 
     async def _prepare(self, job: ChatJob, request: RequestContext) -> _Ready:
         ids = self._ids(job)
-        encoded: list[EncodedImage] = []
-        if job.images:
-            request.check_deadline()
-            with request.stages.time("encode", span="encode"):
-                encoded = await self._encode(job)
-            request.note(cache=",".join(image.cache for image in encoded))
+        encoded = await self._images(job, request, partial(self._encoder.fetch, explain=job.explain))
         reading = self._reader.read(job, len(ids) - len(encoded), list(map(Cut.of, encoded)))
         with request.stages.time("assemble"):
             prompt = await asyncio.to_thread(
@@ -218,12 +207,22 @@ class ChatPipeline:
             raise Refusal(Role("json_schema"), "is set, and the engine here answers in text alone; leave it out")
         return self._prompts.build(job)
 
-    async def _encode(self, job: ChatJob) -> list[EncodedImage]:
-        budgets = await self._budgets(job)
-        return await together(
-            self._encoder.fetch(place, image, question, budget, explain=job.explain)
-            for (place, image), question, budget in zip(job.images, job.questions, budgets, strict=True)
-        )
+    async def _images(
+        self,
+        job: ChatJob,
+        request: RequestContext,
+        ask: Callable[[Role, ImagePart, str, Budget | None], Coroutine[Any, Any, _Image]],
+    ) -> list[_Image]:
+        """What the encoder answers, asked about each image."""
+        if not job.images:
+            return []
+        request.check_deadline()
+        with request.stages.time("encode", span="encode"):
+            budgets = await self._budgets(job)
+            asked = zip(job.images, job.questions, budgets, strict=True)
+            found = await together(ask(*image, question, budget) for image, question, budget in asked)
+        request.note(cache=",".join(image.cache for image in found))
+        return found
 
     async def _budgets(self, job: ChatJob) -> list[Budget | None]:
         """Of each image."""

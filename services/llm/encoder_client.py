@@ -204,27 +204,31 @@ def encoded_image(tokens: VisualTokens, question: str | None = None) -> EncodedI
         ValueError: its features are not what they say.
     """
     features = tokens.features
+    grid, kept = _parse_grid(tokens.grid), _parse_kept(tokens)
     return EncodedImage(
-        grid=_parse_grid(tokens.grid),
-        kept=_parse_kept(tokens),
+        grid=grid,
+        kept=kept,
         features=unpack(features.data, from_wire(features.dtype), features.rows, features.cols),
         total=tokens.savings.total,
         cache=_parse_cache(tokens),
         base=_parse_base(tokens),
-        explanation=_parse_explanation(tokens, question),
+        explanation=None if question is None else _parse_explanation(tokens, question, grid, kept),
     )
 
 
 def planned_image(tokens: VisualTokens, question: str | None = None) -> PlannedImage:
     """What the encoder would keep, off the wire, explained as by ``encoded_image``; one that is too old to tell how
     relevant an image is says 0."""
+    explanation = None
+    if question is not None:
+        explanation = _parse_explanation(tokens, question, _parse_grid(tokens.grid), _parse_kept(tokens))
     return PlannedImage(
         total=tokens.savings.total,
         kept=tokens.savings.kept,
         relevance=tokens.relevance,
         cache=_parse_cache(tokens),
         base=_parse_base(tokens),
-        explanation=_parse_explanation(tokens, question),
+        explanation=explanation,
     )
 
 
@@ -252,12 +256,9 @@ def _options(budget: Budget | None) -> BudgetOptions:
             return {}
 
 
-def _parse_explanation(tokens: VisualTokens, question: str | None) -> Explanation | None:
-    if question is None:
-        return None
-    grid, placement = _parse_grid(tokens.grid), _parse_placement(tokens.grid)
+def _parse_explanation(tokens: VisualTokens, question: str, grid: Grid, kept: Positions) -> Explanation:
     terms = tuple(_parse_terms(tile) for tile in tokens.tiles)
-    return Explanation(tokens.image_digest, question, grid, placement, _parse_kept(tokens), terms)
+    return Explanation(tokens.image_digest, question, grid, _parse_placement(tokens.grid), kept, terms)
 
 
 def _parse_cache(tokens: VisualTokens) -> str:

@@ -14,22 +14,11 @@ from services.llm.explanation import Explanation, TileTerms
 
 
 def message(explanation: Explanation) -> chat_pb2.Explanation:
-    grid, placement = explanation.grid, explanation.placement
     kept = sum(map(len, explanation.kept))
     return chat_pb2.Explanation(
         image_digest=explanation.digest,
         question=explanation.question,
-        grid=Grid(
-            rows=grid.rows,
-            cols=grid.cols,
-            patches_per_side=grid.side,
-            image_width=grid.width,
-            image_height=grid.height,
-            window=Window(top=grid.top, bottom=grid.bottom, left=grid.left, right=grid.right),
-            tile_size=placement.tile_size,
-            token_size=placement.token_size,
-            placement=Window(top=placement.top, bottom=placement.bottom, left=placement.left, right=placement.right),
-        ),
+        grid=_grid(explanation),
         tiles=[
             _tile(index, terms, positions.tolist())
             for index, (terms, positions) in enumerate(zip(explanation.tiles, explanation.kept, strict=True))
@@ -46,7 +35,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 def drawing(explanation: Explanation) -> dict[str, Any]:
     """What to draw of it, as left, top, right and bottom in the upright image's pixels, by the SDK's own geometry: each
     tile's box, the thumbnail's first, and those of its kept visual tokens."""
-    geometry = Geometry(message(explanation).grid)
+    geometry = Geometry(_grid(explanation))
     return {
         "width": explanation.grid.width,
         "height": explanation.grid.height,
@@ -59,6 +48,21 @@ def drawing(explanation: Explanation) -> dict[str, Any]:
             for index, positions in enumerate(explanation.kept)
         ],
     }
+
+
+def _grid(explanation: Explanation) -> Grid:
+    grid, placement = explanation.grid, explanation.placement
+    return Grid(
+        rows=grid.rows,
+        cols=grid.cols,
+        patches_per_side=grid.side,
+        image_width=grid.width,
+        image_height=grid.height,
+        window=Window(top=grid.top, bottom=grid.bottom, left=grid.left, right=grid.right),
+        tile_size=placement.tile_size,
+        token_size=placement.token_size,
+        placement=Window(top=placement.top, bottom=placement.bottom, left=placement.left, right=placement.right),
+    )
 
 
 def _edges(box: Box) -> list[float]:
