@@ -38,13 +38,13 @@ _POLICY = "; ".join(
     )
 )
 _ALWAYS = (
-    ("content-security-policy", _POLICY),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
-    ("cross-origin-opener-policy", "same-origin"),
-    ("cross-origin-resource-policy", "same-origin"),
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     # Asked for again each time, and sent only where it has changed: after an upgrade no old half is left.
-    ("cache-control", "no-cache"),
+    (b"cache-control", b"no-cache"),
 )
 
 
@@ -91,7 +91,7 @@ def wanted(environment: Mapping[str, str]) -> bool:
 
 async def answer(page: Page, scope: Scope, send: Send) -> None:
     """To a GET or a HEAD."""
-    named = [(name.encode(), value.encode()) for name, value in (*_ALWAYS, ("etag", page.tag))]
+    named = [*_ALWAYS, (b"etag", page.tag.encode())]
     known = dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1")
     if page.tag in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
         await send({"type": "http.response.start", "status": 304, "headers": named})

@@ -37,9 +37,7 @@ async function describe() {
   try {
     described = await session.service.describe();
   } catch (error) {
-    const failure = fromError(error);
-    if (failure.kind === "key") askForKey(keys.key() ? "That key is not accepted." : "");
-    notice(failure, describe);
+    notice(understood(error), describe);
     return;
   }
   notice(null);
@@ -54,7 +52,7 @@ async function describe() {
 async function choose(file, name) {
   const problem = refused(file, name, described?.encoder?.max_image_bytes);
   if (problem) {
-    fail(problem);
+    notice(problem);
     return;
   }
   const again = () => choose(file, name);
@@ -65,8 +63,7 @@ async function choose(file, name) {
     await picture.send(session.service);
     show(picture);
   } catch (error) {
-    const failure = fromError(error);
-    if (failure.kind === "key") askForKey(keys.key() ? "That key is not accepted." : "");
+    const failure = understood(error);
     if (failure.param === "file") failure.title = `${name} can't be used.`;
     notice(failure, failure.kind === "refused" ? null : again);
   } finally {
@@ -102,19 +99,22 @@ function add(retention) {
   const pane = new Pane(`Budget ${"AB"[panes.length]}`, retention, session);
   panes.push(pane);
   byId("panes").append(pane.element);
+  arrange();
+  pane.look();
+  return pane;
+}
+
+/** What depends on how many panes there are. */
+function arrange() {
   byId("panes").classList.toggle("two", panes.length > 1);
   byId("code-pane").replaceChildren(...panes.map(({ name }, index) => make("option", { value: index }, `budget ${name.at(-1)}`)));
   byId("code-which").hidden = panes.length < 2;
-  pane.look();
-  return pane;
 }
 
 function compare() {
   if (!byId("compare").checked) {
     panes.splice(1).forEach((pane) => pane.remove());
-    byId("panes").classList.remove("two");
-    byId("code-which").hidden = true;
-    byId("code-pane").value = "0";
+    arrange();
     panes[0].paint();
     showCode();
     return;
@@ -154,7 +154,12 @@ function notice(failure, again = null) {
   byId("notice").replaceChildren(...(failure ? [failureBox(failure, again)] : []));
 }
 
-const fail = (failure) => notice(failure);
+/** A failure; where it is that of a key, one is asked for. */
+function understood(error) {
+  const failure = fromError(error);
+  if (failure.kind === "key") askForKey(keys.key() ? "That key is not accepted." : "");
+  return failure;
+}
 
 /** A key is nobody's business where none is asked for. */
 function askForKey(why) {
@@ -162,7 +167,7 @@ function askForKey(why) {
   keys.open(why);
 }
 
-chooser.begin(choose, fail);
+chooser.begin(choose, notice);
 keys.begin(() => {
   describe();
   panes.forEach((pane) => pane.look());
