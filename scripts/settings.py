@@ -27,6 +27,7 @@ _COMPOSES_OWN = {
 }
 # Read by others: the SDK's command line, docker-compose.yml, tests.
 OTHERS = {"HEROSERVE_API_KEY", "HEROSERVE_SCHEMAS", "HEROSERVE_TARGET", "HEROSERVE_VERSION"}
+_SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1, "byte"))
 
 Field = dataclasses.Field[Any]
 
@@ -54,13 +55,16 @@ def table() -> str:
     """README's, in Markdown."""
     rows = ["| variable | service | default | what it is |", "| --- | --- | --- | --- |"]
     for variable, fields in variables().items():
-        defaults = {service: default(item) for service, item in fields.items()}
-        shown, *differing = dict.fromkeys(defaults.values())
-        if differing:
-            shown = ", ".join(f"{service} {value}" for service, value in defaults.items())
         item = next(iter(fields.values()))
-        rows.append(f"| `{variable}` | {_readers(fields)} | {shown} | {description(item)} |")
+        rows.append(f"| `{variable}` | {readers(fields)} | {defaults(fields)} | {description(item)} |")
     return "\n".join(rows) + "\n"
+
+
+def defaults(fields: dict[str, Field]) -> str:
+    """A variable's default, or each service's where they differ."""
+    told = {service: default(item) for service, item in fields.items()}
+    shown, *differing = dict.fromkeys(told.values())
+    return ", ".join(f"{service} {value}" for service, value in told.items()) if differing else shown
 
 
 def default(item: Field) -> str:
@@ -73,8 +77,14 @@ def default(item: Field) -> str:
     if isinstance(value, str):
         return f"`{value}`"
     if item.name.endswith("_bytes"):
-        return next(f"{value // size} {unit}" for size, unit in ((1 << 30, "GiB"), (1 << 20, "MiB")) if value >= size)
+        return byte_count(value)
     return f"{value:,}" if value >= 1_000_000 else f"{value:g}"
+
+
+def byte_count(value: int) -> str:
+    """In the largest unit that it is a whole number of."""
+    size, name = next((size, name) for size, name in _SIZES if value % size == 0)
+    return f"{value // size:,} {name}"
 
 
 def description(item: Field) -> str:
@@ -89,7 +99,7 @@ def description(item: Field) -> str:
 
 def passed(reader: str) -> str:
     """Lines of an environment in docker-compose.yml. Blank is the default, and so is what nobody has set."""
-    chosen = (name for name, fields in variables().items() if _readers(fields) == reader and name not in _COMPOSES_OWN)
+    chosen = (name for name, fields in variables().items() if readers(fields) == reader and name not in _COMPOSES_OWN)
     return "".join(f"  {name}: ${{{name}:-}}\n" for name in chosen)
 
 
@@ -102,7 +112,8 @@ def known() -> str:
     )
 
 
-def _readers(fields: dict[str, Field]) -> str:
+def readers(fields: dict[str, Field]) -> str:
+    """The service that reads a variable, or "both"."""
     return "both" if len(fields) == len(SERVICES) else next(iter(fields))
 
 

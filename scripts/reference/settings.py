@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.reference.markdown import head, table
-from scripts.settings import Field, default, variables
+from scripts.settings import Field, byte_count, defaults, readers, variables
 from services.common.variable import Choice, Real, Secret, Whole
 
 _SERVICES = {"encoder": "The encoder's alone", "llm": "The LLM service's alone", "both": "Of both services"}
@@ -71,10 +71,6 @@ def _told(words: dict[str, str]) -> list[tuple[str, str]]:
     return [(f"`{name}`", about) for name, about in words.items()]
 
 
-def readers(fields: dict[str, Field]) -> str:
-    return "both" if len(fields) > 1 else next(iter(fields))
-
-
 def unit(item: Field) -> str:
     """Of a number; empty where it is none, or counts nothing."""
     if not isinstance(item.metadata["parse"], (Whole, Real)):
@@ -101,16 +97,10 @@ def takes(item: Field) -> str:
 
 def _number(value: float, item: Field) -> str:
     if unit(item) == "bytes":
-        sizes = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1, "byte"))
-        size, name = next((size, name) for size, name in sizes if value % size == 0)
-        return f"{value // size:,} {name}".strip()
+        return byte_count(int(value))
     return f"{value:,}" if isinstance(value, int) else f"{value:,g}".replace("1e+06", "1,000,000")
 
 
 def _row(variable: str, fields: dict[str, Field]) -> tuple[str, ...]:
-    defaults = {service: default(item) for service, item in fields.items()}
-    shown, *differing = dict.fromkeys(defaults.values())
-    if differing:
-        shown = ", ".join(f"{service} {value}" for service, value in defaults.items())
     item = next(iter(fields.values()))
-    return f"`{variable}`", shown, takes(item), item.metadata["words"].replace("](docs/", "](../")
+    return f"`{variable}`", defaults(fields), takes(item), item.metadata["words"].replace("](docs/", "](../")
