@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<image>", "<|system|>", "<|user|>", "<|assistant|>")
+# InternVL's own, by the names that its processor looks them up by.
+INTERNVL_SPECIALS = {
+    "start_image_token": "<img>",
+    "end_image_token": "</img>",
+    "context_image_token": "<IMG_CONTEXT>",
+    "video_token": "<video>",
+}
 # Images first, whatever order they come in: so the models were trained, and so Hugging Face's LLaVA-NeXT templates do.
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>"
@@ -16,6 +24,16 @@ CHAT_TEMPLATE = (
     "{% if message.role == 'assistant' %}</s>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+
+
+def config_words(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """What the config of a model of text says of its tokenizer."""
+    return {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
 
 
 def build_tokenizer(

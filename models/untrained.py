@@ -25,7 +25,7 @@ from transformers import (
 
 from models.hub_names import name_as_hub
 from models.image_processor import save_image_processor
-from models.tokenizer import CHAT_TEMPLATE, build_tokenizer
+from models.tokenizer import CHAT_TEMPLATE, build_tokenizer, config_words
 
 # (rows, columns) of tiles.
 GRIDS = ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2), (3, 3))
@@ -57,11 +57,10 @@ def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
     """Write a checkpoint with this vision tower to ``folder``, and the CLIP model it belongs to to its ``clip``."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer(CORPUS * 4, "")
-    vocabulary = len(tokenizer)
     tile = vision.image_size
     pinpoints = [[tile * rows, tile * columns] for rows, columns in GRIDS]
     language = LlamaConfig(
-        vocab_size=vocabulary,
+        **config_words(tokenizer) | {"eos_token_id": None},
         hidden_size=64,
         intermediate_size=192,
         num_hidden_layers=2,
@@ -69,9 +68,6 @@ def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
         num_key_value_heads=2,
         max_position_embeddings=4096,
         initializer_range=0.2,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=None,
-        pad_token_id=tokenizer.pad_token_id,
     )
     config = LlavaNextConfig(
         vision_config=vision,
@@ -106,16 +102,13 @@ def build_clip(folder: Path, vision: CLIPVisionConfig, tower: dict[str, torch.Te
     """Write a CLIP with this vision tower, its weights drawn where they are not handed in."""
     tokenizer = build_tokenizer(CORPUS * 4, " </s>")
     text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
+        **config_words(tokenizer),
         hidden_size=32,
         intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=77,
         projection_dim=vision.projection_dim,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
     )
     clip = CLIPModel(
         CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=vision.projection_dim)

@@ -28,15 +28,9 @@ from transformers import (
 )
 
 from models.image_processor import save_dynamic_processor
-from models.tokenizer import SPECIALS, build_tokenizer
+from models.tokenizer import INTERNVL_SPECIALS, SPECIALS, build_tokenizer, config_words
 from models.untrained import CORPUS, build_clip, spread
 
-_NAMED = {
-    "start_image_token": "<img>",
-    "end_image_token": "</img>",
-    "context_image_token": "<IMG_CONTEXT>",
-    "video_token": "<video>",
-}
 # Parts in the order in which they come, where LLaVA-NeXT's templates put images first.
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
@@ -105,18 +99,14 @@ def build(
     """
     torch.manual_seed(seed)
     tower, kind, told = LIKE[like]
-    specials = (*SPECIALS[:3], "<|im_start|>", "<|im_end|>", *_NAMED.values())
-    tokenizer = build_tokenizer(CORPUS * 4, "", specials, named=_NAMED, begins=like == "llama")
+    specials = (*SPECIALS[:3], "<|im_start|>", "<|im_end|>", *INTERNVL_SPECIALS.values())
+    tokenizer = build_tokenizer(CORPUS * 4, "", specials, named=INTERNVL_SPECIALS, begins=like == "llama")
     vision: dict[str, Any] = {"image_size": [tile, tile], "patch_size": [14, 14]} | tower
     vision["intermediate_size"] = 4 * vision["hidden_size"]
     config = InternVLConfig(
         vision_config=InternVLVisionConfig(**(vision | changes)),
         text_config=kind(
-            **(_LANGUAGE | told | dict(language)),
-            vocab_size=len(tokenizer),
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=None,
-            pad_token_id=tokenizer.pad_token_id,
+            **(_LANGUAGE | told | dict(language) | config_words(tokenizer) | {"eos_token_id": None}),
         ),
         image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=(tile // 28) ** 2,

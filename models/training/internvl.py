@@ -24,6 +24,7 @@ from transformers import (
 from transformers.models.internvl.modeling_internvl import InternVLMultiModalProjector, InternVLVisionModel
 
 from models.image_processor import IMAGENET_MEAN, IMAGENET_STD, save_dynamic_processor
+from models.tokenizer import INTERNVL_SPECIALS, config_words
 from models.world.labels import PATCH, SIDE
 from models.world.scene import TILE
 from services.families.internvl.splice import splice
@@ -32,18 +33,12 @@ from services.families.internvl.tower import merge
 
 from .family import Family, Seen
 from .pixels import normalise
-from .sizes import EMBEDDING, LANGUAGE, SPECIALS, WIDTH, text_config
+from .sizes import EMBEDDING, LANGUAGE, SPECIALS, WIDTH, fill, text_config
 
 _TOWER = 96
 _MERGED = 2
 # More would stretch a scene of two tiles to ten, and its letters with it.
 MOST_TILES = 6
-_NAMED = {
-    "start_image_token": "<img>",
-    "end_image_token": "</img>",
-    "context_image_token": "<IMG_CONTEXT>",
-    "video_token": "<video>",
-}
 
 
 class CaptionedViT(torch.nn.Module):
@@ -86,11 +81,8 @@ def build_language_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM
     return Qwen2ForCausalLM(
         Qwen2Config(
             **LANGUAGE,
+            **config_words(tokenizer),
             rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-            vocab_size=len(tokenizer),
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
         )
     )
 
@@ -109,16 +101,13 @@ def assemble(
     config = InternVLConfig(
         vision_config=clip.vision_model.config.to_dict(),
         text_config=language.config.to_dict(),
-        image_token_id=tokenizer.convert_tokens_to_ids(_NAMED["context_image_token"]),
+        image_token_id=tokenizer.convert_tokens_to_ids(INTERNVL_SPECIALS["context_image_token"]),
         image_seq_length=SIDE**2,
         tie_word_embeddings=False,
         heroserve=about,
     )
     model = InternVLForConditionalGeneration(config)
-    model.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
-    model.model.language_model.load_state_dict(language.model.state_dict())
-    model.model.multi_modal_projector.load_state_dict(projector.state_dict())
-    model.lm_head.load_state_dict(language.lm_head.state_dict())
+    fill(model, clip, language, projector)
     return model
 
 
@@ -133,7 +122,7 @@ INTERNVL = Family(
     steps={"clip": 2600, "language": 300, "alignment": 300, "answers": 1000, "together": 240},
     tiler=DynamicTiler(TILE, PATCH, 1, MOST_TILES, 3),
     width=_TOWER * _MERGED**2,
-    specials=(*SPECIALS[:3], *_NAMED.values(), *SPECIALS[4:]),
+    specials=(*SPECIALS[:3], *INTERNVL_SPECIALS.values(), *SPECIALS[4:]),
     before="<|user|><img>",
     behind="</img>\n",
     build_clip=CaptionedViT,
@@ -143,7 +132,7 @@ INTERNVL = Family(
     splice=splice,
     assemble=assemble,
     finish=finish,
-    named=_NAMED,
-    placeholder=_NAMED["context_image_token"],
+    named=INTERNVL_SPECIALS,
+    placeholder=INTERNVL_SPECIALS["context_image_token"],
     begins=True,
 )

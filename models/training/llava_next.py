@@ -20,6 +20,7 @@ from transformers import (
 
 from models.hub_names import name_as_hub
 from models.image_processor import save_image_processor
+from models.tokenizer import config_words
 from models.world.labels import PATCH
 from models.world.scene import TILE
 from models.world.tiles import PINPOINTS, TILER
@@ -27,7 +28,7 @@ from services.families.llava_next.splice import splice
 
 from .family import Family, Seen
 from .pixels import normalise
-from .sizes import EMBEDDING, LANGUAGE, SPECIALS, WIDTH, text_config
+from .sizes import EMBEDDING, LANGUAGE, SPECIALS, WIDTH, fill, text_config
 
 FEATURE_LAYER = -2
 _TOWER = 128
@@ -69,15 +70,7 @@ def see(clip: CLIPModel, pixels: torch.Tensor) -> Seen:
 
 def build_language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A fresh Llama of 4 x 128."""
-    return LlamaForCausalLM(
-        LlamaConfig(
-            **LANGUAGE,
-            vocab_size=len(tokenizer),
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
+    return LlamaForCausalLM(LlamaConfig(**LANGUAGE, **config_words(tokenizer)))
 
 
 def assemble(
@@ -96,10 +89,7 @@ def assemble(
         heroserve=about,
     )
     model = LlavaNextForConditionalGeneration(config)
-    model.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
-    model.model.language_model.load_state_dict(language.model.state_dict())
-    model.model.multi_modal_projector.load_state_dict(projector.state_dict())
-    model.lm_head.load_state_dict(language.lm_head.state_dict())
+    fill(model, clip, language, projector)
     with torch.no_grad():
         model.model.image_newline.copy_(newline)
     return model

@@ -1,4 +1,4 @@
-"""What the families' models have alike: the language model's sizes, the captions' text tower, control tokens."""
+"""What the families' models have alike: the language model's sizes, the captions' text tower, control tokens, parts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from transformers import CLIPTextConfig, PreTrainedTokenizerFast
 
 from models.tokenizer import SPECIALS as _SPECIALS
+from models.tokenizer import config_words
 
 # CLIP's text tower in transformers reads a text at its end token, unless that token's id is 2.
 SPECIALS = ("<pad>", "</s>", "<s>", *_SPECIALS[3:])
@@ -27,14 +28,19 @@ LANGUAGE: dict[str, Any] = {
 def text_config(captions: PreTrainedTokenizerFast) -> CLIPTextConfig:
     """3 x 96."""
     return CLIPTextConfig(
-        vocab_size=len(captions),
+        **config_words(captions),
         hidden_size=96,
         intermediate_size=384,
         num_hidden_layers=3,
         num_attention_heads=4,
         max_position_embeddings=77,
         projection_dim=EMBEDDING,
-        bos_token_id=captions.bos_token_id,
-        eos_token_id=captions.eos_token_id,
-        pad_token_id=captions.pad_token_id,
     )
+
+
+def fill(model: Any, clip: Any, language: Any, projector: Any) -> None:
+    """Give Hugging Face's model the weights of its parts, as the recipe trained each."""
+    model.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
+    model.model.language_model.load_state_dict(language.model.state_dict())
+    model.model.multi_modal_projector.load_state_dict(projector.state_dict())
+    model.lm_head.load_state_dict(language.lm_head.state_dict())
