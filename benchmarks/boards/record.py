@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from benchmarks.boards.callers import Callers
 from benchmarks.boards.events import EVENTS, all_of
 from benchmarks.boards.recording import Happened, Recording
 from benchmarks.load.questions import Known, known_questions
-from scripts.programs import found, process, wait_for
-from scripts.prometheus import EXPORTERS, Prometheus
-from scripts.redis_server import RedisServer, free_port
+from scripts.programs import found
+from scripts.prometheus import EXPORTERS
+from scripts.redis_server import RedisServer
+from scripts.scraping import scraping
 from scripts.stack import Ports, Stack
 
 _SCENES = 6
@@ -45,7 +46,8 @@ def record(packed: Path, every_s: int, *, vllm: bool) -> None:
         MissingProgram: Prometheus or Redis's exporter is not there.
         SettingError, StackError: as ``Stack.start``.
     """
-    exporter = found(*EXPORTERS)
+    # Told before anything is started.
+    found(*EXPORTERS)
     os.environ |= {**_SETTINGS, **(_VLLM if vllm else {})}
     with tempfile.TemporaryDirectory(prefix="heroserve-boards-") as name, ExitStack() as on_exit:
         folder = Path(name)
@@ -55,12 +57,7 @@ def record(packed: Path, every_s: int, *, vllm: bool) -> None:
         stack.start(_PATIENCE_S)
         with heroserve.Client(f"localhost:{stack.ports.llm}") as client:
             known = known_questions(client, _SCENES)
-        page = free_port()
-        address = ["-redis.addr", stack.redis.url, "-web.listen-address", f"127.0.0.1:{page}"]
-        log = on_exit.enter_context((folder / "exporter.log").open("wb"))
-        on_exit.enter_context(process([exporter, *address], log))
-        wait_for(f"http://127.0.0.1:{page}/metrics")
-        prometheus = on_exit.enter_context(Prometheus(_targets(stack.ports, page), folder, every_s).running())
+        prometheus = on_exit.enter_context(scraping(stack.ports, stack.redis.url, folder, every_s))
         start = time.time()
         asyncio.run(_load(stack, known))
         # What was counted last is scraped too.
@@ -72,13 +69,3 @@ def record(packed: Path, every_s: int, *, vllm: bool) -> None:
 async def _load(stack: Stack, known: Sequence[Known]) -> None:
     async with Callers(stack.ports, known).flowing():
         await all_of(stack, known)
-
-
-def _targets(ports: Ports, exporter: int) -> Mapping[str, int]:
-    return {
-        "heroserve-encoder": ports.encoder_metrics,
-        "heroserve-encoder-ray": ports.encoder_ray_metrics,
-        "heroserve-llm": ports.llm_metrics,
-        "heroserve-llm-ray": ports.llm_ray_metrics,
-        "heroserve-redis": exporter,
-    }

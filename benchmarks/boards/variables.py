@@ -29,8 +29,8 @@ class Window:
 
     @property
     def rate_interval_s(self) -> int:
-        """What a rate is of, at least four scrapes."""
-        return max(self.every_s + self.every_s, 4 * self.every_s)
+        """What a rate is of: four scrapes."""
+        return 4 * self.every_s
 
     @property
     def variables(self) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import grpc
 import openai
@@ -14,10 +13,11 @@ import pytest
 import heroserve
 from benchmarks.load.drive import Outcome, PlainCallers, open_loop
 from benchmarks.load.questions import Known, known_questions
-from scripts.redis_server import RedisServer, free_port
+from scripts.redis_server import RedisServer
+from scripts.scraping import scraping
 from scripts.stack import Ports, Stack
 from tests.support.pictures import encoded, picture
-from tests.support.prometheus import EXPORTERS, Prometheus, process, program, rules, wait_for
+from tests.support.prometheus import EXPORTERS, Prometheus, program, rules
 from tests.support.promql import DASHBOARDS, Selector, everything, filled, read_text, selectors
 from tests.support.waiting import until
 
@@ -80,20 +80,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    ports, exporter, folder = stack.ports, free_port(), tmp_path_factory.mktemp("prometheus")
-    targets = {
-        "heroserve-encoder": ports.encoder_metrics,
-        "heroserve-encoder-ray": ports.encoder_ray_metrics,
-        "heroserve-llm": ports.llm_metrics,
-        "heroserve-llm-ray": ports.llm_ray_metrics,
-        "heroserve-redis": exporter,
-    }
-    address = ["-redis.addr", stack.redis.url, "-web.listen-address", f"127.0.0.1:{exporter}"]
-    with ExitStack() as on_exit:
-        log = on_exit.enter_context((folder / "exporter.log").open("wb"))
-        on_exit.enter_context(process([program(*EXPORTERS), *address], log))
-        wait_for(f"http://127.0.0.1:{exporter}/metrics")
-        yield on_exit.enter_context(Prometheus(targets, folder).running())
+    with scraping(stack.ports, stack.redis.url, tmp_path_factory.mktemp("prometheus")) as prometheus:
+        yield prometheus
 
 
 @pytest.fixture(scope="module")
