@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pty
 import select
-import signal
 import subprocess
-import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 # For a busy machine; what comes is waited for no longer than it takes.
 _PATIENCE_S = 60.0
+# Before a command: it hears what would end it, even if whoever runs the tests does not. Not by a function between fork
+# and exec: beside gRPC's threads a process with one is aborted now and then.
+HEARING = ("env", "--default-signal=INT,TERM")
 
 
 class Terminal:
@@ -63,22 +63,9 @@ class Terminal:
 def terminal(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> Iterator[Terminal]:
     """Started in a folder, or else in this one; killed afterwards if it still runs."""
     ours, its = pty.openpty()
-
-    def take() -> None:
-        # What Ctrl-C goes to; and it is heard, even if whoever runs the tests does not hear it.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        fcntl.ioctl(its, termios.TIOCSCTTY, 0)
-
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=its,
-        stdout=its,
-        stderr=its,
-        start_new_session=True,
-        preexec_fn=take,
-    )
+    # In a session of its own, whose terminal it is: what Ctrl-C goes to.
+    command = ["setsid", "--ctty", *HEARING, *command]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=its, stdout=its, stderr=its)
     os.close(its)
     try:
         yield Terminal(process, ours)

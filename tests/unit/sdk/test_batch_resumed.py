@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import stat
 import subprocess
@@ -21,6 +20,7 @@ from heroserve.batch import AnswerFile
 from heroserve.cli import app
 from heroserve.errors import ArgumentError
 from heroserve.v1 import chat_pb2
+from tests.support.terminal import HEARING
 from tests.unit.sdk.conftest import LAST, asked
 
 SDK = str(Path("sdk").resolve())
@@ -41,14 +41,13 @@ def run(peer, folder):
 
 @pytest.fixture
 def start(peer, folder):
-    def popen(*args, **more):
+    def popen(*args, through=()):
         return subprocess.Popen(
-            [sys.executable, "-m", "heroserve", "batch", "q.jsonl", "-o", "a.jsonl", *args],
+            [*through, sys.executable, "-m", "heroserve", "batch", "q.jsonl", "-o", "a.jsonl", *args],
             env={**os.environ, "PYTHONPATH": SDK, "HEROSERVE_TARGET": peer.target},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **more,
         )
 
     return popen
@@ -206,7 +205,7 @@ def answered_so_far() -> Counter[str]:
 def test_stopped_it_finishes_what_is_in_flight(start, peer, number, status):
     write(40)
     go_on = holding(peer, 5)
-    process = start("--concurrency", "4", preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+    process = start("--concurrency", "4", through=HEARING)
     wait_for(lambda: sum(texts(peer).values()) == 9)
     process.send_signal(number)
     assert process.stderr.readline() == "finishing what is in flight; once more stops at once\n"
@@ -220,7 +219,7 @@ def test_stopped_it_finishes_what_is_in_flight(start, peer, number, status):
 def test_stopped_twice_it_does_not_wait(start, peer):
     write(40)
     holding(peer, 5)
-    process = start("--concurrency", "4", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    process = start("--concurrency", "4", through=HEARING)
     wait_for(lambda: sum(texts(peer).values()) == 9)
     process.send_signal(signal.SIGINT)
     process.stderr.readline()
@@ -234,8 +233,7 @@ def test_stopped_twice_it_does_not_wait(start, peer):
 
 def test_a_full_disk_keeps_whole_records(start, run, peer):
     write(20)
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))  # noqa: E731
-    process = start("--concurrency", "1", preexec_fn=limit)
+    process = start("--concurrency", "1", through=["prlimit", "--fsize=3000"])
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (1, "")
     assert "a.jsonl: File too large" in err.splitlines()[-1]

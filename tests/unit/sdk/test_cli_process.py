@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from heroserve.v1 import chat_pb2
-from tests.support.terminal import terminal
+from tests.support.terminal import HEARING, terminal
 
 COMMAND = f"{sys.executable} -m heroserve"
 IMAGE = "examples/scene.png"
@@ -80,13 +81,12 @@ def test_a_narrow_terminal(environment, peer, command):
 def test_ctrl_c_is_quiet(environment, peer):
     peer.script.extend([lambda request, context: chat_pb2.ChatDescription(trained=True), peer.hang])
     process = subprocess.Popen(
-        [*COMMAND.split(), "ask", IMAGE, "What?"],
+        # Who runs tests in the background of a shell has it ignored, and all that they start too.
+        [*HEARING, *COMMAND.split(), "ask", IMAGE, "What?"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Who runs tests in the background of a shell has it ignored, and all that they start too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.read(6) == "Well, "
     process.send_signal(signal.SIGINT)
@@ -105,12 +105,16 @@ def on_a_terminal(arguments: str, environment, kill_at: str = "") -> tuple[int, 
 
 
 def test_libraries_write_nothing_beside_it(environment):
-    done = shell(f"{COMMAND} describe --tls", environment)
+    # Side by side, since each takes seconds for its tries.
+    with ThreadPoolExecutor() as threads:
+        done, loud = threads.map(
+            lambda before: shell(f"{before}{COMMAND} describe --tls", environment), ("", "GRPC_VERBOSITY=info ")
+        )
     assert done.returncode == 1
     assert done.stderr.startswith(f"heroserve: {environment['HEROSERVE_TARGET']} can't answer now: ")
     assert "--tls as the service has it?" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert "Handshake" in shell(f"GRPC_VERBOSITY=info {COMMAND} describe --tls", environment).stderr
+    assert "Handshake" in loud.stderr
 
 
 def slow(request, context):
