@@ -16,7 +16,7 @@ from heroserve import MAX_MESSAGE_BYTES, RetryPolicy, terms
 from heroserve.ray_serve import APPLICATIONS
 from heroserve.rows import row_bytes
 from heroserve.v1.encoder_pb2 import Features
-from scripts.protos import descriptors
+from scripts.protos import PROTOS, descriptors
 from services.common import admission, grpc_call, scope, tracing
 from services.common.errors import ServiceError
 from services.common.ingress import sizes
@@ -250,6 +250,4 @@ def test_formats_and_stages_are_those_there_are():
 
 
 def test_no_line_is_longer_than_ours():
-    from scripts.protos import PROTOS
-
     assert not [line for file in PROTOS.rglob("*.proto") for line in file.read_text().splitlines() if len(line) > 120]

@@ -8,13 +8,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 import pytest
 
 from heroserve import AsyncClient, Client, RetryPolicy
+from heroserve.cli import calling
 from heroserve.digests import images_of
 from heroserve.v1 import chat_pb2, chat_pb2_grpc, encoder_pb2, encoder_pb2_grpc, tokens_pb2
 
@@ -163,6 +164,12 @@ def asked(peer: ScriptedPeer) -> list[chat_pb2.GenerateRequest]:
 @pytest.fixture
 def peer(serve) -> ScriptedPeer:
     return serve()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command tries as often as ever, with pauses of milliseconds."""
+    monkeypatch.setattr(calling, "_RETRY", replace(calling._RETRY, initial_backoff_s=0.01, max_backoff_s=0.02))
 
 
 class BlockingStream:

@@ -365,6 +365,7 @@ def test_a_service_that_answers_nobody_ends_it(run, peer, code, most):
     assert len({record["line"] for record in read() if "answer" in record}) == 200
 
 
+@pytest.mark.usefixtures("hurried")
 def test_nobody_there(run, peer):
     write(about("What?"))
     peer.stop()

@@ -145,6 +145,7 @@ def test_stdin_is_no_picture(run, peer):
     assert peer.seen == []
 
 
+@pytest.mark.usefixtures("hurried")
 def test_the_first_failure_ends_a_pipe(run, peer):
     def fails(request, context):
         context.abort(grpc.StatusCode.INVALID_ARGUMENT, "messages: make a prompt of 9 tokens; the limit is 8.")

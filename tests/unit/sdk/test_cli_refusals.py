@@ -262,6 +262,7 @@ def test_what_to_do_next(run, peer, monkeypatch, code, details, args, told):
     assert "metadata" not in line
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_service_that_is_down(run, peer):
     peer.stop()
     line = refused(run("ask", IMAGE, "What?"), 1)
@@ -324,6 +325,7 @@ def test_help_is_there_where_no_width_is_known(monkeypatch, columns):
     assert "Ask questions" in CliRunner(env={"COLUMNS": columns}).invoke(app, ["-h"]).stdout
 
 
+@pytest.mark.usefixtures("hurried")
 def test_errors_as_json(run, peer):
     def error(*args: str, status: int) -> dict[str, object]:
         done = run(*args, "--json")
