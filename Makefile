@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients test-playground playground-pictures lint bench bench-smoke bench-engines bench-beside bench-accuracy bench-elsewhere bench-load bench-faults boards boards-record soak fuzz train samples generate protos dashboards docs docs-serve format clean
+.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients test-playground playground-pictures lint bench bench-smoke bench-engines bench-beside bench-answers bench-accuracy bench-elsewhere bench-load bench-faults boards boards-record soak fuzz train samples generate protos dashboards docs docs-serve format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -124,6 +124,9 @@ bench-beside: $(VLLM)/.installed ## Against a stock vLLM that is sent pictures: 
 	$(VLLM)/bin/python -m benchmarks.beside
 	$(VLLM)/bin/python -m benchmarks.turns
 	$(VLLM)/bin/python -m benchmarks.second_question
+
+bench-answers: $(VLLM)/.installed ## The whole answer on a real-sized tower: generate alone, a stock vLLM, ours on each engine; about 15 minutes
+	$(VLLM)/bin/python -m benchmarks.answers
 
 bench-accuracy: $(INSTALLED) ## Accuracy against tokens kept; see docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ending import end_in_peace
-from benchmarks.sides import Side, shown, started
+from benchmarks.serving import Serving, started
+from benchmarks.sides import Side, shown
 from models.world.questions import ask
 from models.world.scene import sample_scene
 from models.world.tiles import scene_grid
@@ -110,7 +111,7 @@ def main() -> None:
     options = parser.parse_args()
     end_in_peace()
     levels = [int(level) for level in options.levels.split(",")]
-    with nullcontext(options.servers) if options.servers else started(RETENTIONS, 1, 128) as names:
+    with nullcontext(options.servers) if options.servers else started(RETENTIONS, Serving()) as names:
         servers = [Server(name) for name in names]
         asyncio.run(compare(servers, levels, options.questions))
     print(table(servers))

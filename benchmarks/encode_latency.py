@@ -27,27 +27,19 @@ node.set_environment()
 import grpc  # noqa: E402
 import ray  # noqa: E402
 from ray import serve  # noqa: E402
-from transformers import CLIPVisionConfig  # noqa: E402
 
 from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens  # noqa: E402
 from heroserve.v1.encoder_pb2_grpc import VisionEncoderStub  # noqa: E402
 from heroserve.v1.tokens_pb2 import Budget, Image  # noqa: E402
 from models.untrained import TOWER, build  # noqa: E402
+from models.untrained_shapes import CLIP_L  # noqa: E402
 from scripts.redis_server import RedisServer, free_port  # noqa: E402
 from scripts.stack import PICTURE, ROOT  # noqa: E402
 from services.encoder.app import build as build_encoder  # noqa: E402
 
 TOWERS = {
     "tiny": TOWER,
-    "clip-l": CLIPVisionConfig(
-        hidden_size=1024,
-        intermediate_size=4096,
-        num_hidden_layers=24,
-        num_attention_heads=16,
-        image_size=336,
-        patch_size=14,
-        projection_dim=768,
-    ),
+    "clip-l": CLIP_L,
 }
 RETENTIONS = (0.2, 1.0)
 OPTIONS = [("grpc.max_receive_message_length", 64 << 20)]

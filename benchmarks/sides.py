@@ -1,24 +1,18 @@
-"""Servers with OpenAI's API that are compared: a stock vLLM that is sent pictures, and ours, which has a vLLM in it."""
+"""Servers with OpenAI's API that are compared, as who asks them sees them."""
 
 from __future__ import annotations
 
 import base64
-import os
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openai
+from PIL import Image
 
 from models.world.render import as_png, render
 from models.world.scene import Scene
-from scripts.stack import Ports, running
-from scripts.vllm_server import reads_pictures, vllm_server
-from services.common.settings import BUNDLED_MODEL
 
 
 @dataclass(frozen=True)
@@ -70,36 +64,15 @@ class Side:
         cached = (details and details.cached_tokens) or 0
         return Told(first or whole, whole, text, usage.prompt_tokens if usage else 0, cached)
 
+    async def close(self) -> None:
+        """Let go of its connections."""
+        await self._client.close()
 
-def shown(scene: Scene) -> dict[str, Any]:
-    """A scene's picture, as a part of a message."""
-    url = f"data:image/png;base64,{base64.b64encode(as_png(render(scene))).decode()}"
+
+def shown(scene: Scene, size: tuple[int, int] | None = None) -> dict[str, Any]:
+    """A scene's picture, as a part of a message; enlarged to ``size``, width and height, where there is one."""
+    pixels = render(scene)
+    if size is not None:
+        pixels = np.asarray(Image.fromarray(pixels).resize(size))
+    url = f"data:image/png;base64,{base64.b64encode(as_png(pixels)).decode()}"
     return {"type": "image_url", "image_url": {"url": url}}
-
-
-@contextmanager
-def started(retentions: Sequence[float], images: int, block: int) -> Iterator[list[str]]:
-    """Names of sides, all of them with the bundled model, on this machine: a stock vLLM, and ours at each retention.
-
-    Each model computes with one thread, in float32.
-
-    Args:
-        retentions: of ours.
-        images: in a request, at most.
-        block: tokens of a block of both KV caches.
-    """
-    os.environ["HEROSERVE_ENGINE"] = "vllm"
-    os.environ["HEROSERVE_VLLM_ARGS"] = f"--block-size {block}"
-    os.environ["HEROSERVE_DTYPE"] = "float32"
-    os.environ["HEROSERVE_MAX_IMAGES"] = str(images)
-    flags = (
-        *("--served-model-name", "stock", "--block-size", str(block), "--enable-prompt-tokens-details"),
-        *("--limit-mm-per-prompt", f'{{"image": {images}}}'),
-    )
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        vllm_server(BUNDLED_MODEL, Path(folder), *flags, **reads_pictures()) as stock,
-        running(ports := Ports.free()),
-    ):
-        ours = f"http://localhost:{ports.llm_http}/v1"
-        yield [f"{stock.url}/v1", *(f"{ours}@{retention:g}" for retention in retentions)]

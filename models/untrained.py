@@ -9,7 +9,9 @@ The same seed gives the same weights. No token ends an answer: it is as long as 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -38,6 +40,16 @@ TOWER = CLIPVisionConfig(
     patch_size=14,
     projection_dim=32,
 )
+# Of the language model; far apart, so that an answer is no matter of rounding.
+LANGUAGE: Mapping[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+    "initializer_range": 0.2,
+}
 # Merges for the words of questions about pictures; any other text falls back to bytes.
 CORPUS = [
     "what which where how many is are the there a an on in of left right above below number digit letter "
@@ -53,30 +65,41 @@ def spread(model: torch.nn.Module, factor: float) -> None:
             parameter.data.mul_(factor)
 
 
-def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
-    """Write a checkpoint with this vision tower to ``folder``, and the CLIP model it belongs to to its ``clip``."""
+def build(
+    folder: Path,
+    seed: int,
+    vision: CLIPVisionConfig = TOWER,
+    language: Mapping[str, Any] = LANGUAGE,
+    *,
+    dtype: torch.dtype = torch.float32,
+    clip: bool = True,
+    says: tuple[str, str] | None = None,
+) -> None:
+    """Write a checkpoint to ``folder``.
+
+    Args:
+        folder: to write.
+        seed: of its weights.
+        vision: its tower.
+        language: its language model, in words of ``LlamaConfig``; more tokens than the tokenizer has are never said.
+        dtype: that it is written in.
+        clip: whether the CLIP that the tower belongs to stands in the folder's ``clip``.
+        says: two tokens, of which each answer is made: text, whatever the weights. None lets it say anything.
+    """
     torch.manual_seed(seed)
     tokenizer = build_tokenizer(CORPUS * 4, "")
     tile = vision.image_size
     pinpoints = [[tile * rows, tile * columns] for rows, columns in GRIDS]
-    language = LlamaConfig(
-        **config_words(tokenizer) | {"eos_token_id": None},
-        hidden_size=64,
-        intermediate_size=192,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
-        initializer_range=0.2,
-    )
+    text = LlamaConfig(**config_words(tokenizer) | {"eos_token_id": None} | dict(language))
     config = LlavaNextConfig(
         vision_config=vision,
-        text_config=language,
+        text_config=text,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_grid_pinpoints=pinpoints,
         image_seq_length=(tile // vision.patch_size) ** 2,
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
+        tie_word_embeddings=text.tie_word_embeddings,
         heroserve={"trained": False, "note": "random weights; what this model answers means nothing"},
     )
     model = LlavaNextForConditionalGeneration(config).eval()
@@ -84,18 +107,25 @@ def build(folder: Path, seed: int, vision: CLIPVisionConfig = TOWER) -> None:
     spread(model.model.vision_tower, 8.0)
     # Far apart, one token is attended to at a time, and which one is the CPU's rounding to say.
     spread(model.model.language_model, 0.7)
+    if says is not None:
+        # One of two opposites that are longer than all other rows is the most probable, wherever the state points.
+        head = model.get_output_embeddings().weight.data
+        one, other = (tokenizer.convert_tokens_to_ids(token) for token in says)
+        head[one] *= 1000
+        head[other] = -head[one]
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    model.save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
     name_as_hub(folder)
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
     save_image_processor(folder, tile, pinpoints)
 
-    # The very tower: one pass gives features and relevance.
-    build_clip(folder / "clip", vision, model.model.vision_tower.state_dict())
+    if clip:
+        # The very tower: one pass gives features and relevance.
+        build_clip(folder / "clip", vision, model.model.vision_tower.state_dict())
 
 
 def build_clip(folder: Path, vision: CLIPVisionConfig, tower: dict[str, torch.Tensor] | None = None) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import AutoTokenizer, LlavaNextForConditionalGeneration, LlavaNextProcessor
-from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers import AutoTokenizer, LlavaNextForConditionalGeneration
+
+from models.processor import open_processor
 
 
 class Reference:
@@ -27,15 +28,7 @@ class Reference:
 
     @cached_property
     def processor(self) -> Any:
-        return LlavaNextProcessor(
-            image_processor=LlavaNextImageProcessorPil.from_pretrained(self.folder),
-            tokenizer=self.tokenizer,
-            patch_size=self.model.config.vision_config.patch_size,
-            vision_feature_select_strategy="default",
-            # Beside patches, the processor counts a CLS token that the strategy then takes off again.
-            num_additional_image_tokens=1,
-            chat_template=self.tokenizer.chat_template,
-        )
+        return open_processor(self.folder, self.tokenizer, self.model.config.vision_config.patch_size)
 
     def inputs(self, image: Image.Image, question: str) -> Any:
         """What the processor makes of one question about one image."""

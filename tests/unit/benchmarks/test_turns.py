@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.second_question import Row
 from benchmarks.second_question import table as second_table
 from benchmarks.sides import Told
-from benchmarks.turns import run, table, user
+from benchmarks.turns import run, size_of, table, table_of_turns, user
 
 
 class Side:
@@ -35,13 +35,26 @@ async def test_each_question_shows_a_window_with_one_new_picture():
 
 async def test_no_two_rounds_show_the_same_pictures_and_shares_are_of_all_tokens():
     side, numbers = Side(), count()
-    options = argparse.Namespace(users=2, turns=2, window=2)
+    options = argparse.Namespace(users=2, turns=2, window=2, size=None)
     found = [await run(side, numbers, options) for _ in range(2)]
     urls = [part["image_url"]["url"] for content in side.asked for part in content[:-1]]
     assert len(set(urls)) == 2 * 2 * 3
     assert found[0]["cached_share"] == 0.5
     assert len(found[0]["first_s_by_turn"]) == 2
     assert table({"a": found}).splitlines()[-1].startswith("| a | ")
+
+
+def test_each_turn_has_its_first_tokens_of_all_users_and_rounds():
+    found = {"a": [{"first_s_by_turn": [[1.0, 2.0], [5.0, 6.0]]}, {"first_s_by_turn": [[9.0, 3.0], [7.0, 7.0]]}]}
+    head, _, line = table_of_turns(found).splitlines()
+    assert head.endswith("| 1 | 2 |")
+    assert line == "| a | 2.50 (1.00 to 9.00) | 6.50 (5.00 to 7.00) |"
+
+
+def test_pictures_are_as_large_as_tiles_of_the_shape():
+    assert size_of("2x1", "135m") == (672, 336)
+    assert size_of("2x1", None) == (224, 112)
+    assert size_of("", "135m") is None
 
 
 def test_the_share_of_second_questions_is_of_all_their_tokens():
