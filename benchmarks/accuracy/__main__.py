@@ -23,6 +23,7 @@ from .methods import methods
 from .summary import OVERALL, Values, summarise
 from .worlds import WORLDS
 
+TOWER = "float32"
 RETENTIONS = (1.0, 0.6, 0.4, 0.2, 0.1, 0.05)
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,6 +68,7 @@ def main() -> None:
     parser = arguments(__doc__.partition("\n")[0], 400, "test")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of the page, picture and numbers")
     parser.add_argument("--world", default=WORLDS[0], choices=WORLDS, help="whose pictures; second: of no training")
+    parser.add_argument("--tower", default=TOWER, choices=(TOWER, "bfloat16"), help="dtype that the tower computes in")
     options = parser.parse_args()
     if options.world == "second" and options.split != "test":
         parser.error("--split: the second world is for tests alone and has no other split than test")
@@ -82,7 +84,7 @@ def main() -> None:
     except SettingError as error:
         parser.error(f"--model: {str(error).removeprefix('HEROSERVE_MODEL=')}")
     lines = methods(hero, newlines=has_newlines(options.model))
-    task = Task(options.model, options.split, tuple(lines), RETENTIONS, options.world)
+    task = Task(options.model, options.split, tuple(lines), RETENTIONS, options.world, tower=options.tower)
     setup: Values = {"model": shown_name(options.model), "split": options.split, "hero": dataclasses.asdict(hero)}
     if options.world != WORLDS[0]:
         # A model may fail where it was not trained: what it can't read with all tokens is no ground to compare on.
@@ -98,7 +100,8 @@ def main() -> None:
     summary = summarise(outcome, lines, RETENTIONS, setup)
     # Beside the bundled model's page another one's has its name.
     own = own_name(options.model) if options.out.resolve() == ROOT / "docs" else []
-    stem = "-".join(["accuracy", *own, *([] if options.world == WORLDS[0] else [options.world])])
+    others = [name for name in (options.world, options.tower) if name not in (WORLDS[0], TOWER)]
+    stem = "-".join(["accuracy", *own, *others])
     (options.out / f"{stem}.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     plot.draw(summary, options.out / f"{stem}.png")
     text = report.render(summary, f"{stem}.png")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.common.settings import Dtype
 from services.encoder import parts as encoder_parts
 from services.encoder.cache.entry import Entry, build_entry
 from services.encoder.hero import HeroConfig
@@ -60,12 +61,17 @@ class Sight:
 class Bench:
     """Everything needed to look at pictures and to answer, from one checkpoint.
 
+    Args:
+        model: its folder.
+        tower: dtype that the tower computes in; the language model computes in float32.
+
     Raises:
         ValueError: the checkpoint cuts no image into tiles, or has no relevance model.
     """
 
-    def __init__(self, model: str) -> None:
-        settings = EncoderSettings(model=model, device="cpu")
+    def __init__(self, model: str, tower: Dtype = "float32") -> None:
+        # No machine's default: the record is the same on each.
+        settings = EncoderSettings(model=model, device="cpu", dtype=tower)
         half = vision_half(encoder_parts.model(settings))
         self.tiler = half.tiler
         if self.tiler.max_tiles == 1:
@@ -78,7 +84,7 @@ class Bench:
         self.tower = encoder_parts.open_tower(settings)
         # Rules read any layer; the rows recorded are all, in order, and patch_scores finds a config's among them.
         self.tower.hero = replace(self.tower.hero, low_layers=tuple(range(self.layers)), high_layers=(self.layers - 1,))
-        chat = LlmSettings(model=model, device="cpu")
+        chat = LlmSettings(model=model, device="cpu", dtype="float32")
         source = llm_parts.model(chat)
         engine = open_engine(chat, source)
         if not isinstance(engine, TransformersEngine):

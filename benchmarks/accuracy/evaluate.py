@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.common.settings import Dtype
+
 from .bench import Bench
 from .dataset import Picture, pictures
 from .forced import Forced, is_right
@@ -114,6 +116,7 @@ class Task:
         retentions: each with each.
         world: where pictures come from.
         chosen: takes from a picture what is not to be asked.
+        tower: dtype that it computes in.
     """
 
     model: str
@@ -122,6 +125,7 @@ class Task:
     retentions: tuple[float, ...]
     world: str = WORLDS[0]
     chosen: Callable[[Picture], Picture] | None = None
+    tower: Dtype = "float32"
 
 
 def evaluate(task: Task, scenes: int, workers: int, progress: Callable[[int], None] = lambda done: None) -> Outcome:
@@ -154,7 +158,7 @@ def _start(task: Task) -> None:
     global _task, _bench
     # Threads that wait for each other cost small models more than they save.
     torch.set_num_threads(1)
-    _task, _bench = task, Bench(task.model)
+    _task, _bench = task, Bench(task.model, task.tower)
 
 
 def _work(chunk: range) -> Outcome:

@@ -58,7 +58,8 @@ class Settings:
         "HEROSERVE_DTYPE",
         choice(Dtype),
         "auto",
-        "the model's; `auto` is float32 on a CPU, on a GPU the checkpoint's own",
+        "the model's; `auto` is on a GPU the checkpoint's own, on a CPU float32, of a tower of 256 values or wider "
+        "bfloat16 where the CPU multiplies in it (AVX512-BF16, AMX)",
     )
     # The ports' defaults are each service's own.
     grpc_port: int = setting("HEROSERVE_GRPC_PORT", port, 0, "gRPC")

@@ -138,7 +138,7 @@ def open_tower(settings: EncoderSettings, sources: Sources | None = None) -> Vis
     source, relevance = sources.model, sources.relevance
     half = vision_half(source)
     device = pick_device(settings.device)
-    dtype = pick_dtype(settings.dtype, device, lambda: half.stored_dtype)
+    dtype = pick_dtype(settings.dtype, device, lambda: half.stored_dtype, tower_width=half.width)
     hero = hero_config(settings, half.layers, sources)
     rows = "int8" if settings.row_dtype == "int8" else row_dtype(dtype)
     tower = half.open_tower(device, dtype)

@@ -139,6 +139,11 @@ class VisionHalf(Protocol):
         ...
 
     @property
+    def width(self) -> int:
+        """Of the tower's hidden states, in values."""
+        ...
+
+    @property
     def stored_dtype(self) -> torch.dtype:
         """That most of the tower's values are stored in.
 

@@ -20,6 +20,7 @@ class InternVLVision:
         self._source = source
         self._config = checked_config(source)
         self.layers: int = self._config.vision_config.num_hidden_layers
+        self.width: int = self._config.vision_config.hidden_size
 
     @cached_property
     def tiler(self) -> DynamicTiler:

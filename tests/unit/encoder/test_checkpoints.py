@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import CLIPVisionConfig
 
+from models.untrained import TOWER, build
+from services.common import device
 from services.common.settings import SettingError
 from services.encoder.parts import check, open_tower
 from services.encoder.settings import EncoderSettings
@@ -222,6 +225,18 @@ class TestIdentity:
     def test_dtype_without_a_relevance_model(self, folder: Path) -> None:
         ids = {load(folder, relevance_model="none", dtype=dtype).encoder_id for dtype in DTYPES}
         assert len(ids) == len(DTYPES)
+
+    @pytest.mark.parametrize("able", [True, False])
+    def test_auto_of_a_wide_tower_is_what_the_cpu_multiplies_in(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, able: bool
+    ) -> None:
+        monkeypatch.setattr(device, "multiplies_in_bfloat16", lambda: able)
+        wide = CLIPVisionConfig(**{**TOWER.to_dict(), "hidden_size": 256})
+        build(tmp_path, 0, wide)
+        auto, named = (load(tmp_path, device="cpu", dtype=dtype) for dtype in ("auto", DTYPES[2 if able else 0]))
+        assert (auto.dtype, auto.row_dtype) == (named.dtype, named.row_dtype) == (named.dtype, DTYPES[2 if able else 0])
+        assert auto.encoder_id == named.encoder_id
+        assert auto.run(TILES).features.isfinite().all()
 
     @pytest.mark.parametrize("settings", [{"dtype": "bfloat16"}, {"hero": "reference"}, {"relevance_model": "none"}])
     def test_settings(self, tower: VisionTower, folder: Path, settings: dict[str, str]) -> None:
