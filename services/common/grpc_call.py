@@ -7,7 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -50,6 +50,19 @@ def read_refused(spelt: str) -> dict[str, int]:
 def pushback(seconds: float) -> str:
     """A hint when to try again, as gRPC spells it."""
     return "-1" if seconds < 0 else str(round(seconds * 1000))
+
+
+class Sent:
+    """A message that nobody changes any more, as bytes: Serve asks for those and for nothing else of it.
+
+    To learn a message's size is to serialise it, and Serve would do that again.
+    """
+
+    def __init__(self, message: Message) -> None:
+        self._data = message.SerializeToString()
+
+    def SerializeToString(self) -> bytes:
+        return self._data
 
 
 class GrpcCall:
@@ -95,9 +108,10 @@ class GrpcCall:
         return self._metadata.get(name, "")
 
     def answered(self, message: M) -> M:
-        """The message, which is on its way to the caller."""
-        self.bytes_out += message.ByteSize()
-        return message
+        """The message, which is on its way to the caller; in the form of ``Sent``."""
+        sent = Sent(message)
+        self.bytes_out += len(sent.SerializeToString())
+        return cast("M", sent)
 
     def refuse(self, error: ServiceError) -> None:
         """End it with this status."""

@@ -12,11 +12,11 @@ from heroserve.v1.encoder_pb2 import VisualTokens
 from services.common import context
 from services.common.context import RequestContext
 from services.common.errors import InvalidArgument, NotFound
-from services.common.rows import Bytes2D, row_bytes
+from services.common.rows import row_bytes
 from services.common.stages import Stages
 from services.encoder import metrics
-from services.encoder.cache.entry import Entry, build_entry
-from services.encoder.cache.rank_once import RankOnceCache
+from services.encoder.cache.entry import Entry, Prefixes, build_entry
+from services.encoder.cache.rank_once import EntryOutdated, RankOnceCache
 from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.hero import HeroConfig
 from services.encoder.images.decoders import Decoders
@@ -33,8 +33,8 @@ Tiles = np.ndarray[Any, np.dtype[np.uint8]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Embedding = np.ndarray[Any, np.dtype[np.float32]]
 # Rows are None where only a plan was asked for.
-Found = tuple[Entry, TokenPlan, Bytes2D | None, VisualTokens.Cache]
-Flights = SingleFlight[tuple[Entry, Bytes2D, bool]]
+Found = tuple[Entry, TokenPlan, Prefixes | None, VisualTokens.Cache]
+Flights = SingleFlight[tuple[Entry, Prefixes, bool]]
 # Tiles and padding masks of one image to its ranked rows, and the seconds that "tower" and "rank" took. A call that is
 # cancelled is dropped where it waits; a pass that has begun ends, so that the rows that were paid for are cached.
 Tower = Callable[[Tiles, Mask], Awaitable[tuple[RankedImage, dict[str, float]]]]
@@ -128,10 +128,17 @@ class EncodePipeline:
         return tokens
 
     async def _from_cache(self, job: EncodeJob, question: Embedding | None, stages: Stages) -> Found | None:
+        known = self._cache.known(job.name)
+        if known is not None:
+            try:
+                return await self._rows(job, known, question, stages)
+            except EntryOutdated:
+                pass
         with stages.time("cache_read", span="cache"):
             entry = await self._cache.entry(job.name, *self._needs(question))
-        if entry is None:
-            return None
+        return None if entry is None else await self._rows(job, entry, question, stages)
+
+    async def _rows(self, job: EncodeJob, entry: Entry, question: Embedding | None, stages: Stages) -> Found | None:
         plan = self._plan(entry, question, job, stages)
         # Also for a plan: who is told that an image is there will ask for its rows, which a store may have let go
         # alone. They lie together, so that the first tells of all.
@@ -154,7 +161,8 @@ class EncodePipeline:
         )
         plan = self._plan(entry, question, job, stages)
         cache = VisualTokens.MISS if written else VisualTokens.BYPASS
-        return entry, plan, None if job.plan_only else every_row[entry.kept(plan.counts)], cache
+        rows = [tile[:count] for tile, count in zip(every_row, plan.counts, strict=True)]
+        return entry, plan, None if job.plan_only else rows, cache
 
     def _plan(self, entry: Entry, question: Embedding | None, job: EncodeJob, stages: Stages) -> TokenPlan:
         with stages.time("plan"):
@@ -174,7 +182,7 @@ class EncodePipeline:
 
     async def _encode_once(
         self, name: str, data: bytes, needs: tuple[int, int | None], stages: Stages
-    ) -> tuple[Entry, Bytes2D, bool]:
+    ) -> tuple[Entry, Prefixes, bool]:
         """An image's whole entry, all its rows, and whether they are cached; from another replica if one is at it."""
         async with self._cache.lease(name) as waited:
             if waited:
@@ -184,7 +192,7 @@ class EncodePipeline:
                     return *found, True
             return await self._encode_image(name, data, stages)
 
-    async def _encode_image(self, name: str, data: bytes, stages: Stages) -> tuple[Entry, Bytes2D, bool]:
+    async def _encode_image(self, name: str, data: bytes, stages: Stages) -> tuple[Entry, Prefixes, bool]:
         grid, tiles = await self._decoders.tiles(data, self._tiler.cutter, self._grid, stages)
         ranked, seconds = await self._tower(tiles, grid.valid())
         for stage, spent in seconds.items():
@@ -194,7 +202,7 @@ class EncodePipeline:
             depth = self._cache_depth
             cached = (entry, rows) if depth == 1 else await asyncio.to_thread(build_entry, grid, ranked, depth)
             written = await self._cache.write(name, *cached)
-        return entry, rows, written
+        return entry, entry.tiles(rows), written
 
     def _grid(self, width: int, height: int) -> Grid:
         try:

@@ -78,6 +78,8 @@ def _parse_image(request: EncodeRequest, limits: ImageLimits) -> tuple[str, byte
             raise InvalidArgument("image.digest", "must be a SHA-256, 64 lower-case hex digits")
         return digest, None
     if source == "data":
-        check_size(request.image.data, limits)
-        return hashlib.sha256(request.image.data).hexdigest(), request.image.data
+        # Each time it is asked for it is copied.
+        data = request.image.data
+        check_size(data, limits)
+        return hashlib.sha256(data).hexdigest(), data
     raise InvalidArgument("image", "is missing; send data or a digest")

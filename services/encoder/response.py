@@ -16,14 +16,15 @@ from heroserve.v1.encoder_pb2 import (
     Window,
 )
 from heroserve.v1.tokens_pb2 import Savings
-from services.common.rows import Bytes2D, RowDtype, convert, to_wire
-from services.encoder.cache.entry import Entry
+from services.common.rows import RowDtype, convert, to_wire
+from services.encoder.cache.entry import Entry, Prefixes
 from services.encoder.plan import TokenPlan
 from services.families.grid import Grid as TileGrid
 from services.families.grid import Placement
 
 Positions = np.ndarray[Any, np.dtype[np.uint16]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Order = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def visual_tokens(
@@ -31,7 +32,7 @@ def visual_tokens(
     encoder_id: str,
     entry: Entry,
     plan: TokenPlan,
-    rows: Bytes2D | None,
+    rows: Prefixes | None,
     cache: VisualTokens.Cache,
     *,
     dtype: RowDtype | None = None,
@@ -44,42 +45,49 @@ def visual_tokens(
         digest, encoder_id: of the image and of the encoder.
         entry: the image.
         plan: how many rows of each tile are kept.
-        rows: those rows, tile after tile in ranked order, uint8 [sum(plan.counts), row_bytes]; None where only the plan
-            is asked for, which has positions where it is explained.
+        rows: those rows; None where only the plan is asked for, which has positions where it is explained.
         cache: where they came from.
         dtype: in which to send them; None is as they are.
         placement: where the image lies on its tiles.
         explain: tell the terms of each local tile's importance.
     """
     counts = plan.counts if rows is not None or explain else [0] * len(plan.counts)
-    positions = entry.positions[entry.kept(counts)]
-    tile_of_row = np.repeat(np.arange(len(counts)), counts)
+    ranked = [entry.positions[start : start + count] for start, count in zip(entry.starts, counts, strict=True)]
     # Ranked order is ours; the wire's is by position.
-    order = np.lexsort((positions, tile_of_row))
-    splits = np.cumsum(counts)[:-1]
+    orders = [np.argsort(positions) for positions in ranked]
+    kept_of = [positions[order] for positions, order in zip(ranked, orders, strict=True)]
     # Within a tile the base is what is ranked first.
-    place = np.arange(len(positions)) - np.repeat(np.cumsum(counts) - counts, counts)
-    in_base = place < np.repeat(plan.base or [0] * len(counts), counts)
-    kept_of, base_of = np.split(positions[order], splits), np.split(in_base[order], splits)
+    base_of = [order < base for order, base in zip(orders, plan.base or [0] * len(counts), strict=True)]
     kept, total = sum(plan.counts), int(entry.valid.sum())
     dtype = dtype or entry.dtype
-    data = b"" if rows is None else convert(rows[order], entry.dtype, dtype, entry.feature_width).tobytes()
-    return VisualTokens(
+    tokens = VisualTokens(
         image_digest=digest,
         encoder_id=encoder_id,
         grid=grid_message(entry.grid, placement),
         tiles=_tiles(entry, plan, kept_of, base_of, explain),
         features=Features(
             dtype=to_wire(dtype),
-            rows=0 if rows is None else len(order),
+            rows=0 if rows is None else kept,
             cols=entry.feature_width,
-            data=data,
         ),
         relevance=plan.fit,
         savings=Savings(total=total, kept=kept, dropped=total - kept),
         cache=cache,
         timings=EncodeTimings(),
     )
+    if rows is not None:
+        # Set where they stay: with a Features that is handed over they would be copied once more.
+        tokens.features.data = _sorted(rows, orders, entry, dtype)
+    return tokens
+
+
+def _sorted(rows: Prefixes, orders: list[Order], entry: Entry, dtype: RowDtype) -> bytes:
+    """Tile after tile each one's rows by these indices, in ``dtype``."""
+    data = b"".join(tile[index] for tile, order in zip(rows, orders, strict=True) for index in order.tolist())
+    if dtype == entry.dtype:
+        return data
+    by_row = np.frombuffer(data, np.uint8).reshape(-1, entry.row_bytes)
+    return convert(by_row, entry.dtype, dtype, entry.feature_width).tobytes()
 
 
 def grid_message(grid: TileGrid, placement: Placement) -> Grid:

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from services.encoder.ranking.ranked_image import RankedImage
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
+# Of each tile its first rows, best first, uint8 [counts[t], row_bytes].
+Prefixes = list["Bytes2D"]
 
-__all__ = ["CorruptEntryError", "Entry", "build_entry", "dump", "parse"]
+__all__ = ["CorruptEntryError", "Entry", "Prefixes", "build_entry", "dump", "parse"]
 
 # What proves whose bytes they are, and the length of the JSON behind it.
 _MARK_BYTES = 16
@@ -90,33 +92,39 @@ class Entry:
         """Indices of those rows, int64 [sum(counts)]."""
         return _prefixes(self.starts, counts)
 
-    def check(self, counts: Sequence[int], chunks: Sequence[bytes]) -> Bytes2D:
-        """The rows of ``spans(counts)``, uint8 [sum(counts), row_bytes].
+    def tiles(self, rows: Bytes2D) -> Prefixes:
+        """All rows that are stored, uint8 [n, row_bytes], by tile; nothing is copied."""
+        return np.split(rows, self.starts[1:])
+
+    def check(self, counts: Sequence[int], chunks: Sequence[bytes]) -> Prefixes:
+        """The rows of ``spans(counts)``, a chunk a span, by tile; nothing is copied.
 
         Raises:
             CorruptEntryError: they are short, or not what was written.
         """
         size = self.row_bytes
-        tiles = [(int(start), count) for start, count in zip(self.starts, counts, strict=True) if count]
-        wanted = sum(count for _, count in tiles) * size
-        if sum(map(len, chunks)) != wanted:
-            raise CorruptEntryError(f"{sum(map(len, chunks))} bytes of rows in place of {wanted}")
-        # Of a tile each, unless somebody read them otherwise.
-        data = b"".join(chunks)
-        view, at = memoryview(data), 0
-        for start, count in tiles:
-            rows = view[at : at + count * size]
-            at += count * size
-            last = self.checksums[start + count - 1].tobytes()
-            if not hmac.compare_digest(hashlib.sha256(rows).digest()[:_CHECKSUM_BYTES], last):
-                raise CorruptEntryError(f"row {start + self._first_bad(start, rows)} fails its checksum")
-        return np.frombuffer(data, np.uint8).reshape(-1, size)
+        found, wanted = sum(map(len, chunks)), sum(counts) * size
+        kept = sum(count > 0 for count in counts)
+        if found != wanted or len(chunks) != kept:
+            raise CorruptEntryError(f"{found} bytes of rows in {len(chunks)} tiles in place of {wanted} in {kept}")
+        unread, tiles = iter(chunks), []
+        for start, count in zip(self.starts.tolist(), counts, strict=True):
+            chunk = next(unread) if count else b""
+            if len(chunk) != count * size:
+                raise CorruptEntryError(f"{len(chunk)} bytes of a tile's rows in place of {count * size}")
+            if count:
+                last = self.checksums[start + count - 1].tobytes()
+                if not hmac.compare_digest(hashlib.sha256(chunk).digest()[:_CHECKSUM_BYTES], last):
+                    raise CorruptEntryError(f"row {start + self._first_bad(start, chunk)} fails its checksum")
+            tiles.append(np.frombuffer(chunk, np.uint8).reshape(count, size))
+        return tiles
 
     def check_terms(self, side: int | None = None, relevance: int | None = None) -> None:
         """Whether plans can be made of it: see ``layout.check_terms``."""
         check_terms(self, side, relevance)
 
-    def _first_bad(self, start: int, rows: memoryview) -> int:
+    def _first_bad(self, start: int, chunk: bytes) -> int:
+        rows = memoryview(chunk)
         running = _running_checksums(rows[at : at + self.row_bytes] for at in range(0, len(rows), self.row_bytes))
         return next(index for index, value in enumerate(running) if value != self.checksums[start + index].tobytes())
 

@@ -29,17 +29,11 @@ class MemoryStore(Store):
         pass
 
     async def meta(self, key: str) -> bytes | None:
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if self._clock() >= entry[0]:
-            self._drop(key)
-            return None
-        self._entries.move_to_end(key)
-        return entry[1]
+        entry = self._used(key)
+        return entry[1] if entry else None
 
     async def ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-        entry = self._entries.get(key)
+        entry = self._used(key)
         rows = entry[2] if entry else b""
         return [rows[start:stop] for start, stop in spans]
 
@@ -67,6 +61,17 @@ class MemoryStore(Store):
     async def close(self) -> None:
         self._entries.clear()
         self._bytes = 0
+
+    def _used(self, key: str) -> tuple[float, bytes, bytes] | None:
+        """An entry that is not too old, which makes it the most recently used."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if self._clock() >= entry[0]:
+            self._drop(key)
+            return None
+        self._entries.move_to_end(key)
+        return entry
 
     def _drop(self, key: str) -> None:
         entry = self._entries.pop(key, None)

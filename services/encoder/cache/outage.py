@@ -36,6 +36,11 @@ class Outage:
     def lasts(self) -> bool:
         return self._clock() < self._until
 
+    @property
+    def began(self) -> bool:
+        """Whether it failed, and has not been found to be back since."""
+        return bool(self._until)
+
     def admits(self) -> bool:
         """Whether this caller may ask the store; it tells how that went by ``begin`` or ``end``."""
         if self.lasts:

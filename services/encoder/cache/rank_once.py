@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import NoReturn
 
 from services.common.rows import Bytes2D
 from services.encoder import metrics
-from services.encoder.cache.entry import CorruptEntryError, Entry, Mark, dump, parse
+from services.encoder.cache.entry import CorruptEntryError, Entry, Mark, Prefixes, dump, parse
+from services.encoder.cache.known import KnownEntries
 from services.encoder.cache.lease import Leases
 from services.encoder.cache.outage import Troubles
 from services.encoder.cache.seal import Seal
@@ -20,10 +22,15 @@ from services.encoder.cache.store import EntryRefused, Store, StoreError, Writes
 logger = logging.getLogger(__name__)
 
 
+class EntryOutdated(Exception):
+    """The store has another entry by now than the one that was known here, or none."""
+
+
 class RankOnceCache:
     """Entries by name, for one encoder id: an image's digest, behind a scope where callers share nothing.
 
-    Every look-up counts once, as hit, miss or error; so does every write.
+    Every look-up counts once, as hit, miss or error; so does every write. A known entry is half a look-up: its rows are
+    asked for at once, and where they are not its own any more the store is asked for the entry as well.
 
     Args:
         store: where they are kept.
@@ -40,9 +47,18 @@ class RankOnceCache:
         self._seal = Seal(key, encoder_id)
         self._troubles = Troubles(clock, store.place)
         self._leases = Leases(store, self._troubles, clock)
+        self._known = KnownEntries()
+
+    def known(self, name: str) -> Entry | None:
+        """An image's entry, as it was last read or written here; None also while it is unsure that the store answers.
+
+        Whoever plans by it asks for ``rows``, which prove whether it still is the store's.
+        """
+        key = self._key(name)
+        return None if self._troubles.of(key).outage.began else self._known.get(key)
 
     async def entry(self, name: str, side: int | None = None, relevance: int | None = None) -> Entry | None:
-        """An image's entry, to decide which of its rows to read; None for a miss of any kind.
+        """An image's entry in the store, to decide which of its rows to read; None for a miss of any kind.
 
         ``side`` and ``relevance`` are what it must have for that, see ``Entry.check_terms``.
         """
@@ -66,25 +82,35 @@ class RankOnceCache:
         metrics.CACHE_BYTES.labels(direction="read").inc(len(meta))
         return entry
 
-    async def rows(self, name: str, entry: Entry, counts: Sequence[int]) -> Bytes2D | None:
-        """The first ``counts[t]`` rows of each tile, uint8 [sum(counts), row_bytes]; None for a miss of any kind."""
+    async def rows(self, name: str, entry: Entry, counts: Sequence[int]) -> Prefixes | None:
+        """The first ``counts[t]`` rows of each tile; None for a miss of any kind.
+
+        Raises:
+            EntryOutdated: the entry was ``known``, and has not got these rows; it isn't any more, and nothing counted.
+        """
+        key = self._key(name)
+        was_known = self._known.get(key) is entry
         if any(wanted > stored for wanted, stored in zip(counts, entry.stored, strict=True)):
+            if was_known:
+                self._outdated(key)
             _count("miss")
             return None
-        key = self._key(name)
         try:
             chunks = await self._store.ranges(key, entry.spans(counts))
             rows = await asyncio.to_thread(entry.check, counts, chunks)
         except (CorruptEntryError, StoreError) as error:
+            if was_known and isinstance(error, CorruptEntryError | EntryRefused):
+                self._outdated(key)
             self._not_read(key, error)
             return None
+        self._known.put(key, entry)
         _count("hit")
-        metrics.CACHE_BYTES.labels(direction="read").inc(rows.nbytes)
+        metrics.CACHE_BYTES.labels(direction="read").inc(sum(tile.nbytes for tile in rows))
         return rows
 
     async def whole(
         self, name: str, side: int | None = None, relevance: int | None = None
-    ) -> tuple[Entry, Bytes2D] | None:
+    ) -> tuple[Entry, Prefixes] | None:
         """An image's entry with all its rows; None if it has none, or not all of them."""
         entry = await self.entry(name, side, relevance)
         if entry is None:
@@ -126,6 +152,7 @@ class RankOnceCache:
         trouble.writes.end()
         if not written:
             return "too_large"
+        self._known.put(key, entry)
         metrics.CACHE_BYTES.labels(direction="write").inc(len(meta) + rows.nbytes)
         return "written"
 
@@ -134,6 +161,10 @@ class RankOnceCache:
 
     def _mark(self, key: str) -> Mark:
         return partial(self._seal.mark, key)
+
+    def _outdated(self, key: str) -> NoReturn:
+        self._known.forget(key)
+        raise EntryOutdated
 
     def _not_read(self, key: str, error: CorruptEntryError | StoreError) -> None:
         if isinstance(error, CorruptEntryError | EntryRefused):

@@ -68,7 +68,8 @@ def direct(redis_server: RedisServer) -> Any:
 
 async def look_up(cache: RankOnceCache, wanted: Sequence[int] = COUNTS) -> Bytes2D | None:
     entry = await cache.entry(DIGEST)
-    return None if entry is None else await cache.rows(DIGEST, entry, wanted)
+    rows = None if entry is None else await cache.rows(DIGEST, entry, wanted)
+    return None if rows is None else np.concatenate(rows)
 
 
 @pytest.fixture(params=["memory", "redis"])

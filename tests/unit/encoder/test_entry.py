@@ -69,7 +69,7 @@ def test_any_prefix_of_every_tile_comes_back(made: tuple[Grid, RankedImage], dat
 
     starts = np.cumsum(image.valid) - image.valid
     expected = [image.rows[start : start + count] for start, count in zip(starts, counts, strict=True)]
-    assert np.array_equal(back, np.concatenate(expected))
+    assert [tile.tolist() for tile in back] == [tile.tolist() for tile in expected]
     assert len(chunks) == sum(count > 0 for count in counts)
     assert np.array_equal(entry.positions[entry.kept(counts)], image.positions[entry.kept(counts)])
 
@@ -89,12 +89,20 @@ def test_depth_keeps_the_best_share(made: tuple[Grid, RankedImage], depth: float
     assert np.array_equal(entry.positions, image.positions[kept])
     assert np.array_equal(rows, image.rows[kept])
     assert np.array_equal(entry.valid, image.valid)
-    assert np.array_equal(entry.check(entry.stored.tolist(), [rows.tobytes()]), rows)
+    whole = entry.check(entry.stored.tolist(), chunks_of(entry, rows.tobytes()))
+    assert np.array_equal(np.concatenate(whole), rows)
+    assert [tile.tolist() for tile in entry.tiles(rows)] == [tile.tolist() for tile in whole]
 
 
 def made(seed: int = 0) -> tuple[Entry, bytes]:
     entry, rows = build_entry(GRID, random_image(GRID, seed=seed), 1.0)
     return entry, rows.tobytes()
+
+
+def chunks_of(entry: Entry, rows: bytes) -> list[bytes]:
+    """A chunk a tile, of all rows; what is behind them goes with the last."""
+    spans = entry.spans(entry.stored.tolist())
+    return [rows[start:stop] for start, stop in spans[:-1]] + [rows[spans[-1][0] :]]
 
 
 def flipped(data: bytes, bit: int) -> bytes:
@@ -113,10 +121,10 @@ def test_every_flipped_bit_of_meta_is_noticed() -> None:
 def test_every_flipped_bit_of_rows_is_noticed() -> None:
     entry, rows = made()
     counts = entry.valid.tolist()
-    assert len(entry.check(counts, [rows])) == sum(counts)
+    assert [len(tile) for tile in entry.check(counts, chunks_of(entry, rows))] == counts
     for bit in range(0, 8 * len(rows), 7):
         with pytest.raises(CorruptEntryError, match=f"row {bit // 8 // entry.row_bytes} "):
-            entry.check(counts, [flipped(rows, bit)])
+            entry.check(counts, chunks_of(entry, flipped(rows, bit)))
 
 
 def test_truncated_or_padded() -> None:
@@ -128,19 +136,23 @@ def test_truncated_or_padded() -> None:
     with pytest.raises(CorruptEntryError):
         parse(meta + b"\0")
     counts = entry.valid.tolist()
-    for chunks in ([], [b""], [rows[:-1]], [rows + b"\0"], [rows[: entry.row_bytes]]):
-        with pytest.raises(CorruptEntryError, match="bytes of rows"):
+    size, tiles = entry.row_bytes, chunks_of(entry, rows)
+    short, long = chunks_of(entry, rows[:-1]), chunks_of(entry, rows + b"\0")
+    # The last two are as many bytes as they should be, in other tiles.
+    moved = [tiles[0][:-size], tiles[0][-size:] + tiles[1], *tiles[2:]]
+    for chunks in ([], [b""], short, long, tiles[:1], [rows], [*tiles, b""], moved):
+        with pytest.raises(CorruptEntryError, match=r"bytes of (a tile's )?rows"):
             entry.check(counts, chunks)
 
 
 def test_rows_of_another_image_or_another_place() -> None:
     entry, rows = made()
     with pytest.raises(CorruptEntryError):
-        entry.check(entry.valid.tolist(), [made(1)[1]])
+        entry.check(entry.valid.tolist(), chunks_of(entry, made(1)[1]))
     size = entry.row_bytes
     swapped = rows[size : 2 * size] + rows[:size] + rows[2 * size :]
     with pytest.raises(CorruptEntryError):
-        entry.check(entry.valid.tolist(), [swapped])
+        entry.check(entry.valid.tolist(), chunks_of(entry, swapped))
 
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None])

@@ -78,6 +78,17 @@ class TestMemory:
         await store.put("d", b"12345", b"67890")
         assert [key for key in "abcd" if await store.meta(key)] == ["a", "c", "d"]
 
+    async def test_who_reads_rows_alone_uses_an_entry_too(self) -> None:
+        clock = Clock()
+        store = MemoryStore(30, 60, clock)
+        for key in "abc":
+            assert await store.put(key, b"12345", b"67890")
+        assert await store.ranges("a", [(1, 3)]) == [b"78"]
+        await store.put("d", b"12345", b"67890")
+        assert [key for key in "abcd" if await store.meta(key)] == ["a", "c", "d"]
+        clock.now += 60
+        assert await store.ranges("a", [(1, 3)]) == [b""]
+
     async def test_never_above_its_bound(self) -> None:
         store = MemoryStore(100, 60)
         for number in range(200):
