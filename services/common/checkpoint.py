@@ -9,14 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from services.common.hub import UNREACHABLE
 from services.common.model_config import ODD, model_config
 from services.common.settings import SettingError
 from services.common.shown import assigned, first_line, one_line, shown_name
 from services.common.small_files import POINTER, flaw, is_pointer
-from services.common.snapshot import Snapshot, beside, settle
+from services.common.snapshot import Snapshot, beside, is_hubs, settle
 
 _CONFIG = "config.json"
 # What a tokenizer's words are read from.
@@ -78,6 +76,15 @@ class Checkpoint:
             SettingError: there are none.
         """
         return settle(self.name, self.variable, self.revision, self.revision_variable)
+
+    def look(self) -> None:
+        """Have its config read, where no hub need be asked for it: what is wrong then can be told before all else.
+
+        Raises:
+            SettingError: see ``snapshot`` and ``written``.
+        """
+        if not is_hubs(self.name):
+            _ = self.written
 
     @cached_property
     def written(self) -> dict[str, Any]:
@@ -200,6 +207,9 @@ class Checkpoint:
 
     @cached_property
     def _tokenizer(self) -> Any:
+        # Not above: it takes seconds, and whoever refuses a name has no need of it.
+        from transformers import AutoTokenizer
+
         folder = self.folder
         # Libraries say many things of a file that is not what they expect, and seldom which file.
         try:

@@ -19,6 +19,14 @@ _IN_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
+def check_gpu() -> None:
+    """Raises:
+    SettingError: this machine has none.
+    """
+    if not torch.cuda.device_count():
+        raise SettingError("HEROSERVE_DEVICE='cuda': this machine has no GPU")
+
+
 def pick_device(name: Device) -> torch.device:
     """``auto`` is the accelerator where there is one.
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from services.common.shown import first_line, shown, shown_name
 
@@ -26,10 +25,10 @@ def model_config(written: dict[str, Any]) -> Any:
         ValueError: none can be made of that; says why, in one line.
     """
     model_type = written.get("model_type")
-    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
+    if not isinstance(model_type, str) or model_type not in _kinds():
         raise ValueError(f"transformers does not know its model_type {shown(model_type)}")
     try:
-        return CONFIG_MAPPING[model_type].from_dict(_without(_NOT_ITS_BUSINESS, written))
+        return _kinds()[model_type].from_dict(_without(_NOT_ITS_BUSINESS, written))
     except ODD as error:
         problem = ", ".join(_unknown_parts(written)) or f"{type(error).__name__}: {first_line(error)}"
         if isinstance(error, ZeroDivisionError):
@@ -37,12 +36,20 @@ def model_config(written: dict[str, Any]) -> Any:
         raise ValueError(problem) from error
 
 
+def _kinds() -> Any:
+    """Config classes by model_type."""
+    # Not above: it takes a second, and whoever refuses a name has no need of it.
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    return CONFIG_MAPPING
+
+
 def _unknown_parts(written: dict[str, Any]) -> Iterator[str]:
     """What is said of the models in a model that transformers does not know."""
     for name, part in written.items():
         if name.endswith("_config") and isinstance(part, dict) and "model_type" in part:
             kind = part["model_type"]
-            if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+            if not isinstance(kind, str) or kind not in _kinds():
                 yield f"transformers does not know the model_type {shown(kind)} of its {shown_name(name)}"
 
 
@@ -68,7 +75,7 @@ def _with_one(written: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 
 def _divides_by_zero(written: dict[str, Any]) -> bool:
     try:
-        CONFIG_MAPPING[written["model_type"]].from_dict(_without(_NOT_ITS_BUSINESS, written))
+        _kinds()[written["model_type"]].from_dict(_without(_NOT_ITS_BUSINESS, written))
     except ZeroDivisionError:
         return True
     except ODD:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from heroserve import MAX_MESSAGE_BYTES
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 # What a port serves, by the application's name.
 SERVICERS = {"encoder": "services.common.ingress.add_encoder", "llm": "services.common.ingress.add_chat"}
 
+T = TypeVar("T", bound=Settings)
+
 logger = logging.getLogger(__name__)
 
 
-def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None:
+def main(read: Callable[[], T], look: Callable[[T], None], load: Callable[[], Callable[[], Application]]) -> None:
     """Start the service and stay until SIGTERM or SIGINT; then let requests finish, and stop.
 
     It has a local Ray of its own. Where RAY_ADDRESS is set it joins that one instead, and its Serve, if one runs there
@@ -36,7 +38,8 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
 
     Args:
         read: its settings.
-        build: its Ray Serve application.
+        look: at what they name, as far as that is told at once. Raises SettingError.
+        load: imports what makes its Ray Serve application, which takes seconds.
     """
     logs.settle()
     try:
@@ -48,7 +51,13 @@ def main(read: Callable[[], Settings], build: Callable[[], Application]) -> None
             check_port("HEROSERVE_GRPC_PORT", settings.grpc_port)
             check_port("HEROSERVE_METRICS_PORT", settings.metrics_port)
             check_port("HEROSERVE_RAY_METRICS_PORT", settings.ray_metrics_port)
+            if settings.device == "cuda":
+                from services.common import device
+
+                device.check_gpu()
+        look(settings)
         logs.configure(settings.log_level, settings.log_format, settings.log_file)
+        build = load()
         # Before Ray is started: what is wrong with the settings is told at once.
         notify.stage("looking at the model's files")
         application = build()

@@ -12,6 +12,7 @@ import torch
 from ray._common.utils import get_system_memory
 from ray.serve import Application, Deployment
 
+from services.common.device import check_gpu
 from services.common.settings import SettingError
 
 # A node's resources as somebody tells Ray, in place of what it counts.
@@ -39,8 +40,7 @@ def logical_cores(application: Application, *, computes_with: float, least: int,
     options = [each.ray_actor_options or {} for each in _deployments(application)]
     gpus = least * sum(float(each.get("num_gpus", 0)) for each in options)
     if gpus > (there := torch.cuda.device_count()):
-        if not there:
-            raise SettingError("HEROSERVE_DEVICE='cuda': this machine has no GPU")
+        check_gpu()
         raise SettingError(
             f"HEROSERVE_REPLICA_GPUS: {least} of each deployment take {gpus:g} together, and this machine has {there}; "
             "lower it, or HEROSERVE_MIN_REPLICAS"

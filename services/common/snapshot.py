@@ -92,6 +92,14 @@ class Snapshot:
         return hub.cached_folder(self.name, self.commit)
 
 
+def is_hubs(name: str) -> bool:
+    """Whether only the hub, or its cache, can tell what a name stands for."""
+    try:
+        return not Path(name).is_dir() and not no_hub_id(name, "")
+    except OSError:
+        return False
+
+
 def settle(name: str, variable: str, revision: str = "", revision_variable: str = "") -> Snapshot:
     """What a setting means now.
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from services.common import arguments, node, own_ray, standard_files
+
+if TYPE_CHECKING:
+    from ray.serve import Application
 
 # Until it can stop in peace there is nothing to be said of a Ctrl-C.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -13,7 +18,15 @@ arguments.take_none("encoder")
 node.set_environment()
 own_ray.close()
 
-from services.encoder.app import build  # noqa: E402
 from services.encoder.settings import EncoderSettings  # noqa: E402
+from services.encoder.sources import look  # noqa: E402
 
-node.main(EncoderSettings.from_env, build)
+
+def load() -> Callable[[], Application]:
+    """What takes seconds: torch, and all that is built upon it."""
+    from services.encoder.app import build
+
+    return build
+
+
+node.main(EncoderSettings.from_env, look, load)

@@ -6,17 +6,15 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from services.common.checkpoint import Checkpoint
 from services.common.device import pick_device, pick_dtype
 from services.common.identity import identify
 from services.common.rows import row_dtype
 from services.common.settings import SettingError
-from services.common.shown import assigned
 from services.common.weights.load import META
 from services.encoder.cache.address import AddressError, parse_address
 from services.encoder.cache.memory import MemoryStore
@@ -32,18 +30,13 @@ from services.encoder.relevance.preprocessing import tile_filter
 from services.encoder.relevance.questions import QuestionEmbedder
 from services.encoder.relevance.tiles import check_tile_embedder, open_tile_embedder
 from services.encoder.settings import EncoderSettings
+from services.encoder.sources import Sources as Sources
+from services.encoder.sources import model as model
+from services.encoder.sources import relevance_model, settle
 from services.encoder.tower import VisionTower
 from services.families.registry import vision_half
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What is loaded: the model, and the CLIP that compares tiles with questions; None where relevance is off."""
-
-    model: Checkpoint
-    relevance: Checkpoint | None
 
 
 def check(settings: EncoderSettings) -> Sources:
@@ -79,7 +72,7 @@ def check_models(settings: EncoderSettings) -> Sources:
     half.open_tower(META, torch.float32)
     identify(source)
     if clip is not None:
-        _settle(clip)
+        settle(clip)
         tile_filter(clip, tiler.tile_size, clip_config(clip).vision_config.image_size)
         pixel_table(clip)
         clip_tokenizer(clip)
@@ -89,39 +82,10 @@ def check_models(settings: EncoderSettings) -> Sources:
     return sources
 
 
-def _settle(clip: Checkpoint) -> None:
-    try:
-        _ = clip.snapshot
-    except SettingError as error:
-        raise SettingError(
-            f"{error}; name another CLIP, or HEROSERVE_RELEVANCE_MODEL=none to share tokens out without relevance"
-        ) from error
-
-
 def _run(work: Coroutine[Any, Any, None]) -> None:
     """To its end, whether or not this thread has an event loop that runs."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, work).result()
-
-
-def model(settings: EncoderSettings) -> Checkpoint:
-    return Checkpoint(settings.model, "HEROSERVE_MODEL", settings.revision)
-
-
-def relevance_model(settings: EncoderSettings) -> Checkpoint | None:
-    """The CLIP that compares tiles with questions; None where relevance is switched off.
-
-    Raises:
-        SettingError: it is switched off, and a revision of it is asked for.
-    """
-    if settings.relevance is not None:
-        return Checkpoint(settings.relevance, "HEROSERVE_RELEVANCE_MODEL", settings.relevance_revision)
-    if settings.relevance_revision:
-        raise SettingError(
-            f"{assigned('HEROSERVE_RELEVANCE_REVISION', settings.relevance_revision)}: "
-            "HEROSERVE_RELEVANCE_MODEL is 'none', which has no revisions; leave it blank"
-        )
-    return None
 
 
 def open_tower(settings: EncoderSettings, sources: Sources | None = None) -> VisionTower:

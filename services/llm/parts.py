@@ -24,6 +24,7 @@ from services.llm.layout import LAYOUTS
 from services.llm.prompt import PromptBuilder
 from services.llm.rehearsal import rehearse
 from services.llm.settings import LlmSettings
+from services.llm.sources import model as model
 from services.llm.splicer import Splicer
 from services.llm.template import chat_template
 from services.llm.web.fetcher import ImageFetcher
@@ -69,10 +70,6 @@ def settled(settings: LlmSettings, source: Checkpoint | None = None) -> LlmSetti
         return settings
     source = source or model(settings)
     return replace(settings, chat_template=chat_template(source, source.tokenizer(), settings.chat_template))
-
-
-def model(settings: LlmSettings) -> Checkpoint:
-    return Checkpoint(settings.model, "HEROSERVE_MODEL", settings.revision)
 
 
 def model_name(settings: LlmSettings) -> str:

@@ -128,10 +128,13 @@ def test_settings_end_where_the_application_is_composed():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and any(alias.name.endswith("Settings") for alias in node.names)
     }
-    composing = {"__main__", "app", "fetch", "parts", "health", "settings"}
+    composing = {"__main__", "app", "fetch", "parts", "health", "settings", "sources"}
     running = {f"services.common.{name}" for name in ("deployment", "node", "replica")}
     running.add("services.llm.engines.registry")
     assert {module for module in readers if module.rpartition(".")[2] not in composing} == running
+
+
+_HEAVY = "print({'torch', 'transformers', 'ray', 'redis'} & set(sys.modules))"
 
 
 def test_entries_are_read_without_torch():
@@ -139,11 +142,26 @@ def test_entries_are_read_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_what_is_told_of_settings_takes_no_torch():
+    """It takes seconds, for which nobody should wait who has mistyped a port."""
+    modules = (
+        "common.node",
+        "encoder.settings",
+        "encoder.sources",
+        "llm.settings",
+        "llm.sources",
+        "llm.export.__main__",
+    )
+    code = f"import sys, {', '.join(f'services.{name}' for name in modules)}; {_HEAVY}"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
 def test_what_decodes_and_cuts_does_so_without_torch():
     """Each decoder is a process: what it imports is paid for so many times."""
     modules = ["services.encoder.images.decoder_main", *(name for name in MODULES if name.endswith(".cutter"))]
     assert len(modules) > 1
-    code = f"import sys, {', '.join(modules)}; print({{'torch', 'transformers', 'ray', 'redis'}} & set(sys.modules))"
+    code = f"import sys, {', '.join(modules)}; {_HEAVY}"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "set()\n"
 

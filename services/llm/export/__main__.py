@@ -10,10 +10,7 @@ from pathlib import Path
 from services.common import logs
 from services.common.checkpoint import Checkpoint
 from services.common.settings import BUNDLED_MODEL, SettingError
-from services.families.registry import language_half
-from services.llm.export.config import check_exportable
-from services.llm.export.folder import export
-from services.llm.language_model import check_language_model
+from services.common.shown import assigned
 
 
 def main() -> None:
@@ -34,17 +31,33 @@ def main() -> None:
     logs.settle()
     logs.configure("INFO", "auto", "")
     try:
-        name = BUNDLED_MODEL if options.model == "bundled" else options.model
-        source = Checkpoint(
-            name, "MODEL", options.revision, revision_variable="--revision", template_variable="--chat-template"
-        )
-        half = language_half(source)
-        check_language_model(half.config, source)
-        check_exportable(half.config, source)
-        export(half, source, options.folder, "FOLDER", options.chat_template)
+        write(options.model, options.folder, options.revision, options.chat_template)
     except SettingError as error:
         sys.exit(f"heroserve: {error}")
     logging.getLogger("services.llm.export").info("the language model is in %s", options.folder)
+
+
+def write(model: str, folder: Path, revision: str = "", chat_template: str = "") -> None:
+    """What the command does, its arguments given.
+
+    Raises:
+        SettingError: one can't be used; it is called as the command calls it.
+    """
+    if folder.exists():
+        raise SettingError(f"{assigned('FOLDER', str(folder))}: it is there already; name a folder that is not")
+    name = BUNDLED_MODEL if model == "bundled" else model
+    source = Checkpoint(name, "MODEL", revision, revision_variable="--revision", template_variable="--chat-template")
+    source.look()
+    # Not above: they take seconds, and what is no model is told before.
+    from services.families.registry import language_half
+    from services.llm.export.config import check_exportable
+    from services.llm.export.folder import export
+    from services.llm.language_model import check_language_model
+
+    half = language_half(source)
+    check_language_model(half.config, source)
+    check_exportable(half.config, source)
+    export(half, source, folder, "FOLDER", chat_template)
 
 
 if __name__ == "__main__":

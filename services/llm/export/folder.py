@@ -61,13 +61,11 @@ def exported(half: LanguageHalf, source: Checkpoint, parent: Path, variable: str
 
 
 def export(half: LanguageHalf, source: Checkpoint, folder: Path, variable: str, template: str = "") -> None:
-    """Write it to ``folder`` itself, which is not to be there yet; ``template`` goes before the checkpoint's own.
+    """Write it to ``folder`` itself, which is not there yet; ``template`` goes before the checkpoint's own.
 
     Raises:
         SettingError: as above.
     """
-    if folder.exists():
-        raise SettingError(f"{assigned(variable, str(folder))}: it is there already; name a folder that is not")
     with _refusing(variable, folder), tempfile.TemporaryDirectory() as small:
         write_files(half, source, Path(small), template)
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
+from typing import NoReturn
 
 import pytest
 from ray import serve
-from ray.serve import Application
 
 from services.common import node
 from services.common.settings import Settings
 
 
 def test_lines_that_have_no_place_end_the_start_before_anything_is_built():
-    def build() -> Application:
+    def load() -> NoReturn:
         raise AssertionError
 
     with pytest.raises(SystemExit, match=r"^heroserve: HEROSERVE_LOG_FILE='/': no line can be appended to it \(Is"):
-        node.main(lambda: Settings(log_file="/"), build)
+        node.main(lambda: Settings(log_file="/"), lambda _: None, load)
 
 
 @pytest.mark.parametrize(("timeout_s", "asked", "cut"), [(300.0, 4, False), (90.0, 2, True), (1.0, 1, True)])

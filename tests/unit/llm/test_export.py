@@ -20,6 +20,7 @@ from services.common.settings import SettingError
 from services.common.weights.stored import stored_tensors
 from services.families.registry import language_half
 from services.llm.engines.transformers import load_language_model
+from services.llm.export import __main__ as command
 from services.llm.export import folder as module
 from services.llm.export.folder import exported
 from services.llm.export.weights import write_weights
@@ -192,11 +193,11 @@ def test_a_folder_that_can_not_be_written_is_told_in_a_line(
 
 
 def test_the_command_writes_it(untrained: str, tmp_path: Path):
-    command = [sys.executable, "-m", "services.llm.export", untrained, str(tmp_path / "lm")]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    arguments = [sys.executable, "-m", "services.llm.export", untrained, str(tmp_path / "lm")]
+    done = subprocess.run(arguments, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "lm")
-    again = subprocess.run(command, check=False, capture_output=True, text=True)
+    again = subprocess.run(arguments, check=False, capture_output=True, text=True)
     assert again.returncode == 1
     assert again.stderr.splitlines()[-1].startswith(f"heroserve: FOLDER={str(tmp_path / 'lm')!r}: it is there already")
 
@@ -204,16 +205,15 @@ def test_the_command_writes_it(untrained: str, tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--revision", "v1"], "heroserve: --revision='v1': MODEL={model!r} is a folder, which has no revisions"),
-        (["--chat-template", "no.jinja"], "heroserve: --chat-template='no.jinja': no template, and no file with one"),
-        (["--chat-template", "{{ 1 }}"], "heroserve: --chat-template: the chat template can't ask about an image"),
+        ({"revision": "v1"}, "--revision='v1': MODEL={model!r} is a folder, which has no revisions"),
+        ({"chat_template": "no.jinja"}, "--chat-template='no.jinja': no template, and no file with one"),
+        ({"chat_template": "{{ 1 }}"}, "--chat-template: the chat template can't ask about an image"),
     ],
 )
 def test_the_command_calls_what_it_refuses_as_it_was_given(
-    untrained: str, tmp_path: Path, options: list[str], told: str
+    untrained: str, tmp_path: Path, options: dict[str, str], told: str
 ):
-    command = [sys.executable, "-m", "services.llm.export", untrained, str(tmp_path / "lm"), *options]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(told.format(model=untrained))
+    with pytest.raises(SettingError) as refused:
+        command.write(untrained, tmp_path / "lm", **options)
+    assert str(refused.value).startswith(told.format(model=untrained))
     assert not (tmp_path / "lm").exists()
