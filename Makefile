@@ -35,6 +35,9 @@ attach: $(INSTALLED) ## The same beside a vLLM that runs already: make attach UR
 # A process a core, four at most: each loads torch for itself. A file stays in one of them.
 WORKERS := -n logical --maxprocesses 4 --dist loadfile
 
+# Whatever the shell says: it is hundreds of processes, and each would compile our code anew.
+test test-unit: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(INSTALLED) tools ## All tests: first those that start no Ray, side by side, then the others
 	@failed=0; \
 	$(BIN)/python -m pytest -r s $(WORKERS) tests/unit tests/deploy || failed=1; \

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,11 @@ from ray.serve._private.constants import REQUEST_LATENCY_BUCKETS_MS
 
 from deploy.grafana.promql import ERRORS
 from services.llm import metrics
-from tests.support.prometheus import FOLDER, ROOT, program, rules
+from tests.support.prometheus import FOLDER, ROOT, promtool, rules
 from tests.support.promql import everything, selectors
 
 TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
 ALERTS = [rule for rule in rules() if "alert" in rule]
-
-
-def promtool(*arguments: str | Path) -> str:
-    # Seconds of work, but of a machine that may be busy.
-    done = subprocess.run(
-        [program("promtool"), *map(str, arguments)], capture_output=True, text=True, timeout=240, cwd=FOLDER
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_configuration_is_valid_and_finds_the_rules():

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -39,10 +40,25 @@ def gone(number: int) -> bool:
         return True
 
 
-@pytest.mark.parametrize("way", ["killed", "settled", "ends"])
-def test_they_end_with_it(way: str):
+WAYS = ("killed", "settled", "ends")
+
+
+@pytest.fixture(scope="module")
+def users() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """One for each way to end, which look at what they have at the same time."""
+    command = [sys.executable, "-c", USER]
+    users = {way: subprocess.Popen([*command, way], stdout=subprocess.PIPE, text=True) for way in WAYS}
+    yield users
+    for user in users.values():
+        user.kill()
+        user.wait()
+        user.stdout.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_they_end_with_it(users: dict[str, subprocess.Popen[str]], way: str):
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    user = subprocess.Popen([sys.executable, "-c", USER, way], stdout=subprocess.PIPE, text=True)
+    user = users[way]
     started = [int(number) for number in user.stdout.readline().split()]
     assert len(started) == 2
     try:
@@ -55,7 +71,6 @@ def test_they_end_with_it(way: str):
     finally:
         other.kill()
         other.wait()
-        user.stdout.close()
         for number in started:
             if not gone(number):
                 os.kill(number, signal.SIGKILL)

@@ -122,6 +122,8 @@ def test_a_process_of_its_own(hub, silent, cache):
     script = f"""
 from services.common import node
 node.set_environment()
+from services.common import hub
+hub._TIMEOUT_S = 0.5
 from services.encoder.app import build as build_encoder
 from services.llm.app import build as build_llm
 build_encoder({{"HEROSERVE_MODEL": {MODEL!r}, "HEROSERVE_RELEVANCE_MODEL": {CLIP!r}}})
