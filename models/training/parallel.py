@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import distributed
 from torch.multiprocessing.spawn import spawn as spawn_processes
+
+from services.common.parent import end_with
 
 
 def rank() -> int:
@@ -38,11 +41,15 @@ def barrier() -> None:
 
 
 def spawn(workers: int, port: int, work: Callable[..., None], *arguments: object) -> None:
-    """Run ``work(*arguments)`` in so many processes."""
-    spawn_processes(_begin, (workers, port, work, arguments), workers)  # type: ignore[no-untyped-call]
+    """Run ``work(*arguments)`` in so many processes, which end with this one."""
+    spawn_processes(_begin, (os.getpid(), workers, port, work, arguments), workers)  # type: ignore[no-untyped-call]
 
 
-def _begin(index: int, workers: int, port: int, work: Callable[..., None], arguments: tuple[object, ...]) -> None:
+def _begin(
+    index: int, starter: int, workers: int, port: int, work: Callable[..., None], arguments: tuple[object, ...]
+) -> None:
+    if not end_with(starter):
+        raise SystemExit("who started this process is gone")
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=index, world_size=workers)
     try:

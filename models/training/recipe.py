@@ -29,6 +29,8 @@ FAMILIES = {"llava_next": LLAVA_NEXT, "internvl": INTERNVL}
 _STEPS = tuple(LLAVA_NEXT.steps)
 # They need nothing of each other.
 _BEGINNINGS = ("clip", "language")
+# Of a checkpoint to begin with.
+_FILES = ("config.json", "clip/config.json")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,6 +53,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread, for CPUs (1, of all cores)")
     options = parser.parse_args(arguments)
     family = FAMILIES[options.family]
+    counted = {step: getattr(options, step) for step in _STEPS} | {"lists": options.lists}
+    for name, count in counted.items():
+        if count is not None and count < 0:
+            parser.error(f"--{name}: is {count}; it must be 0 or more")
+    if options.workers < 1:
+        parser.error(f"--workers: is {options.workers}; it must be 1 or more")
+    if options.begin_with and not all((options.begin_with / file).is_file() for file in _FILES):
+        parser.error(f"--begin-with: {options.begin_with} is no checkpoint; name a folder with {' and '.join(_FILES)}")
+    if options.folder.exists() and not options.folder.is_dir():
+        parser.error(f"FOLDER: {options.folder} is no folder")
     if family.begins and not options.begin_with:
         parser.error(f"--begin-with: --family {options.family} takes the CLIP that tells relevance from a checkpoint")
     for step in _STEPS:

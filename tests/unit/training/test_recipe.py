@@ -153,6 +153,29 @@ def test_a_step_without_its_predecessor_says_which(tmp_path: Path) -> None:
         train(parse([str(tmp_path), "--only", "answers", *STEPS]))
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ["--begin-with", "/nope"],
+            "--begin-with: /nope is no checkpoint; name a folder with config.json and ",
+        ),
+        (["--begin-with", "README.md"], "--begin-with: README.md is no checkpoint"),
+        (["--workers", "-3"], "--workers: is -3; it must be 1 or more"),
+        (["--workers", "0"], "--workers: is 0; "),
+        (["--answers", "-1"], "--answers: is -1; it must be 0 or more"),
+        (["--lists", "-1"], "--lists: is -1; "),
+    ],
+    ids=str,
+)
+def test_options_that_can_not_be_used_are_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    with pytest.raises(SystemExit):
+        parse([str(tmp_path), *options])
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_family_that_can_not_begin_with_chance_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse([str(tmp_path), "--family", "internvl"])
