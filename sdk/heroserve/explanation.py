@@ -103,8 +103,8 @@ class Explanation:
 
     @classmethod
     def of(cls, tokens: VisualTokens, question: str = "") -> Explanation:
-        """Of what `encode(..., explain=True)` gave. Raises ArgumentError for a plan, which has no positions."""
+        """Of what `encode(..., explain=True)` gave. Raises ArgumentError where there are no positions."""
         if tokens.savings.kept and not any(tile.positions for tile in tokens.tiles):
-            raise ArgumentError("explanation: a plan has no positions to explain; encode without plan_only")
+            raise ArgumentError("explanation: there are no positions to explain; encode or plan with explain=True")
         savings = Savings.from_message(tokens.savings)
         return cls(tokens.image_digest, question, tokens.grid, tuple(tokens.tiles), savings)

@@ -48,13 +48,17 @@ class Timings:
         return cls(message.encode, message.time_to_first_token, message.total)
 
 
+_REASONS = {number: name.lower() for name, number in chat_pb2.GenerateResponse.FinishReason.items()}
+
+
 @dataclass(frozen=True)
 class Answer:
     """A finished answer.
 
     Attributes:
         text: all of it.
-        finish_reason: "stop" when the model or a stop string ended it, "length" when `max_tokens` did.
+        finish_reason: "stop" when the model or a stop string ended it, "length" when `max_tokens` did; "unknown" for a
+            reason of a newer service that this version has no word for.
         usage, savings, timings: what it cost.
         request_id: what the services' logs call the request.
         explanations: of each image, in order, where they were asked for.
@@ -73,7 +77,7 @@ class Answer:
         """The answer that ends with the response `last`."""
         return cls(
             text=text,
-            finish_reason=chat_pb2.GenerateResponse.FinishReason.Name(last.finish_reason).lower(),
+            finish_reason=_REASONS.get(last.finish_reason, "unknown"),
             usage=Usage.from_message(last.usage),
             savings=Savings.from_message(last.savings),
             timings=Timings.from_message(last.timings),

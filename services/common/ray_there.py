@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ VARIABLE = "RAY_ADDRESS"
 # A head may be about to come up.
 PATIENCE_S = 10.0
 _CLIENT = "ray://"
+_LAST_PORT = 65535
 # Told by a Ray's head in one way or another: one that wants a token, say.
 _NOBODY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -48,6 +50,10 @@ def _head(address: str, patience_s: float) -> str:
     from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 
     found = services.canonicalize_bootstrap_address_or_die(address)
+    port = found.rpartition(":")[2]
+    # gRPC takes any number, and finds nobody there.
+    if not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) <= _LAST_PORT):
+        return f"{shown(port)} is no port; write HOST:PORT, with a port from 1 to {_LAST_PORT}"
     with init_grpc_channel(found) as channel:
         head = NodeInfoGcsServiceStub(channel)  # type: ignore[no-untyped-call]
         try:

@@ -262,7 +262,9 @@ def _parse_explanation(tokens: VisualTokens, question: str, grid: Grid, kept: Po
 
 
 def _parse_cache(tokens: VisualTokens) -> str:
-    return VisualTokens.Cache.Name(tokens.cache).lower()
+    # A newer encoder may have another.
+    known = tokens.cache in VisualTokens.Cache.values()
+    return VisualTokens.Cache.Name(tokens.cache).lower() if known else str(int(tokens.cache))
 
 
 def _parse_kept(tokens: VisualTokens) -> Positions:

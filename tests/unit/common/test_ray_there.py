@@ -68,6 +68,13 @@ def test_no_address(address: str):
     refusal(address)
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "99999", "6379x", "", "6 379", "\u0663", "1" * 5000])
+def test_no_port(port: str):
+    """Which is not to be mistaken for nobody who answers."""
+    assert "answered" not in refusal(f"127.0.0.1:{port}")
+    assert "port" in refusal(f"127.0.0.1:{port}").lower()
+
+
 def test_it_is_asked_before_ray_is(closed_port: int, monkeypatch: pytest.MonkeyPatch):
     def wait(**_: object) -> None:
         raise AssertionError("Ray would wait for it")

@@ -228,7 +228,7 @@ def test_encoded_tokens_without_positions_end_in_a_line(run, peer, image, tmp_pa
     done = run("encode", image, "What?", "--json", "--explain", str(tmp_path / "out.png"))
     assert done.exit_code == 1
     assert json.loads(done.stdout)["grid"]["rows"] == 1
-    assert "--explain: a plan has no positions" in json.loads(done.stderr)["error"]["message"]
+    assert "--explain: there are no positions" in json.loads(done.stderr)["error"]["message"]
 
 
 def test_a_cache_that_this_command_does_not_know(run, peer, image):

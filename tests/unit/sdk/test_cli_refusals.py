@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from heroserve import RetryPolicy
 from heroserve.cli import app, texts
+from heroserve.cli.bench import grpc_door
 from heroserve.cli.fields import OPTIONS
 from heroserve.cli.told import Asked, told
 from heroserve.errors import HeroserveError
@@ -101,10 +102,12 @@ def test_an_option_is_checked_before_anything_is_sent(run, peer, args, told):
     assert peer.seen == []
 
 
-def test_a_listener_that_waits_for_another_greeting(run):
+@pytest.mark.parametrize("command", [["describe", "--target"], ["bench"]], ids=lambda words: words[0])
+def test_a_listener_that_waits_for_another_greeting(run, monkeypatch, command):
+    monkeypatch.setattr(grpc_door, "_PATIENCE_S", 0.5)
     with socket.create_server(("localhost", 0)) as silent:
         target = f"localhost:{silent.getsockname()[1]}"
-        told = refused(run("describe", "--tls", "--timeout", "0.5", "--target", target), status=1)
+        told = refused(run(*command, target, "--tls", "--timeout", "0.5"), status=1)
     assert told.startswith(f"{target} had no answer in time: ")
     assert "; is HOST:PORT that of the service" in told
 

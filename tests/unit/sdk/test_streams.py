@@ -63,6 +63,12 @@ def test_pieces_arrive_before_the_end(client, peer):
     assert stream.answer.finish_reason == "length"
 
 
+def test_a_newer_service_may_end_an_answer_for_another_reason(client, peer):
+    peer.script.append(lambda request, context: iter([chat_pb2.GenerateResponse(delta="Well", finish_reason=99)]))
+    answer = client.ask(None, "What?")
+    assert (answer.text, answer.finish_reason) == ("Well", "unknown")
+
+
 def test_half_an_answer_does_not_pass_for_a_whole_one(client, peer):
     peer.script.append(lambda request, context: iter([chat_pb2.GenerateResponse(delta="Well")]))
     with pytest.raises(heroserve.Internal, match="finish reason"):

@@ -14,6 +14,9 @@ from heroserve.requests import ask_request
 from heroserve.retry import RetryPolicy
 from heroserve.v1.tokens_pb2 import Image
 
+# With a service that is there before there is a load.
+_PATIENCE_S = 10.0
+
 
 class GrpcDoor:
     """Args: as the client's. Nothing is tried twice: a load that waits for better times measures something else."""
@@ -21,13 +24,13 @@ class GrpcDoor:
     name = "gRPC"
 
     def __init__(self, target: str, api_key: str | None, tls: bool, timeout_s: float) -> None:
-        self._call = told.Asked(target, "URL", bool(api_key))
+        self._call = told.Asked(target, "URL", bool(api_key), tls=tls)
         retry = RetryPolicy(attempts=1, wait_for_service=False, overload_share=0)
         self._client = Client(target, api_key=api_key, tls=tls, timeout_s=timeout_s, retry=retry)
 
     def check(self) -> str:
         with telling(self._call):
-            description = self._client.describe(timeout_s=10)
+            description = self._client.describe(timeout_s=_PATIENCE_S)
         return next(iter(description.examples), "")
 
     def ask(self, image: Image, asked: Asked, began_s: float) -> Outcome:
