@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients test-playground playground-pictures lint bench bench-smoke bench-engines bench-beside bench-answers bench-accuracy bench-elsewhere bench-load bench-faults boards boards-record soak fuzz train samples generate protos dashboards docs docs-serve format clean
+.PHONY: help install tools demo up attach test test-unit test-compose vllm test-vllm test-clients test-playground playground-pictures lint bench bench-smoke bench-growth bench-engines bench-beside bench-answers bench-accuracy bench-elsewhere bench-load bench-faults boards boards-record soak fuzz train samples generate protos dashboards docs docs-serve format clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -119,6 +119,9 @@ bench: $(INSTALLED) ## What the cache saves; see docs/performance.md
 
 bench-smoke: $(INSTALLED) ## What requests cost in passes, messages, bytes and operators, counted; fails where one has grown
 	$(BIN)/python -m benchmarks.counts
+
+bench-growth: $(INSTALLED) ## What a request costs as tiles, images in flight, questions and replicas grow; about ten minutes
+	$(BIN)/python -m benchmarks.growth
 
 bench-engines: $(VLLM)/.installed ## Answers a second, of the embedded engine and of vLLM; see docs/performance.md
 	$(VLLM)/bin/python -m benchmarks.engines

@@ -1,0 +1,1 @@
+"""What traffic needs: replicas of each service, GPUs, Redis, network and money, from a checkpoint's config alone."""
