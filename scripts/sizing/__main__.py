@@ -5,38 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
+from scripts.sizing.asked import Asked, Refused
 from scripts.sizing.card import GIB, Card
-from scripts.sizing.curve import Point, point
-from scripts.sizing.model import Model
+from scripts.sizing.curve import Point
 from scripts.sizing.options import parser
-from services.common.checkpoint import Checkpoint
-from services.common.device import DTYPES
-from services.common.settings import BUNDLED_MODEL, SettingError
-from services.families.family import CutError
 
 _MIB = 1 << 20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
-    name = BUNDLED_MODEL if options.model == "bundled" else options.model
-    source = Checkpoint(name, "MODEL", options.revision, revision_variable="--revision")
-    width, height = options.image
     try:
-        model = Model.of(source, DTYPES[options.dtype])
-        picture = model.picture(width, height)
-    except SettingError as error:
+        asked = Asked.of(options)
+    except Refused as error:
         sys.exit(f"sizing: {error}")
-    except CutError as error:
-        sys.exit(f"sizing: --image: it {error}")
-    points = [point(model, picture, each, options.text, options.answer) for each in options.retention]
-    longest = max(each.prompt for each in points)
-    if longest + options.answer > model.context_length:
-        sys.exit(
-            f"sizing: --text, --answer: {longest + options.answer} tokens with the picture's, of which the model reads "
-            f"{model.context_length}; lower them, or --retention"
-        )
-    card = Card(model, int(options.gpu_gib * GIB), options.tiles, longest, options.at_once)
+    model, picture = asked.model, asked.picture
+    width, height = options.image
+    card = Card(model, int(options.gpu_gib * GIB), options.tiles, asked.longest, options.at_once)
     told = f"{len(picture.valid)} tiles, {sum(picture.valid)} visual tokens"
     _print(f"{options.model}, {options.dtype}; a picture of {width} x {height} pixels is {told}", "")
     _print(*_memory(card, options.gpu_gib))
@@ -45,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"sizing: --gpu-gib {options.gpu_gib:g}: {-card.left / GIB:.2f} GiB too few for both services; lower "
             "--tiles or --at-once, or give each a GPU"
         )
-    _print("", *_curve(points, card, options.tflops, options.price))
+    _print("", *_curve(asked.points, card, options.tflops, options.price))
 
 
 def _print(*lines: str) -> None:

@@ -40,6 +40,9 @@ class Model:
             ViT-B/32, which the encoder takes unless it is told otherwise.
         value_bytes: of one of them.
         pass_bytes: of the tensors of one tile that a pass of the tower has at once.
+        tile_flops: operations of a tile in the tower and in that CLIP: 2 P n for n positions, and 4 n^2 d a layer for
+            attention in which each sees all (QK^T and AV; a prompt's, in ``cost``, sees half).
+        tile_bytes: of its pixels, a byte a value.
         prompt_bytes: the same of the language model, for one token that it reads.
         row_bytes: of one visual token in the cache and on the wire.
         context_length: tokens of prompt and answer together.
@@ -53,6 +56,8 @@ class Model:
     language: int
     value_bytes: int
     pass_bytes: int
+    tile_flops: float
+    tile_bytes: int
     prompt_bytes: int
     row_bytes: int
     context_length: int
@@ -93,6 +98,11 @@ class Model:
             value_bytes=size,
             # States, queries, keys and values, sums and norms; what is within its two layers; bytes, as indices too.
             pass_bytes=positions * (10 * seen.hidden_size + 3 * seen.intermediate_size) * size + pixels * (16 + size),
+            tile_flops=pass_flops(tower, positions, seen.hidden_size, seen.num_hidden_layers)
+            + pass_flops(
+                _values(clip), _positions(clip.config), clip.config.hidden_size, clip.config.num_hidden_layers
+            ),
+            tile_bytes=pixels,
             prompt_bytes=(8 * text.hidden_size + 3 * text.intermediate_size) * size,
             row_bytes=row_bytes(row_dtype(dtype), whole.model.multi_modal_projector.linear_1.in_features),
             context_length=int(text.max_position_embeddings),
@@ -105,6 +115,16 @@ def _values(*modules: torch.nn.Module) -> int:
     """In their weights, each of which counts once."""
     weights = {id(weight): weight.numel() for module in modules for weight in module.parameters()}
     return sum(weights.values())
+
+
+def _positions(config: CLIPVisionConfig) -> int:
+    """Of a tile: its patches, and CLS."""
+    return (_one(config.image_size) // _one(config.patch_size)) ** 2 + 1
+
+
+def pass_flops(weights: int, positions: int, width: int, layers: int) -> float:
+    """Operations of a tile in a tower: 2 P n, and 4 n^2 d a layer. ``width`` is d, heads x head size."""
+    return 2.0 * weights * positions + 4.0 * layers * width * float(positions) ** 2
 
 
 def _one(size: int | list[int] | tuple[int, ...]) -> int:

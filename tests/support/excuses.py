@@ -133,6 +133,9 @@ EXCUSES = (
     ),
     Excuse(r"\.venv/bin/python -m pytest .*", "this is one", _paths),
     Excuse(r"\.venv/bin/python -m scripts\.sizing models/shapes/.*", "tests/unit/llm/test_sizing.py runs it", _paths),
+    Excuse(
+        r"\.venv/bin/python -m scripts\.capacity models/shapes/.*", "tests/unit/llm/test_capacity.py runs it", _paths
+    ),
     Excuse(r'\.venv/bin/python -c "import torch; .*"', "loads torch, to tell of GPUs", _nothing),
     Excuse(
         r"npm install --prefix examples/node", "of packages of another registry; `make test-clients` has them", _paths
