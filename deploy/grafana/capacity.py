@@ -75,7 +75,8 @@ DASHBOARD = Dashboard(
         ),
         Panel(
             "Requests under way, a replica",
-            "The autoscaler aims at half of HEROSERVE_MAX_ONGOING_REQUESTS.",
+            "The autoscaler aims at half of HEROSERVE_MAX_ONGOING_REQUESTS; of VisionTower at passes of tiles, "
+            "whatever its requests.",
             (
                 Query(f"avg {_BY} ({_ONGOING})", _DEPLOYMENT),
                 Query(f"max {_BY} ({_AIM})", f"{_DEPLOYMENT} aim"),

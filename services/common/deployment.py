@@ -85,8 +85,10 @@ def deploy(
     parallel: int = 1,
     ongoing: int | None = None,
     policy: str | None = None,
+    target: float | None = None,
+    router: str | None = None,
 ) -> Deployment:
-    """A deployment of ``replica``: its resources, autoscaling, back-pressure and environment.
+    """A deployment of ``replica``: its resources, autoscaling, routing, back-pressure and environment.
 
     Args:
         replica: the class each replica is one of.
@@ -97,6 +99,8 @@ def deploy(
         parallel: accelerators that a replica spreads the model over, all of one node.
         ongoing: requests that a replica works on at once; by default HEROSERVE_MAX_ONGOING_REQUESTS.
         policy: of autoscaling, as ``module:function``; by default Serve's own.
+        target: of each replica, in what that policy measures; by default half of ``ongoing``, in requests.
+        router: of requests to replicas, as ``module.Class``; by default Serve's own.
 
     Raises:
         SettingError: it would be spread over shares of accelerators.
@@ -116,7 +120,7 @@ def deploy(
         "autoscaling_config": {
             "min_replicas": settings.min_replicas,
             "max_replicas": settings.max_replicas,
-            "target_ongoing_requests": max(1, ongoing // 2),
+            "target_ongoing_requests": max(1, ongoing // 2) if target is None else target,
             "upscale_delay_s": settings.upscale_delay_s,
             "downscale_delay_s": settings.downscale_delay_s,
             **_measured(settings),
@@ -135,6 +139,8 @@ def deploy(
         "graceful_shutdown_timeout_s": settings.request_timeout_s,
         "graceful_shutdown_wait_loop_s": 0.5,
     }
+    if router is not None:
+        options["request_router_config"] = {"request_router_class": router}
     return serve.deployment(name=name, **options)(replica)
 
 

@@ -26,7 +26,7 @@ from heroserve.v1.encoder_pb2 import (
     EncodeRequest,
     VisualTokens,
 )
-from services.common import context, deployment, tracing
+from services.common import context, deployment, image_router, tracing
 from services.common.budget import Retention
 from services.common.context import Origin
 from services.common.errors import FailedPrecondition
@@ -38,7 +38,7 @@ from services.common.replica import Replica
 from services.common.rows import sendable, to_wire
 from services.common.settings import SettingError
 from services.common.stages import Stages
-from services.encoder import metrics, parts
+from services.encoder import metrics, parts, scaling
 from services.encoder.begun import unless_begun
 from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.single_flight import SingleFlight
@@ -69,6 +69,8 @@ class VisionTowerDeployment(Replica[EncoderSettings]):
         self._tower = parts.open_tower(settings, sources)
         # Fails when the accelerator is lost.
         self.probe = Probe(self._tower.synchronize)
+        # Of requests that are here, waiting or in a pass; and so many are none too many.
+        self._tiles, self._target_tiles = 0, settings.target_tiles or settings.max_batch_tiles
         batch: Any = self._rank_batch
         batch.set_max_batch_size(max(settings.max_batch_tiles, self._tower.max_tiles))
         batch.set_batch_wait_timeout_s(settings.batch_wait_s)
@@ -91,6 +93,7 @@ class VisionTowerDeployment(Replica[EncoderSettings]):
             FailedPrecondition: values of this image, whatever those of others, are not finite.
         """
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tiles += len(tiles)
         ranked = asyncio.ensure_future(self._rank_batch((tiles, mask, origin, begun)))
         try:
             either: set[asyncio.Future[Any]] = {ranked, begun}
@@ -98,11 +101,16 @@ class VisionTowerDeployment(Replica[EncoderSettings]):
             yield None
             image, seconds = await ranked
         finally:
+            self._tiles -= len(tiles)
             # Serve leaves it out of the next batch then.
             ranked.cancel()
         if isinstance(image, FailedPrecondition):
             raise image
         yield image, seconds
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Serve asks for, and ``scaling.policy`` goes by."""
+        return {scaling.PASSES: self._tiles / self._target_tiles}
 
     @serve.batch(batch_size_fn=lambda jobs: sum(len(tiles) for tiles, *_ in jobs))
     async def _rank_batch(self, jobs: list[Job]) -> list[tuple[RankedImage | FailedPrecondition, dict[str, float]]]:
@@ -258,7 +266,13 @@ def build(args: dict[str, str] | None = None) -> Application:
     settings = deployment.settings(EncoderSettings, args)
     # What is wrong with these is told here, not by a replica that keeps restarting.
     sources = parts.check(settings)
-    tower = deployment.deploy(VisionTowerDeployment, "VisionTower", settings, accelerator=True)
-    return deployment.deploy(EncoderDeployment, "Encoder", settings, cpus=_INGRESS_CPUS).bind(
-        settings, sources, tower.bind(settings, sources)
+    tower = deployment.deploy(
+        VisionTowerDeployment,
+        "VisionTower",
+        settings,
+        accelerator=True,
+        policy="services.encoder.scaling:policy",
+        target=1,
     )
+    ingress = deployment.deploy(EncoderDeployment, "Encoder", settings, cpus=_INGRESS_CPUS, router=image_router.PATH)
+    return ingress.bind(settings, sources, tower.bind(settings, sources))

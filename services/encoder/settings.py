@@ -141,6 +141,13 @@ class EncoderSettings(Settings):
         "of their files; one alone is always taken",
     )
     max_batch_tiles: int = setting("HEROSERVE_MAX_BATCH_TILES", integer(1, 4096), 32, "tiles in one pass of the tower")
+    target_tiles: int = setting(
+        "HEROSERVE_TARGET_TILES",
+        integer(0, 1_000_000),
+        0,
+        "tiles a tower may have, waiting and in its pass, before autoscaling adds another",
+        shown="`HEROSERVE_MAX_BATCH_TILES`: one pass",
+    )
     batch_wait_s: float = setting(
         "HEROSERVE_BATCH_WAIT_S", real(0, 10), 0.005, "how long the tower waits for company, in seconds"
     )

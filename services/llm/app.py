@@ -108,7 +108,12 @@ class ChatDeployment(Replica[LlmSettings]):
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """What Serve asks for, and ``scaling.policy`` goes by."""
-        return {scaling.WAITING: self._engine.waiting}
+        if self._settings.engine != "vllm":
+            # A thread of the embedded engine's is no measure of an accelerator, for others wait for it all the time;
+            # and of servers beside another replica here makes no more.
+            return {}
+        waiting, begun = self._chat.prompt_tokens()
+        return {scaling.WAITING: waiting, scaling.BEGUN: begun}
 
     async def ready(self) -> dict[str, str]:
         """As ``Replica``: a picture needs the encoder, which need not be there for a question without one."""
@@ -126,10 +131,14 @@ def build(args: dict[str, str] | None = None) -> Application:
     settings = parts.settled(settings, source)
     replica = serve.ingress()(ChatDeployment)
     parallel = settings.tensor_parallel if settings.engine == "vllm" else 1
-    # A thread of the embedded engine's is no measure of an accelerator: others wait for it all the time.
-    policy = "services.llm.scaling:policy" if settings.engine == "vllm" else None
     most = ongoing(settings)
     chat = deployment.deploy(
-        replica, "Chat", settings, accelerator=True, parallel=parallel, ongoing=most, policy=policy
+        replica,
+        "Chat",
+        settings,
+        accelerator=True,
+        parallel=parallel,
+        ongoing=most,
+        policy="services.llm.scaling:policy",
     )
     return chat.bind(settings, source)

@@ -24,6 +24,7 @@ from services.llm.explanation import Explanation
 from services.llm.job import ChatJob, ImagePart, check
 from services.llm.layout import LayOut, SpliceImage
 from services.llm.prompt import PromptBuilder
+from services.llm.prompts_held import PromptsHeld
 from services.llm.reading import Cut, Reader, Reading
 from services.llm.refusal import Refusal, Role
 from services.llm.shares import share
@@ -85,6 +86,7 @@ class ChatPipeline:
         self._prompts = prompts
         self._splicer = splicer
         self._engine = engine
+        self._held = PromptsHeld()
         self._reader = Reader(
             splice,
             newlines,
@@ -118,7 +120,7 @@ class ChatPipeline:
 
         tokens = self._engine.generate(ready.prompt, job.sampling, reading.max_tokens, request.id)
         async with aclosing(tokens):  # type: ignore[type-var]
-            with stages.phases("prefill") as phases:
+            with stages.phases("prefill") as phases, self._held.prompt(len(ready.prompt)) as read:
                 async for token in tokens:
                     if isinstance(token, Read):
                         cached = token.cached_tokens
@@ -126,6 +128,7 @@ class ChatPipeline:
                         continue
                     if not first:
                         phases.next("decode")
+                        read()
                         first = stages.total
                         metrics.TIME_TO_FIRST_TOKEN.observe(first)
                     else:
@@ -154,6 +157,10 @@ class ChatPipeline:
             explanations=ready.explanations,
             image_cache=ready.image_cache,
         )
+
+    def prompt_tokens(self) -> tuple[int, int]:
+        """Of the prompts that the engine has: those of requests that wait for room in it, and of those begun."""
+        return self._held.tokens(self._engine.waiting)
 
     async def plan(self, job: ChatJob) -> Forecast:
         """What ``generate`` would have the language model read: nothing is generated, and nothing counted as dropped.

@@ -53,6 +53,7 @@ def test_deployments_are_those_of_the_code(service: str, build: Build) -> None:
         told = AutoscalingConfig(**written[name]["autoscaling_config"])
         code = deployment._deployment_config.autoscaling_config
         assert told.target_ongoing_requests == code.target_ongoing_requests
+        assert told.policy == code.policy
         assert told.min_replicas <= told.max_replicas
         assert told.downscale_delay_s >= 60
         options = deployment.ray_actor_options

@@ -138,6 +138,8 @@ def scaled(services: Services, untrained: str, tmp_path_factory: pytest.TempPath
             "HEROSERVE_CACHE_URL": services.redis.url,
             # The small tower is done at once: it has to be waiting for company that requests are with it.
             "HEROSERVE_BATCH_WAIT_S": "1",
+            # Of three pictures of `encode`.
+            "HEROSERVE_TARGET_TILES": "9",
         }
     )
     # One answer at a time, so that the others wait and cost no processor what the new replica starts with.

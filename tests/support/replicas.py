@@ -41,7 +41,7 @@ class Picky(Replica[Settings]):
         time.sleep(3600)  # noqa: ASYNC251 - that is the fault
 
 
-def picky(folder: Path, port: int, replicas: int = 1, trouble: int = 0) -> Application:
+def picky(folder: Path, port: int, replicas: int = 1, trouble: int = 0, router: str | None = None) -> Application:
     """An application of those, whose ``tries`` are counted in ``folder``."""
     (folder / "tries").mkdir()
     (folder / "trouble").write_text(str(trouble))
@@ -55,4 +55,4 @@ def picky(folder: Path, port: int, replicas: int = 1, trouble: int = 0) -> Appli
         max_replicas=replicas,
         request_timeout_s=5.0,
     )
-    return deployment.deploy(Picky, "Picky", settings).bind(settings, str(folder))
+    return deployment.deploy(Picky, "Picky", settings, router=router).bind(settings, str(folder))

@@ -20,12 +20,13 @@ from services.common.grpc_call import DEADLINE, METHOD, PUSHBACK, REFUSED, REQUE
 from services.common.ingress.call_context import CallContext
 from services.common.ingress.in_flight import InFlightLimit
 from services.common.ingress.refusals import Refusals
+from services.common.ingress.session import SESSION, session_of
 from services.common.ingress.sizes import check_size
 from services.common.quotas import Quotas
 from services.common.scope import HEADER as SCOPE
 
 # What only the proxy may say.
-_OURS = {REQUEST_ID, DEADLINE, METHOD, REFUSED}
+_OURS = {REQUEST_ID, DEADLINE, METHOD, REFUSED, SESSION}
 
 Handler = Callable[..., Any]
 
@@ -92,6 +93,9 @@ class Door:
             try:
                 told = self._refusals.hand_over()
                 added = [(REQUEST_ID, request_id), (METHOD, self.path), (REFUSED, spell_refused(told))]
+                session = await session_of(request)
+                if session:
+                    added.append((SESSION, session))
                 remaining_s = context.time_remaining()
                 if remaining_s is not None:
                     added.append((DEADLINE, f"{time.time() + remaining_s:.6f}"))

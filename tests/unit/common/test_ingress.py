@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import math
 import pickle
@@ -23,12 +24,14 @@ from ray.serve._private.grpc_util import (
     start_grpc_server,
 )
 from ray.serve._private.proxy_request_response import gRPCProxyRequest
+from ray.serve._private.utils import DEFAULT
 from ray.serve.config import gRPCOptions
 from ray.serve.exceptions import BackPressureError, gRPCStatusError
 
 from heroserve import methods
 from heroserve.v1.chat_pb2 import GenerateRequest, GenerateResponse
-from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription
+from heroserve.v1.encoder_pb2 import DescribeEncoderRequest, EncoderDescription, EncodeRequest, VisualTokens
+from heroserve.v1.tokens_pb2 import Image
 from scripts.redis_server import free_port
 from services.common import errors, ingress, node
 from services.common.grpc_call import GrpcCall
@@ -154,6 +157,20 @@ async def test_a_replica_is_told_which_service_was_meant():
             pass
     (seen,) = here.seen
     assert seen.asked == seen.method == methods.GENERATE.path.strip("/")
+
+
+async def test_serve_is_told_of_a_requests_image_whatever_its_caller_says():
+    """By what its router goes by; without an image by nothing."""
+    data, forged = b"a picture", (("session_id", "forged"),)
+    digest = hashlib.sha256(data).hexdigest()
+    async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
+        rpc = channel.unary_unary(methods.ENCODE.path, EncodeRequest.SerializeToString, VisualTokens.FromString)
+        for image in (Image(data=data), Image(digest=digest)):
+            await rpc(EncodeRequest(image=image), metadata=forged).code()
+        await describe(channel, metadata=forged).code()
+    *images, other = (made.session_id for made in here.requests)
+    assert images == [digest] * 2
+    assert other is DEFAULT.VALUE
 
 
 @pytest.mark.parametrize(

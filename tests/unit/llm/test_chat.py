@@ -436,6 +436,27 @@ async def test_leaving_early_stops_the_model(chat, forwards):
     assert len(forwards.lengths) <= at_close + 1
 
 
+async def test_prompts_that_the_engine_has_are_told_in_tokens(untrained, encoder, prompts, splicer, engine):
+    class Full(TransformersEngine):
+        waiting = 1
+
+        async def generate(self, prompt, sampling, max_tokens, request_id=""):
+            await asyncio.sleep(0)
+            told.append((len(prompt), chat.prompt_tokens()))
+            for token in prompts.tokenizer("read " * 10).input_ids:
+                yield token
+
+    told = []
+    chat = parts.open_chat(
+        LlmSettings(model=untrained), encoder, prompts, splicer, Full(engine.model, engine.end_tokens, 1)
+    )
+    await collect(chat.generate(job(QUESTION)))
+    ((length, held),) = told
+    assert held == (length, 0)
+    # None is held for good.
+    assert chat.prompt_tokens() == (0, 0)
+
+
 @pytest.mark.parametrize("stop", [[], ["e", "a", " "]])
 async def test_the_engine_is_closed_when_the_answer_ends(untrained, encoder, prompts, splicer, engine, stop):
     """At once: whoever waits in line is next."""

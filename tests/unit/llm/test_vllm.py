@@ -204,11 +204,22 @@ def test_what_vllm_does_not_have_is_told_by_name(untrained: str, caplog: pytest.
 
 
 @pytest.mark.parametrize(
-    ("ongoing", "waiting", "replicas"),
-    [(100, 0, 2.5), (10, 0, 0.25), (60, 30, 4), (60, 10, 2.4), (200, 1, 5), (30, 30, 60)],
+    ("ongoing", "waiting", "begun", "replicas"),
+    [
+        (100, 0, 90_000, 2.5),
+        (10, 0, 9_000, 0.25),
+        (60, 30_000, 30_000, 4),
+        (60, 10_000, 50_000, 2.4),
+        (200, 1_000, 199_000, 5),
+        # Few requests, most of what they ask for waits.
+        (5, 24_000, 8_000, 8),
+        # Many wait, and are next to nothing.
+        (60, 600, 30_000, 2.04),
+        (30, 30, 0, 60),
+    ],
 )
-def test_replicas_are_wanted_for_what_is_under_way_and_for_what_has_no_room(
-    ongoing: int, waiting: int, replicas: float
+def test_replicas_are_wanted_for_what_is_under_way_and_for_prompts_that_have_no_room(
+    ongoing: int, waiting: int, begun: int, replicas: float
 ):
     """Of two replicas that are to have 40 requests each, where none waits for room."""
 
@@ -216,9 +227,12 @@ def test_replicas_are_wanted_for_what_is_under_way_and_for_what_has_no_room(
         config=AutoscalingConfig(target_ongoing_requests=40),
         current_num_replicas=2,
         total_num_requests=ongoing,
-        aggregated_metrics={scaling.WAITING: {"a": waiting / 2, "b": waiting / 2}},
+        aggregated_metrics={
+            scaling.WAITING: {"a": waiting / 2, "b": waiting / 2},
+            scaling.BEGUN: {"a": begun / 2, "b": begun / 2},
+        },
     )
-    assert scaling.policy(context) == (replicas, {})
+    assert scaling.policy(context) == (pytest.approx(replicas), {})
     context.aggregated_metrics = {}
     assert scaling.policy(context) == (ongoing / 40, {})
 
