@@ -40,7 +40,6 @@ from services.common.settings import SettingError
 from services.common.stages import Stages
 from services.encoder import metrics, parts, scaling
 from services.encoder.begun import unless_begun
-from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.single_flight import SingleFlight
 from services.encoder.chunks import chunks
 from services.encoder.images.decode import ImageLimits
@@ -187,7 +186,7 @@ class EncoderDeployment(Replica[EncoderSettings]):
             decoders=self._decoders,
             flights=SingleFlight(settings.max_queued_misses, settings.max_queued_miss_bytes),
             hero=parts.hero_config(settings, half.layers, sources),
-            cache=RankOnceCache(parts.open_store(settings), described["encoder_id"], key=settings.cache_key),
+            cache=parts.open_cache(settings, described["encoder_id"]),
             cache_depth=settings.cache_depth,
             tower=rank,
             embedder=parts.open_embedder(settings, sources),

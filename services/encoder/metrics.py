@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.common.exhausted import exhausted
-from services.common.metrics import Counter, Histogram
+from services.common.metrics import Counter, Gauge, Histogram
 
 # Around what callers ask for, and never at it: of a retention of 0.2 whole tokens make a little less, and a percentile
 # is drawn from the middle of its bucket.
@@ -29,6 +29,14 @@ CACHE_REQUESTS = Counter(
     "heroserve_cache_requests_total",
     "Look-ups in the rank-once cache by result: hit, miss, error.",
     ["result"],
+)
+CACHE_HITS = Counter(
+    "heroserve_cache_hits_total",
+    "Of these the hits, by where their rows were: store, or replica, which has them near and asks no store.",
+    ["place"],
+)
+CACHE_NEAR_BYTES = Gauge(
+    "heroserve_cache_near_bytes", "Rows that replicas have near, of all that live.", multiprocess_mode="livesum"
 )
 CACHE_WRITES = Counter(
     "heroserve_cache_writes_total",

@@ -18,6 +18,8 @@ from services.common.settings import SettingError
 from services.common.weights.load import META
 from services.encoder.cache.address import AddressError, parse_address
 from services.encoder.cache.memory import MemoryStore
+from services.encoder.cache.near import FRESH_S, NearRows
+from services.encoder.cache.rank_once import RankOnceCache
 from services.encoder.cache.redis import RedisStore
 from services.encoder.cache.store import Store, StoreError, StoreUnusable, WritesRefused
 from services.encoder.hero import HeroConfig
@@ -180,6 +182,18 @@ def open_store(settings: EncoderSettings) -> Store:
     except AddressError as error:
         raise SettingError(f"HEROSERVE_CACHE_URL: {error}") from None
     return RedisStore(address, settings.cache_ttl_s, settings.cache_timeout_s)
+
+
+def open_cache(settings: EncoderSettings, encoder_id: str) -> RankOnceCache:
+    """Ranked rows in that store, and those that a replica has at hand.
+
+    Raises:
+        SettingError: as ``open_store``.
+    """
+    # What is in this process's memory already is as near as it gets.
+    near = 0 if settings.cache_url == "memory://" else settings.cache_near_bytes
+    fresh_s = min(FRESH_S, settings.cache_ttl_s)
+    return RankOnceCache(open_store(settings), encoder_id, key=settings.cache_key, near=NearRows(near, fresh_s))
 
 
 async def check_store(settings: EncoderSettings) -> None:

@@ -144,7 +144,7 @@ class EncodePipeline:
         # alone. They lie together, so that the first tells of all.
         counts = [1, *[0] * (len(plan.counts) - 1)] if job.plan_only else plan.counts
         with stages.time("cache_read", span="cache"):
-            rows = await self._cache.rows(job.name, entry, counts)
+            rows = await self._cache.rows(job.name, entry, counts, near=not job.plan_only)
         if rows is None:
             return None
         return entry, plan, None if job.plan_only else rows, VisualTokens.HIT

@@ -103,6 +103,12 @@ class EncoderSettings(Settings):
     cache_memory_bytes: int = setting(
         "HEROSERVE_CACHE_MEMORY_BYTES", integer(1 << 20, 1 << 40), 1 << 30, "bound of `memory://`"
     )
+    cache_near_bytes: int = setting(
+        "HEROSERVE_CACHE_NEAR_BYTES",
+        integer(0, 1 << 40),
+        128 << 20,
+        "rows read of Redis that each replica of the ingress has at hand for a minute; with `memory://` all are",
+    )
     cache_depth: float = setting(
         "HEROSERVE_CACHE_DEPTH",
         real(0, 1, above=True),

@@ -15,6 +15,8 @@ ENCODER = {
     "heroserve_visual_tokens": {"outcome", "scope"},
     "heroserve_retention_ratio": set(),
     "heroserve_cache_requests": {"result"},
+    "heroserve_cache_hits": {"place"},
+    "heroserve_cache_near_bytes": set(),
     "heroserve_cache_writes": {"result"},
     "heroserve_cache_unusable": set(),
     "heroserve_cache_bytes": {"direction"},

@@ -96,7 +96,7 @@ class Entry:
         """All rows that are stored, uint8 [n, row_bytes], by tile; nothing is copied."""
         return np.split(rows, self.starts[1:])
 
-    def check(self, counts: Sequence[int], chunks: Sequence[bytes]) -> Prefixes:
+    def check(self, counts: Sequence[int], chunks: Sequence[bytes | memoryview]) -> Prefixes:
         """The rows of ``spans(counts)``, a chunk a span, by tile; nothing is copied.
 
         Raises:
@@ -123,7 +123,7 @@ class Entry:
         """Whether plans can be made of it: see ``layout.check_terms``."""
         check_terms(self, side, relevance)
 
-    def _first_bad(self, start: int, chunk: bytes) -> int:
+    def _first_bad(self, start: int, chunk: bytes | memoryview) -> int:
         rows = memoryview(chunk)
         running = _running_checksums(rows[at : at + self.row_bytes] for at in range(0, len(rows), self.row_bytes))
         return next(index for index, value in enumerate(running) if value != self.checksums[start + index].tobytes())

@@ -15,6 +15,7 @@ from services.encoder import metrics
 from services.encoder.cache.entry import CorruptEntryError, Entry, Mark, Prefixes, dump, parse
 from services.encoder.cache.known import KnownEntries
 from services.encoder.cache.lease import Leases
+from services.encoder.cache.near import NearRows
 from services.encoder.cache.outage import Troubles
 from services.encoder.cache.seal import Seal
 from services.encoder.cache.store import EntryRefused, Store, StoreError, WritesRefused
@@ -30,17 +31,25 @@ class RankOnceCache:
     """Entries by name, for one encoder id: an image's digest, behind a scope where callers share nothing.
 
     Every look-up counts once, as hit, miss or error; so does every write. A known entry is half a look-up: its rows are
-    asked for at once, and where they are not its own any more the store is asked for the entry as well.
+    asked for at once, and where they are not its own any more the store is asked for the entry as well. Where they are
+    near, the store is asked nothing, and need not be there.
 
     Args:
         store: where they are kept.
         encoder_id: digest of everything that changes the rows.
         clock: seconds, monotonic.
         key: what entries are sealed with; empty for a key that is derived, see ``Seal``.
+        near: rows that were read of the store; without it each hit reads them.
     """
 
     def __init__(
-        self, store: Store, encoder_id: str, clock: Callable[[], float] = time.monotonic, *, key: str = ""
+        self,
+        store: Store,
+        encoder_id: str,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        key: str = "",
+        near: NearRows | None = None,
     ) -> None:
         self._store = store
         self._encoder_id = encoder_id
@@ -48,14 +57,17 @@ class RankOnceCache:
         self._troubles = Troubles(clock, store.place)
         self._leases = Leases(store, self._troubles, clock)
         self._known = KnownEntries()
+        self._near = near or NearRows(0)
 
     def known(self, name: str) -> Entry | None:
-        """An image's entry, as it was last read or written here; None also while it is unsure that the store answers.
+        """An image's entry, as it was last read or written here; None also while it is unsure that the store answers,
+        and nothing of it is near.
 
         Whoever plans by it asks for ``rows``, which prove whether it still is the store's.
         """
         key = self._key(name)
-        return None if self._troubles.of(key).outage.began else self._known.get(key)
+        unsure = self._troubles.of(key).outage.began and not self._near.holds(key)
+        return None if unsure else self._known.get(key)
 
     async def entry(self, name: str, side: int | None = None, relevance: int | None = None) -> Entry | None:
         """An image's entry in the store, to decide which of its rows to read; None for a miss of any kind.
@@ -82,8 +94,14 @@ class RankOnceCache:
         metrics.CACHE_BYTES.labels(direction="read").inc(len(meta))
         return entry
 
-    async def rows(self, name: str, entry: Entry, counts: Sequence[int]) -> Prefixes | None:
+    async def rows(self, name: str, entry: Entry, counts: Sequence[int], *, near: bool = True) -> Prefixes | None:
         """The first ``counts[t]`` rows of each tile; None for a miss of any kind.
+
+        Args:
+            name: of the entry.
+            entry: whose they are.
+            counts: of each tile.
+            near: they may be those at hand; else the store is asked, which tells whether it still has them.
 
         Raises:
             EntryOutdated: the entry was ``known``, and has not got these rows; it isn't any more, and nothing counted.
@@ -95,8 +113,17 @@ class RankOnceCache:
                 self._outdated(key)
             _count("miss")
             return None
+        at_hand = await self._rows_near(key, entry, counts) if near else None
+        if at_hand is not None:
+            _hit("replica")
+            return at_hand
+        outage = self._troubles.of(key).outage
+        if not outage.admits():
+            _count("error")
+            return None
         try:
             chunks = await self._store.ranges(key, entry.spans(counts))
+            outage.end()
             rows = await asyncio.to_thread(entry.check, counts, chunks)
         except (CorruptEntryError, StoreError) as error:
             if was_known and isinstance(error, CorruptEntryError | EntryRefused):
@@ -104,9 +131,24 @@ class RankOnceCache:
             self._not_read(key, error)
             return None
         self._known.put(key, entry)
-        _count("hit")
+        if near:
+            self._near.put(key, entry, rows)
+            metrics.CACHE_NEAR_BYTES.set(self._near.bytes)
+        _hit("store")
         metrics.CACHE_BYTES.labels(direction="read").inc(sum(tile.nbytes for tile in rows))
         return rows
+
+    async def _rows_near(self, key: str, entry: Entry, counts: Sequence[int]) -> Prefixes | None:
+        """Without the store; checked all the same."""
+        chunks = self._near.get(key, entry, counts)
+        if chunks is None:
+            return None
+        try:
+            return await asyncio.to_thread(entry.check, counts, chunks)
+        except CorruptEntryError as error:
+            logger.warning("rows of cache entry %s were damaged in memory: %s", key, error)
+            self._near.forget(key)
+            return None
 
     async def whole(
         self, name: str, side: int | None = None, relevance: int | None = None
@@ -164,6 +206,7 @@ class RankOnceCache:
 
     def _outdated(self, key: str) -> NoReturn:
         self._known.forget(key)
+        self._near.forget(key)
         raise EntryOutdated
 
     def _not_read(self, key: str, error: CorruptEntryError | StoreError) -> None:
@@ -176,6 +219,11 @@ class RankOnceCache:
         else:
             self._troubles.of(key).outage.begin(error)
             _count("error")
+
+
+def _hit(place: str) -> None:
+    _count("hit")
+    metrics.CACHE_HITS.labels(place=place).inc()
 
 
 def _count(result: str) -> None:

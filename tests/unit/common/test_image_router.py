@@ -38,7 +38,20 @@ def replica(name: str, queue: int = 0) -> Any:
 
 
 def router(*names: str) -> ImageRouter:
-    made = ImageRouter(DEPLOYMENT, DeploymentHandleSource.REPLICA, use_replica_queue_len_cache=True)
+    # As Serve does.
+    made = ImageRouter(
+        deployment_id=DEPLOYMENT,
+        handle_source=DeploymentHandleSource.REPLICA,
+        self_node_id="here",
+        self_actor_id="proxy",
+        self_actor_handle=None,
+        use_replica_queue_len_cache=True,
+        create_replica_wrapper_func=lambda info: info,
+        prefer_local_node_routing=True,
+        prefer_local_az_routing=True,
+        self_availability_zone=None,
+        initial_backoff_s=0.01,
+    )
     made.initialize_state()
     made.update_replicas([replica(name) for name in names])
     return made
