@@ -24,7 +24,8 @@ from ray import serve  # noqa: E402
 from transformers import CLIPVisionConfig  # noqa: E402
 
 from benchmarks.hop.cases import Port  # noqa: E402
-from benchmarks.hop.echoes import Chain, Echo, InstantChat  # noqa: E402
+from benchmarks.hop.echoes import Chain, Echo  # noqa: E402
+from benchmarks.hop.instant_chat import InstantChat  # noqa: E402
 from benchmarks.hop.report import as_json, table  # noqa: E402
 from benchmarks.hop.rounds import Round, run  # noqa: E402
 from heroserve.v1.tokens_pb2 import Image  # noqa: E402

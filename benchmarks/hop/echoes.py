@@ -7,13 +7,9 @@ from typing import Any
 
 import grpc
 
-from benchmarks.instant import Instant
 from heroserve.v1.chat_pb2 import GenerateRequest, GenerateResponse
 from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens
 from heroserve.v1.encoder_pb2_grpc import VisionEncoderStub
-from services.llm import app
-from services.llm.app import ChatDeployment
-from services.llm.settings import LlmSettings
 
 # As the SDK has them.
 OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
@@ -42,11 +38,3 @@ class Chain:
         answer = await self._stub.Encode(asked, metadata=[("application", self._application)])
         yield GenerateResponse(delta="t")
         yield GenerateResponse(savings=answer.savings)
-
-
-class InstantChat(ChatDeployment):
-    """The LLM service, with an engine that takes no time."""
-
-    async def open(self, settings: LlmSettings, *others: Any) -> None:
-        vars(app)["open_engine"] = lambda *_: Instant()
-        await super().open(settings, *others)

@@ -212,6 +212,10 @@ def set_environment() -> None:
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "4",
         "RAY_SERVE_PROXY_GRACEFUL_SHUTDOWN_TIMEOUT_S": "1",
+        # An answer is megabytes, copied some times on its way. Below this size such memory is of a process's heap, and
+        # that keeps so much of what is free: else the kernel takes it back and makes all pages anew, for each answer.
+        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+        "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
         # Proxies that hang up on idle connections, and answer what they should over HTTP.
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "services.common.proxy.configure",
         "TRANSFORMERS_VERBOSITY": "error",
