@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -13,10 +14,11 @@ from ray.serve import Deployment
 
 from services.common import api_keys, metrics, quotas, tracing
 from services.common.admission import Admission, Line
+from services.common.device import WIDE
 from services.common.ingress import pages
 from services.common.known import VARIABLES
 from services.common.replica import Replica
-from services.common.settings import SettingError, Settings
+from services.common.settings import REPLICA_CPUS, SettingError, Settings
 from services.common.variable import unknown
 
 T = TypeVar("T", bound=Settings)
@@ -42,6 +44,19 @@ def settings(cls: type[T], args: Mapping[str, str] | None) -> T:
     found = cls.from_env(variables)
     _check_proxies(found, variables)
     return found
+
+
+def with_share(settings: T, args: Mapping[str, str] | None, share: float, width: int) -> T:
+    """With this share of the machine's cores for each replica of a model, where HEROSERVE_REPLICA_CPUS says nothing.
+
+    Args:
+        settings: as ``settings`` read them from the environment and
+        args: a Serve config file's.
+        share: cores.
+        width: of the model's hidden states, in values; a narrow one has nothing to share out among threads.
+    """
+    said = {**os.environ, **(args or {})}.get(REPLICA_CPUS, "").strip()
+    return settings if said or width < WIDE else replace(settings, replica_cpus=share)
 
 
 def _check_proxies(settings: Settings, variables: Mapping[str, str]) -> None:

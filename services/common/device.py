@@ -11,8 +11,9 @@ from services.common.settings import Device, Dtype, SettingError
 
 logger = logging.getLogger(__name__)
 
-# Narrower towers gain nothing by bfloat16: what is converted and normalised then weighs more than what is multiplied.
-_WIDE = 256
+# Values of a hidden state. A narrower model gains nothing by bfloat16, nor by more threads than one: what is converted,
+# and who waits for whom, then weighs more than what is multiplied.
+WIDE = 256
 # What CPUs that multiply in bfloat16 say of themselves; those with AMX say both.
 _IN_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 
@@ -60,7 +61,7 @@ def pick_dtype(
     """
     if device.type == "cpu":
         if name == "auto":
-            return torch.bfloat16 if tower_width >= _WIDE and multiplies_in_bfloat16() else torch.float32
+            return torch.bfloat16 if tower_width >= WIDE and multiplies_in_bfloat16() else torch.float32
         return DTYPES[name]
     able = torch.cuda.is_bf16_supported(including_emulation=False)
     if name == "auto":

@@ -9,18 +9,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from heroserve import MAX_MESSAGE_BYTES
 from services.common import health, logs, metric_folder, notify, ray_metrics, ray_start
+from services.common.building import Build, Building
 from services.common.ports import check_host, check_port
 from services.common.settings import SettingError, Settings
 from services.common.shown import assigned, first_line
+from services.common.start_up import StartUp
 from services.common.stop import Stop
-
-if TYPE_CHECKING:
-    from ray.serve import Application
 
 # What a port serves, by the application's name.
 SERVICERS = {"encoder": "services.common.ingress.add_encoder", "llm": "services.common.ingress.add_chat"}
@@ -29,8 +29,11 @@ T = TypeVar("T", bound=Settings)
 
 logger = logging.getLogger(__name__)
 
+# From about when the process began.
+_start = StartUp("reading settings")
 
-def main(read: Callable[[], T], look: Callable[[T], None], load: Callable[[], Callable[[], Application]]) -> None:
+
+def main(read: Callable[[], T], look: Callable[[T], None], build: Build) -> None:
     """Start the service and stay until SIGTERM or SIGINT; then let requests finish, and stop.
 
     It has a local Ray of its own. Where RAY_ADDRESS is set it joins that one instead, and its Serve, if one runs there
@@ -39,13 +42,15 @@ def main(read: Callable[[], T], look: Callable[[T], None], load: Callable[[], Ca
     Args:
         read: its settings.
         look: at what they name, as far as that is told at once. Raises SettingError.
-        load: imports what makes its Ray Serve application, which takes seconds.
+        build: its Ray Serve application. Called in a thread, while Ray starts: it may import what it needs, which takes
+            as long.
     """
     logs.settle()
     try:
         settings = read()
         logs.check(settings.log_file)
-        if "RAY_ADDRESS" not in os.environ:
+        address = os.environ.get("RAY_ADDRESS")
+        if not address:
             check_host(settings.host)
             check_port("HEROSERVE_HTTP_PORT", settings.http_port, settings.host)
             check_port("HEROSERVE_GRPC_PORT", settings.grpc_port)
@@ -57,62 +62,57 @@ def main(read: Callable[[], T], look: Callable[[T], None], load: Callable[[], Ca
                 device.check_gpu()
         look(settings)
         logs.configure(settings.log_level, settings.log_format, settings.log_file)
-        build = load()
-        # Before Ray is started: what is wrong with the settings is told at once.
-        notify.stage("looking at the model's files")
-        application = build()
-        _serve(settings, application)
+        _serve(settings, build, address)
     except SettingError as error:
         # What Ray passed on of other processes comes before it, in a pipe too.
         sys.stdout.flush()
         sys.exit(f"heroserve: {error}")
 
 
-def _serve(settings: Settings, application: Application) -> None:
+def _serve(settings: Settings, build: Build, address: str | None) -> None:
     import ray
     from ray import serve
     from ray.exceptions import RayError
     from ray.serve.schema import LoggingConfig
 
-    from services.common import metrics, room
+    from services.common import room
 
-    address = os.environ.get("RAY_ADDRESS")
-    cores = None
+    cores, share = None, 1.0
     if not address:
-        cores = room.logical_cores(
-            application,
-            computes_with=settings.replica_cpus,
-            least=settings.min_replicas,
-            most=settings.max_replicas,
-        )
-    metrics.prepare(settings.metrics_folder)
+        models, ingress = settings.models_at_once, settings.max_replicas * settings.ingress_cpus
+        cores, share = room.logical_cores(settings.replica_cpus, models, ingress), room.share(models)
+    metric_folder.own(folder := Path(settings.metrics_folder))
+    metric_folder.clear(folder)
     health.unmark(settings)
     # Serve tells of every request and every scaling step; our own modules log what matters.
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
     # The same for what it says in this process.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    notify.stage("joining Ray" if address else "starting Ray")
+    building = Building(build, share)
+    _start.begin("joining Ray" if address else "starting Ray")
     ray_start.start(address, cores)
-    if not address:
-        # Ray's own is on loopback, and a port that no scrape configuration could name.
-        ray_metrics.serve(settings.ray_metrics_port, ray.nodes()[0]["MetricsExportPort"])  # type: ignore[no-untyped-call]
-    ready, stop = threading.Event(), Stop()
-
-    def end(number: int, _: object) -> None:
-        if stop.asked and number == signal.SIGINT:
-            # Whoever asks twice does not wait for requests. Ray's processes end with this one.
-            os._exit(128 + number)
-        stop.ask()
-        if not ready.is_set():
-            sys.exit(128 + number)
-
-    # Not earlier: Ray puts in handlers of its own.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # Of a terminal that is closed, but where nohup has it ignored.
-        if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:
-            signal.signal(number, end)
     try:
-        notify.stage("starting Ray Serve")
+        if not address:
+            # Ray's own is on loopback, and a port that no scrape configuration could name.
+            ray_metrics.serve(settings.ray_metrics_port, ray.nodes()[0]["MetricsExportPort"])  # type: ignore[no-untyped-call]
+        ready, stop = threading.Event(), Stop()
+
+        def end(number: int, _: object) -> None:
+            if stop.asked and number == signal.SIGINT:
+                # Whoever asks twice does not wait for requests. Ray's processes end with this one.
+                os._exit(128 + number)
+            stop.ask()
+            if not ready.is_set():
+                sys.exit(128 + number)
+
+        # Not earlier: Ray puts in handlers of its own.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # Of a terminal that is closed, but where nohup has it ignored.
+            if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:
+                signal.signal(number, end)
+        # What is wrong with the model may be known by now.
+        building.check()
+        _start.begin("starting Ray Serve")
         ray_start.start_serve(
             proxy_location="EveryNode",
             http_options={"host": settings.host, "port": settings.http_port},
@@ -126,7 +126,12 @@ def _serve(settings: Settings, application: Application) -> None:
         )
         if settings.device == "cuda" and ray.cluster_resources().get("GPU", 0) < 1:  # type: ignore[no-untyped-call]
             raise SettingError("HEROSERVE_DEVICE='cuda': this Ray has no GPU")
-        notify.stage("loading the model")
+        _start.begin("looking at the model's files")
+        application = building.result()
+        _start.beside("the service's code and its model's files", building.seconds)
+        if not address:
+            room.check_gpus(application, settings.min_replicas)
+        _start.begin("loading the model")
         try:
             serve.run(application, name=settings.name, route_prefix=f"/{settings.name}", logging_config=quiet)
         except (RuntimeError, TimeoutError, RayError) as error:
@@ -141,6 +146,7 @@ def _serve(settings: Settings, application: Application) -> None:
             *(settings.reachable_host, settings.http_port),
             *(settings.reachable_host, settings.metrics_port),
         )
+        logger.info("%s was started in %s", settings.name, _start.told())
         stop.wait()
         health.unmark(settings)
         notify.stopping()
@@ -151,7 +157,7 @@ def _serve(settings: Settings, application: Application) -> None:
             serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
         if not address:
-            metrics.remove(settings.metrics_folder)
+            metric_folder.remove(folder)
     logger.info("%s has stopped", settings.name)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _LOOPBACK = "127.0.0.1"
@@ -29,6 +31,29 @@ def close() -> None:
         os.environ.setdefault("RAY_worker_niceness", "0")
         # How long a machine that is busy may take to start it; Ray's own is half a minute.
         os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "60")
+        # Threads that wait for the rest of their pass sleep: spinning they would take cores from whoever computes.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@contextmanager
+def without_what_serves_clusters() -> Iterator[None]:
+    """Have a Ray that is started within do without what one machine has no use for, and a start would wait for.
+
+    The monitor asks a cloud for more machines. The dashboard's server, which is started without a dashboard too, tells
+    Ray's makers how it is used. Neither has a setting.
+    """
+    from ray._private.node import Node
+
+    left_out = {name: getattr(Node, name) for name in ("start_monitor", "start_api_server") if hasattr(Node, name)}
+    if len(left_out) < 2:
+        logger.debug("this Ray starts its processes in another way")
+    for name in left_out:
+        setattr(Node, name, lambda self, **options: None)
+    try:
+        yield
+    finally:
+        for name, method in left_out.items():
+            setattr(Node, name, method)
 
 
 def keep_replica_inside() -> None:

@@ -6,11 +6,12 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from services.common import ray_there
+from services.common import own_ray, ray_there
 from services.common.settings import SettingError
 from services.common.shown import assigned, first_line
 from services.common.sweeper import Sweeper
@@ -49,7 +50,7 @@ def start(address: str | None, cores: int | None = None, *, log_to_driver: bool 
     for left in reversed(range(_TRIES)):
         started: list[subprocess.Popen[Any]] = []
         try:
-            with _sessions_of_their_own(started, sweeper):
+            with _sessions_of_their_own(started, sweeper), own_ray.without_what_serves_clusters():
                 ray.init(
                     address="local",
                     namespace="heroserve",
@@ -120,9 +121,13 @@ def _sessions_of_their_own(started: list[subprocess.Popen[Any]], sweeper: Sweepe
     needs them in its group for that. Each is added to ``started``.
     """
     apart_too = {"start_new_session": True} if sys.platform == "linux" else {}
-    start = subprocess.Popen.__init__
+    start, here = subprocess.Popen.__init__, threading.get_ident()
 
     def apart(self: Any, *args: Any, **options: Any) -> None:
+        if threading.get_ident() != here:
+            # Another thread's, and none of Ray's.
+            start(self, *args, **options)
+            return
         start(self, *args, **{**apart_too, **options})
         started.append(self)
         if sweeper is not None:

@@ -37,12 +37,14 @@ class Replica(Generic[T]):
 
     # How long until one that can't be started beside others is tried again: each try loads what it can.
     again_s = 20.0
+    # With as many threads as HEROSERVE_REPLICA_CPUS says; else with one.
+    computes = True
     # Of what it computes on, where there is something to look at.
     probe: Probe | None = None
 
     async def __init__(self, settings: T, *others: Any) -> None:  # type: ignore[misc]  # Serve awaits it
         try:
-            _start(settings)
+            _start(settings, round(settings.replica_cpus) if self.computes else 1)
             await self.open(settings, *others)
         except SettingError as error:
             if passes(error):
@@ -95,13 +97,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _start(settings: Settings) -> None:
+def _start(settings: Settings, threads: int) -> None:
     """Logs, spans, metrics and threads of a replica's process."""
     logs.configure(settings.log_level, settings.log_format, settings.log_file)
     tracing.configure(f"heroserve-{settings.name}")
     metrics.serve(settings.metrics_port, settings.metrics_folder)
     own_ray.keep_replica_inside()
-    torch.set_num_threads(max(1, round(settings.replica_cpus)))
+    torch.set_num_threads(max(1, threads))
 
 
 async def _give_up(error: SettingError, again_s: float) -> None:

@@ -16,6 +16,8 @@ from services.common.variable import choice, integer, port, real, setting, text
 
 BUNDLED_MODEL = str(Path(__file__).resolve().parents[2] / "models" / "heroserve-tiny")
 
+REPLICA_CPUS = "HEROSERVE_REPLICA_CPUS"
+
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -145,7 +147,12 @@ class Settings:
         "HEROSERVE_MAX_IMAGE_BYTES", integer(1, 60 << 20), 20 << 20, "of an image's encoded file, at most 60 MiB"
     )
     replica_cpus: float = setting(
-        "HEROSERVE_REPLICA_CPUS", real(1e-4, 1024), 1.0, "cores a model replica reserves and computes with"
+        REPLICA_CPUS,
+        real(1e-4, 1024),
+        1.0,
+        "cores a model replica reserves and computes with",
+        shown="1; of a model 256 values or wider, where a service starts its own Ray, the machine's, divided by "
+        "`HEROSERVE_MAX_REPLICAS`",
     )
     replica_gpus: float = setting(
         "HEROSERVE_REPLICA_GPUS",
@@ -181,6 +188,16 @@ class Settings:
                 raise SettingError(f"{ports[number]} and {variable} are both {number}: each needs a port of its own")
         if not self.metrics_dir:
             object.__setattr__(self, "metrics_dir", str(Path(tempfile.gettempdir()) / f"heroserve-{os.getuid()}"))
+
+    @property
+    def models_at_once(self) -> int:
+        """Processes that compute with a model on one machine at most, each with ``replica_cpus`` cores."""
+        return self.max_replicas
+
+    @property
+    def ingress_cpus(self) -> float:
+        """Cores that a replica of an ingress before the model's reserves."""
+        return 0.0
 
     @property
     def metrics_folder(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from services.common import arguments, node, own_ray, standard_files
@@ -22,11 +21,11 @@ from services.encoder.settings import EncoderSettings  # noqa: E402
 from services.encoder.sources import look  # noqa: E402
 
 
-def load() -> Callable[[], Application]:
-    """What takes seconds: torch, and all that is built upon it."""
+def build(share: float) -> Application:
+    """In a thread: torch, and all that is built upon it, takes seconds to import."""
     from services.encoder.app import build
 
-    return build
+    return build(share=share)
 
 
-node.main(EncoderSettings.from_env, look, load)
+node.main(EncoderSettings.from_env, look, build)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from services.common import collecting  # isort: skip  # before what is large
+
 import asyncio
 import logging
 from collections.abc import AsyncIterator
@@ -50,13 +52,12 @@ from services.encoder.request import parse_request
 from services.encoder.settings import EncoderSettings
 from services.families.registry import vision_half
 
+collecting.again()
 logger = logging.getLogger(__name__)
 
 # The last is done when its pass begins.
 Job = tuple[Tiles, Mask, Origin, "asyncio.Future[None]"]
 Ranked = tuple[RankedImage, dict[str, float]]
-# The ingress decodes and slices; the tower does the arithmetic.
-_INGRESS_CPUS = 0.5
 
 
 class VisionTowerDeployment(Replica[EncoderSettings]):
@@ -153,6 +154,8 @@ async def _rank(tower: DeploymentHandle[Any], tiles: Tiles, mask: Mask, begun: a
 
 class EncoderDeployment(Replica[EncoderSettings]):
     """``heroserve.v1.VisionEncoder``; behind it, the handle of its tower."""
+
+    computes = False
 
     async def open(self, settings: EncoderSettings, *others: Any) -> None:
         sources, tower = others
@@ -260,11 +263,15 @@ async def _description(tower: DeploymentHandle[Any]) -> dict[str, Any]:
             return described
 
 
-def build(args: dict[str, str] | None = None) -> Application:
-    """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
+def build(args: dict[str, str] | None = None, share: float = 1.0) -> Application:
+    """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's.
+
+    ``share`` is what each tower has of the machine's cores where HEROSERVE_REPLICA_CPUS says nothing.
+    """
     settings = deployment.settings(EncoderSettings, args)
     # What is wrong with these is told here, not by a replica that keeps restarting.
     sources = parts.check(settings)
+    settings = deployment.with_share(settings, args, share, vision_half(sources.model).width)
     tower = deployment.deploy(
         VisionTowerDeployment,
         "VisionTower",
@@ -273,5 +280,7 @@ def build(args: dict[str, str] | None = None) -> Application:
         policy="services.encoder.scaling:policy",
         target=1,
     )
-    ingress = deployment.deploy(EncoderDeployment, "Encoder", settings, cpus=_INGRESS_CPUS, router=image_router.PATH)
+    ingress = deployment.deploy(
+        EncoderDeployment, "Encoder", settings, cpus=settings.ingress_cpus, router=image_router.PATH
+    )
     return ingress.bind(settings, sources, tower.bind(settings, sources))

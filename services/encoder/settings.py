@@ -159,6 +159,11 @@ class EncoderSettings(Settings):
     )
 
     @property
+    def ingress_cpus(self) -> float:
+        """It decodes and slices; the tower does the arithmetic."""
+        return 0.5
+
+    @property
     def relevance(self) -> str | None:
         """The CLIP checkpoint that compares tiles with questions; None if relevance is switched off.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from services.common import arguments, node, own_ray, standard_files
@@ -22,11 +21,11 @@ from services.llm.settings import LlmSettings  # noqa: E402
 from services.llm.sources import look  # noqa: E402
 
 
-def load() -> Callable[[], Application]:
-    """What takes seconds: torch, and all that is built upon it."""
+def build(share: float) -> Application:
+    """In a thread: torch, and all that is built upon it, takes seconds to import."""
     from services.llm.app import build
 
-    return build
+    return build(share=share)
 
 
-node.main(LlmSettings.from_env, look, load)
+node.main(LlmSettings.from_env, look, build)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from services.common import collecting  # isort: skip  # before what is large
+
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from importlib.metadata import version
@@ -27,6 +29,8 @@ from services.llm.doors.openai import description, routes
 from services.llm.engines.registry import ongoing, open_engine
 from services.llm.kept_images import KeptImages
 from services.llm.settings import LlmSettings
+
+collecting.again()
 
 
 class ChatDeployment(Replica[LlmSettings]):
@@ -121,14 +125,18 @@ class ChatDeployment(Replica[LlmSettings]):
         return {name: problem for name, problem in problems.items() if problem is not None}
 
 
-def build(args: dict[str, str] | None = None) -> Application:
-    """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's."""
+def build(args: dict[str, str] | None = None, share: float = 1.0) -> Application:
+    """The application, from HEROSERVE_* variables; ``args`` (of a Serve config file) go before the environment's.
+
+    ``share`` is what each engine has of the machine's cores where HEROSERVE_REPLICA_CPUS says nothing.
+    """
     settings = deployment.settings(LlmSettings, args)
     source = parts.model(settings)
     # What is wrong with it is told here, not by a replica that keeps restarting; and before a file's text takes the
     # place of its name, which is what to tell.
     parts.check(settings, source)
     settings = parts.settled(settings, source)
+    settings = deployment.with_share(settings, args, share, parts.width(source))
     replica = serve.ingress()(ChatDeployment)
     parallel = settings.tensor_parallel if settings.engine == "vllm" else 1
     most = ongoing(settings)

@@ -72,6 +72,11 @@ def settled(settings: LlmSettings, source: Checkpoint | None = None) -> LlmSetti
     return replace(settings, chat_template=chat_template(source, source.tokenizer(), settings.chat_template))
 
 
+def width(source: Checkpoint) -> int:
+    """Of the language model's hidden states, in values."""
+    return int(language_half(source).config.hidden_size)
+
+
 def model_name(settings: LlmSettings) -> str:
     """What OpenAI's clients call the model: a folder's name is its last one, a hub's is whole."""
     folder = Path(settings.model)

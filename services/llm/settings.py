@@ -165,3 +165,8 @@ class LlmSettings(Settings):
         "compact",
         "tokens numbered one after the other, or as if nothing had been dropped",
     )
+
+    @property
+    def models_at_once(self) -> int:
+        """As ``Settings``: vLLM spreads a replica over processes."""
+        return self.max_replicas * (self.tensor_parallel if self.engine == "vllm" else 1)

@@ -13,11 +13,11 @@ from services.common.settings import Settings
 
 
 def test_lines_that_have_no_place_end_the_start_before_anything_is_built():
-    def load() -> NoReturn:
+    def build(share: float) -> NoReturn:
         raise AssertionError
 
     with pytest.raises(SystemExit, match=r"^heroserve: HEROSERVE_LOG_FILE='/': no line can be appended to it \(Is"):
-        node.main(lambda: Settings(log_file="/"), lambda _: None, load)
+        node.main(lambda: Settings(log_file="/"), lambda _: None, build)
 
 
 @pytest.mark.parametrize(("timeout_s", "asked", "cut"), [(300.0, 4, False), (90.0, 2, True), (1.0, 1, True)])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from ray._private.node import Node
 
 from services.common import own_ray, ray_metrics
 
@@ -34,6 +35,15 @@ def test_an_address_that_says_to_start_one_leaves_it_as_closed(monkeypatch: pyte
     own_ray.close()
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert "RAY_ADDRESS" not in os.environ
+
+
+def test_what_serves_clusters_is_left_out_while_it_starts() -> None:
+    parts = {name: getattr(Node, name) for name in ("start_monitor", "start_api_server")}
+    with own_ray.without_what_serves_clusters():
+        # As Ray calls them; a part of another name would be started.
+        assert Node.start_monitor(None) is None
+        assert Node.start_api_server(None, include_dashboard=False, raise_on_failure=False) is None
+    assert {name: getattr(Node, name) for name in parts} == parts
 
 
 class Agent(BaseHTTPRequestHandler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,16 @@ def test_its_processes_are_in_sessions_of_their_own_and_known():
         for process in (*known, after):
             process.kill()
             process.wait()
+
+
+def test_processes_of_other_threads_are_none_of_rays():
+    """A service's application is made meanwhile, and may ask another process something."""
+    known: list[subprocess.Popen[bytes]] = []
+    with _sessions_of_their_own(known), ThreadPoolExecutor(1) as other:
+        theirs = other.submit(subprocess.Popen, ["sleep", "60"]).result()
+    try:
+        assert known == []
+        assert os.getsid(theirs.pid) == os.getsid(0)
+    finally:
+        theirs.kill()
+        theirs.wait()
