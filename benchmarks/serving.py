@@ -67,16 +67,13 @@ class Serving:
 def stock(serving: Serving, *flags: str, **variables: str) -> Iterator[str]:
     """The URL of a stock vLLM over a whole checkpoint, that is sent pictures; or with ``flags`` and another ``model``
     one that is sent what these let it take."""
-    threads = {"OMP_NUM_THREADS": str(serving.threads)}
-    # It would go before the flag.
-    threads |= {"VLLM_CPU_KVCACHE_SPACE": ""} if serving.kv_bytes else {}
     with (
         tempfile.TemporaryDirectory() as folder,
         vllm_server(
             serving.model,
             Path(folder),
             *("--dtype", serving.dtype, "--enable-prompt-tokens-details", *serving.flags, *flags),
-            **threads,
+            OMP_NUM_THREADS=str(serving.threads),
             **variables,
         ) as server,
     ):

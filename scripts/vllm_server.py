@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,23 @@ class VllmServer:
         self.process.wait()
 
 
+def environment_of(arguments: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
+    """Of a server with these arguments: this process's, what suits tests, and ``variables``."""
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": "1",
+        **variables,
+    }
+    if "--kv-cache-memory-bytes" in arguments:
+        # It would go before the flag, and vLLM reads a number out of it even where it is empty.
+        del environment["VLLM_CPU_KVCACHE_SPACE"]
+    return environment
+
+
 @contextmanager
 def vllm_server(model: str, folder: Path, *arguments: str, **variables: str) -> Iterator[VllmServer]:
     """Started and ready.
@@ -77,15 +94,7 @@ def vllm_server(model: str, folder: Path, *arguments: str, **variables: str) -> 
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--host", "127.0.0.1"),
         *("--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-num-seqs", "64", *arguments),
     ]
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": "1",
-        **variables,
-    }
+    environment = environment_of(arguments, variables)
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
     server = VllmServer(f"http://127.0.0.1:{port}", process, log)

@@ -26,6 +26,7 @@ from models.untrained import LANGUAGE, build
 from models.untrained_shapes import SHAPES
 from models.world.render import as_png, render
 from models.world.scene import sample_scene
+from scripts.vllm_server import environment_of
 from services.llm.cost import PromptCost
 from tests.reference import Reference
 
@@ -157,3 +158,10 @@ def test_memory_is_that_of_all_processes_below() -> None:
         process.stdout.readline()
         assert below() > held
         process.stdin.close()
+
+
+def test_a_cache_by_flag_is_not_overruled_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "7")
+    name = "VLLM_CPU_KVCACHE_SPACE"
+    assert environment_of((), {})[name] == "1"
+    assert name not in environment_of(("--kv-cache-memory-bytes", "1"), {"OMP_NUM_THREADS": "2"})
