@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 
 import grpc
 import openai
@@ -13,11 +12,9 @@ import pytest
 import heroserve
 from benchmarks.load.drive import Outcome, PlainCallers, open_loop
 from benchmarks.load.questions import Known, known_questions
-from scripts.redis_server import RedisServer
-from scripts.scraping import scraping
 from scripts.stack import Ports, Stack
 from tests.support.pictures import encoded, picture
-from tests.support.prometheus import EXPORTERS, Prometheus, program, rules
+from tests.support.prometheus import Prometheus, rules
 from tests.support.promql import DASHBOARDS, Selector, everything, filled, read_text, selectors
 from tests.support.waiting import until
 
@@ -62,26 +59,6 @@ class Load:
         )
         with pytest.raises(heroserve.InvalidArgument):
             self.client.ask(b"no image", "Which one?")
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    for names in (("prometheus",), EXPORTERS):
-        program(*names)
-    stack = Stack(Ports.free(), tmp_path_factory.mktemp("stack"))
-    # As in production; without a limit there is no share of it to show.
-    stack.redis = RedisServer(stack.ports.redis, stack.folder, {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lfu"})
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()
-
-
-@pytest.fixture(scope="module")
-def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    with scraping(stack.ports, stack.redis.url, tmp_path_factory.mktemp("prometheus")) as prometheus:
-        yield prometheus
 
 
 @pytest.fixture(scope="module")
@@ -172,39 +149,3 @@ def test_an_overload_is_seen(stack: Stack, prometheus: Prometheus, unanswered: s
     assert until(
         lambda: {sample["metric"]["alertname"] for sample in prometheus.query(raised)} == names, _PATIENCE_S, 2
     ), failed
-
-
-def test_redis_that_goes_is_seen(stack: Stack, prometheus: Prometheus, unanswered: set[str]):
-    """Last but one: Redis is stopped for good."""
-    stack.redis.stop()
-    expr = next(rule["expr"] for rule in rules() if rule.get("alert") == "HeroserveRedisDown")
-    assert until(lambda: bool(prometheus.query(expr)), _PATIENCE_S)
-
-
-def test_a_service_that_goes_is_seen(stack: Stack, prometheus: Prometheus, unanswered: set[str]):
-    """Last: the encoder is stopped for good, and what the LLM service then answers is its failure."""
-    stack.services["encoder"].terminate()
-    stack.services["encoder"].wait(60)
-    down = next(rule["expr"] for rule in rules() if rule.get("alert") == "HeroserveServiceDown")
-    assert until(lambda: [s["metric"]["application"] for s in prometheus.query(down)] == ["encoder"], _PATIENCE_S)
-    client = heroserve.Client(f"localhost:{stack.ports.llm}", retry=heroserve.RetryPolicy(attempts=1))
-    # The overload left errors behind, and ended long ago.
-    failed = 'code=~"UNAVAILABLE|DEADLINE_EXCEEDED"}'
-    counters = (
-        f"sum(heroserve_chat_requests_total{{{failed})",
-        f'sum(ray_serve_num_grpc_requests_total{{method=~".*/Generate", status_{failed})',
-    )
-
-    def counts() -> list[float]:
-        return [float(prometheus.query(f"{expr} or vector(0)")[0]["value"][1]) for expr in counters]
-
-    before = counts()
-
-    def seen() -> bool:
-        # It waits for an encoder for nearly as long as its caller does.
-        with pytest.raises((heroserve.Unavailable, heroserve.DeadlineExceeded)):
-            client.ask(encoded(picture(300, 200, seed=99)), "Which one?", timeout_s=5)
-        return all(more > less for more, less in zip(counts(), before, strict=True))
-
-    with client:
-        assert until(seen, _PATIENCE_S)

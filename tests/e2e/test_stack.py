@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import psutil
-import pytest
 
-import heroserve
 from scripts.redis_server import free_port
 from scripts.stack import PICTURE, ROOT, Ports, Stack
+from tests.support.up import health
 from tests.support.waiting import until
 
 COMMAND = str(Path(sys.executable).parent / "heroserve")
-
-
-@pytest.fixture(scope="module")
-def stack(untrained: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(Ports.free(), tmp_path_factory.mktemp("stack"))
-    try:
-        with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("HEROSERVE_MODEL", untrained)
-            stack.start()
-        yield stack
-    finally:
-        stack.stop()
 
 
 def title(process: psutil.Process) -> str:
@@ -156,20 +139,6 @@ def test_rays_own_metrics_are_where_they_were(stack: Stack):
             assert "ray_node_mem_total" in page.read().decode()
 
 
-def health(service: str, ports: Ports) -> subprocess.CompletedProcess[str]:
-    """What a container engine would run to know."""
-    mine = {"HTTP": getattr(ports, f"{service}_http"), "METRICS": getattr(ports, f"{service}_metrics")}
-    variables = {f"HEROSERVE_{name}_PORT": str(port) for name, port in mine.items()}
-    return subprocess.run(
-        [sys.executable, "-m", f"services.{service}.health"],
-        cwd=ROOT,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-
-
 def test_a_service_knows_whether_it_takes_requests(stack: Stack):
     for service in ("encoder", "llm"):
         assert until(
@@ -194,37 +163,6 @@ def test_lines_of_all_processes_are_json_and_nobodys_prefix_or_colour(stack: Sta
 
 def mine(stack: Stack, service: str) -> int:
     return getattr(stack.ports, f"{service}_metrics")
-
-
-def test_without_its_encoder_the_llm_service_says_so(stack: Stack):
-    """Last but one: the encoder is stopped for good."""
-    process = stack.services["encoder"]
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
-    assert health("encoder", stack.ports).returncode == 1
-    retry = heroserve.RetryPolicy(attempts=1)
-    with heroserve.Client(f"localhost:{stack.ports.llm}", timeout_s=30, retry=retry) as client:
-        with pytest.raises(heroserve.Unavailable, match=rf"encoder at localhost:{stack.ports.encoder}"):
-            client.ask(str(ROOT / PICTURE), "What is the total?")
-        assert client.ask(None, "Are you there?", max_tokens=2).usage.completion_tokens > 0
-        assert not client.describe().HasField("encoder")
-
-
-def test_sigterm_lets_an_answer_finish(stack: Stack):
-    """Last: the LLM service is stopped in the middle of an answer."""
-    process = stack.services["llm"]
-    with heroserve.Client(f"localhost:{stack.ports.llm}", timeout_s=60) as client:
-        stream = client.stream(None, "Go on", max_tokens=600, temperature=2.0, seed=3)
-        pieces = iter(stream)
-        next(pieces)
-        # As many a supervisor does: all of the group, which Ray's processes must not be in.
-        stopping = threading.Thread(target=os.killpg, args=(process.pid, signal.SIGTERM))
-        stopping.start()
-        rest = list(pieces)
-        stopping.join()
-    assert len(rest) > 20
-    assert stream.answer.finish_reason in ("stop", "length")
-    assert process.wait(60) == 0
 
 
 def test_bad_settings_are_told_in_one_line():

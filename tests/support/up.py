@@ -1,4 +1,4 @@
-"""`heroserve up`, which becomes what `make up` runs."""
+"""`heroserve up`, which becomes what `make up` runs; and what tells whether a service is up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from scripts.stack import ROOT
+from scripts.stack import ROOT, Ports
 
 
 @dataclass(frozen=True)
@@ -55,3 +55,17 @@ def up() -> Iterator[Up]:
         finally:
             process.terminate()
             process.wait(90)
+
+
+def health(service: str, ports: Ports) -> subprocess.CompletedProcess[str]:
+    """What a container engine would run to know."""
+    mine = {"HTTP": getattr(ports, f"{service}_http"), "METRICS": getattr(ports, f"{service}_metrics")}
+    variables = {f"HEROSERVE_{name}_PORT": str(port) for name, port in mine.items()}
+    return subprocess.run(
+        [sys.executable, "-m", f"services.{service}.health"],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
