@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models.world.page_questions import PAGE_KINDS
 from models.world.questions import KINDS
-from models.world.samples import Cell, ask_any, draw_sheet
+from models.world.samples import Cell, ask_any, draw_sheet, has_room
 
 from .draw import draw
 from .sample import WAYS, sample
@@ -25,7 +25,7 @@ def main() -> None:
     for at, way in enumerate(WAYS):
         kind = PAGE_KINDS[0] if way == "page" else KINDS[at]
         index = at
-        while (question := ask_any(kind, sample(index).content, index)) is None:
+        while (question := ask_any(kind, sample(index).content, index)) is None or not has_room(sample(index).content):
             index += len(WAYS)
         cells.append(Cell(draw(sample(index)), question))
     draw_sheet(cells).save(folder / "elsewhere.png", optimize=True)

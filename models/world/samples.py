@@ -1,5 +1,5 @@
-"""Pictures of the synthetic world: the demo's scene and a file of questions about it, and sheets of scenes and pages
-with questions and answers.
+"""Pictures of the synthetic world: the demo's scene, a page, a file of questions about both, and sheets of scenes and
+pages with questions and answers.
 
 python -m models.world.samples examples
 """
@@ -10,6 +10,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 from .page import Page, sample_page
 from .page_questions import PAGE_KINDS, ask_page
 from .questions import KINDS, Question, ask
-from .render import Pixels, render
-from .scene import Scene, sample_scene
+from .render import Pixels
+from .scene import TILE, Scene, sample_scene
 from .tiles import draw, scene_grid
 
 _CELL = (370, 290)
@@ -63,10 +64,15 @@ def draw_sheet(cells: Sequence[Cell]) -> Image.Image:
     return sheet
 
 
+def has_room(scene: Scene | Page) -> bool:
+    """Whether a sheet's cell holds it."""
+    return scene.height <= _HEIGHT
+
+
 def ask_any(kind: str, scene: Scene | Page, seed: int) -> Question | None:
-    """Of a scene or a page; None for a kind of the other, where there is nothing to ask for, or no room on a sheet."""
+    """Of a scene or a page; None for a kind of the other, and where there is nothing to ask for."""
     rng = np.random.default_rng(seed)
-    if scene.height > _HEIGHT or isinstance(scene, Page) != (kind in PAGE_KINDS):
+    if isinstance(scene, Page) != (kind in PAGE_KINDS):
         return None
     return ask_page(kind, scene, rng) if isinstance(scene, Page) else ask(kind, scene, scene_grid(scene), rng)
 
@@ -77,25 +83,29 @@ def _cell(kind: str, first: int) -> Cell:
     while True:
         scene = (sample_page if kind in PAGE_KINDS else sample_scene)("validation", index)
         question = ask_any(kind, scene, index)
-        if question is not None:
+        if question is not None and has_room(scene):
             return Cell(draw(scene), question)
         index += 1
 
 
-def write_questions(scene: Scene, picture: str, path: Path) -> None:
+def pages_of(split: str, rows: int, columns: int) -> Iterator[Page]:
+    """Pages of a split, in order, that fill this grid of tiles."""
+    for index in count():
+        page = sample_page(split, index)
+        if (page.height, page.width) == (rows * TILE, columns * TILE):
+            yield page
+
+
+def questions_about(scene: Scene | Page, picture: str) -> Iterator[dict[str, str]]:
     """Some of each kind, with their answers, as `heroserve batch` and `heroserve curve` read them."""
-    lines = []
-    for kind in KINDS:
+    for kind in PAGE_KINDS if isinstance(scene, Page) else KINDS:
         found: dict[str, str] = {}
         for seed in range(100):
-            question = ask(kind, scene, scene_grid(scene), np.random.default_rng(seed))
+            question = ask_any(kind, scene, seed)
             if question is not None and len(found) < _OF_A_KIND:
                 found[question.text] = question.answer
-        lines += [
-            {"id": f"{kind}-{at}", "image": picture, "question": text, "answer": answer}
-            for at, (text, answer) in enumerate(found.items(), start=1)
-        ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        for at, (text, answer) in enumerate(found.items(), start=1):
+            yield {"id": f"{kind}-{at}", "image": picture, "question": text, "answer": answer}
 
 
 def main() -> None:
@@ -104,8 +114,12 @@ def main() -> None:
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     scene = next(scenes_of("validation", 2, 3))
-    Image.fromarray(render(scene)).save(folder / "scene.png", optimize=True)
-    write_questions(scene, "scene.png", folder / "questions.jsonl")
+    page = next(pages_of("validation", 3, 2))
+    lines = []
+    for content, name in ((scene, "scene.png"), (page, "page.png")):
+        Image.fromarray(draw(content)).save(folder / name, optimize=True)
+        lines += [json.dumps(line) + "\n" for line in questions_about(content, name)]
+    (folder / "questions.jsonl").write_text("".join(lines), encoding="utf-8")
     for name, kinds in (("world", KINDS), ("pages", PAGE_KINDS)):
         cells = [_cell(kind, 40 + 10 * at) for at, kind in enumerate(kinds)]
         draw_sheet(cells).save(folder / f"{name}.png", optimize=True)
