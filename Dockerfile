@@ -55,6 +55,7 @@ RUN python -m pip --python /opt/venv/bin/python --no-cache-dir install --no-deps
 COPY services /opt/heroserve/services
 RUN python -m compileall -q /opt/heroserve/services
 COPY models/heroserve-tiny /opt/heroserve/models/heroserve-tiny
+COPY models/internvl-tiny /opt/heroserve/models/internvl-tiny
 
 FROM docker.io/library/python:3.11-slim-bookworm AS base
 # tini passes signals on, and buries what Ray's processes leave behind: as process 1 Python would do neither.

@@ -39,7 +39,7 @@ def page(stack: Stack, shell: Shell) -> str:
 
 
 def _first(port: int, shell: Shell) -> list[str]:
-    # What the model in the box can be asked says nothing of others.
+    # What the models in the box can be asked says nothing of others.
     question = QUESTION if shell.bundled else "what is in this picture?"
     ask = [program(), "ask", PICTURE, question, "--retention", "0.2", "--target", f"localhost:{port}"]
     command = shlex.join(ask)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from services.common.api_keys import parse_keys
 from services.common.known import VARIABLES
-from services.common.settings import SettingError
+from services.common.settings import BUNDLED_MODEL, SettingError
 from services.common.variable import unknown
 from services.encoder.settings import EncoderSettings
 from services.llm.settings import LlmSettings
 
 _PORTS = ("HEROSERVE_GRPC_PORT", "HEROSERVE_HTTP_PORT", "HEROSERVE_METRICS_PORT", "HEROSERVE_RAY_METRICS_PORT")
 _OF_A_REDIS = ("HEROSERVE_CACHE_USERNAME", "HEROSERVE_CACHE_PASSWORD", "HEROSERVE_CACHE_SENTINEL_PASSWORD")
-_KEYS, _MODEL, _CACHE = "HEROSERVE_API_KEYS", "HEROSERVE_MODEL", "HEROSERVE_CACHE_URL"
+_KEYS, _CACHE = "HEROSERVE_API_KEYS", "HEROSERVE_CACHE_URL"
 # Who sends one: the question that is asked first, and the LLM service.
 _CALLERS = ("HEROSERVE_API_KEY", "HEROSERVE_ENCODER_API_KEY")
 
@@ -29,7 +30,7 @@ class Shell:
         cache_url: "" where the stack starts a Redis of its own.
         api_key: one that the services take, "" where they ask for none.
         host: that this machine reaches their HTTP ports by.
-        bundled: they run the model in the box.
+        bundled: they run a model in the box, of either family.
     """
 
     variables: dict[str, str]
@@ -75,7 +76,7 @@ class Shell:
             cache_url=given.get(_CACHE, "").strip(),
             api_key=given.get(_CALLERS[0], "") if keys else "",
             host=settings.reachable_host,
-            bundled=_MODEL not in given,
+            bundled=Path(settings.model).resolve().parent == Path(BUNDLED_MODEL).parent,
         )
 
 

@@ -37,6 +37,8 @@ class Excuse:
 def _make(command: Command) -> None:
     """make knows how, and what it would run is there."""
     _, *targets = shlex.split(command.text)
+    for _, _, path in (word.partition("MODEL=") for word in targets):
+        assert "/" not in path or (ROOT / path / "config.json").is_file(), path
     told = subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     for module in re.findall(r"-m ((?:scripts|benchmarks|models)[\w.]*)", told.stdout):
@@ -111,7 +113,7 @@ def _nothing(command: Command) -> None:
 
 _CLUSTER = "needs a cluster; tests/containers plays the pods"
 EXCUSES = (
-    Excuse(r"make (demo|up)", "starts a stack: what is run here runs on one, and tests/e2e starts it so", _make),
+    Excuse(r"make (demo|up)( MODEL=\S+)?", "starts a stack: what is run here runs on one, and tests/e2e starts it so", _make),
     Excuse(r"make (install|test|lint|format|generate)", "the environment, and what CI runs of it, are this one", _make),
     Excuse(r"([A-Z_]+=\S+ )+make up", "of a checkpoint that is not here", _variables),
     Excuse(r"make (?!help)[a-z-]+", "takes minutes to hours", _make),

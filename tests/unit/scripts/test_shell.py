@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from scripts.stack import ROOT
 from scripts.stack.shell import Shell
 from services.common.known import VARIABLES
 from services.common.settings import SettingError
@@ -22,6 +26,11 @@ def test_what_is_set_reaches_the_services():
     assert shell.variables == given
     assert not shell.bundled
     assert shell.host == "127.0.0.2"
+
+
+@pytest.mark.parametrize("model", [path.parent for path in sorted((ROOT / "models").glob("*/config.json"))], ids=str)
+def test_each_model_in_the_box_can_be_asked_what_it_knows(model: Path):
+    assert Shell.read({**PATH, "HEROSERVE_MODEL": os.path.relpath(model)}).bundled
 
 
 @pytest.mark.parametrize(
