@@ -18,6 +18,7 @@ from heroserve import Explanation
 from services.common import context
 from services.common.budget import Retention
 from services.common.context import RequestContext
+from services.common.settings import BUNDLED_MODEL
 from services.llm import parts
 from services.llm.answer import Bill
 from services.llm.doors import grpc as door
@@ -31,9 +32,11 @@ RETENTION = 0.2
 _WIDTH = 1200
 
 
-async def explain(picture: bytes, question: str, retention: float) -> tuple[str, Explanation]:
+async def explain(
+    picture: bytes, question: str, retention: float, model: str = BUNDLED_MODEL
+) -> tuple[str, Explanation]:
     """The answer, and what was kept for it."""
-    settings = LlmSettings()
+    settings = LlmSettings(model=model)
     engine = open_engine(settings, parts.model(settings))
     encoder = InProcessEncoder(settings.model, relevance_model="")
     chat = parts.open_chat(settings, encoder, parts.open_prompts(settings), parts.open_splicer(settings), engine)
