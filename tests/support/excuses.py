@@ -113,7 +113,11 @@ def _nothing(command: Command) -> None:
 
 _CLUSTER = "needs a cluster; tests/containers plays the pods"
 EXCUSES = (
-    Excuse(r"make (demo|up)( MODEL=\S+)?", "starts a stack: what is run here runs on one, and tests/e2e starts it so", _make),
+    Excuse(
+        r"make (demo|up)( MODEL=\S+)?",
+        "starts a stack: what is run here runs on one, and tests/e2e starts it so",
+        _make,
+    ),
     Excuse(r"make (install|test|lint|format|generate)", "the environment, and what CI runs of it, are this one", _make),
     Excuse(r"([A-Z_]+=\S+ )+make up", "of a checkpoint that is not here", _variables),
     Excuse(r"make (?!help)[a-z-]+", "takes minutes to hours", _make),
