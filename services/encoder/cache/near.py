@@ -71,8 +71,12 @@ class NearRows:
         self._held.move_to_end(key)
         self.bytes += held.size
         # What nobody has used for so long is first, and too old.
-        while self._held and (self.bytes > self._max_bytes or self._fresh(next(iter(self._held))) is None):
-            self.forget(next(iter(self._held), ""))
+        now = self._clock()
+        while self._held:
+            first, oldest = next(iter(self._held.items()))
+            if self.bytes <= self._max_bytes and now < oldest.until:
+                break
+            self.forget(first)
 
     def forget(self, key: str) -> None:
         held = self._held.pop(key, None)

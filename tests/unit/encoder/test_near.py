@@ -192,10 +192,16 @@ async def test_what_is_used_least_goes_first_and_there_is_never_more_than_may_be
     every = made()[0].valid.tolist()
     assert right(await look_up(cache, every, "d"), every)
     assert near.bytes <= 3 * size
-    # What is too old goes with the next that comes.
+    # What is too old goes with the next that comes, which stays.
     clock.now += 100
     await look_up(cache, FEW, "b")
+    assert near.holds("id:b")
     assert near.bytes == size
+    clock.now += 59
+    await look_up(cache, FEW, "c")
+    clock.now += 1
+    await look_up(cache, FEW, "d")
+    assert [name for name in "abcd" if near.holds(f"id:{name}")] == ["c", "d"]
 
 
 async def test_whether_the_store_has_them_is_asked_of_the_store(cache: RankOnceCache, store: Asked):
