@@ -13,6 +13,7 @@ import pytest
 from services.common.budget import Retention
 from services.common.context import Origin
 from services.common.errors import FailedPrecondition
+from services.encoder import scaling
 from services.encoder.app import VisionTowerDeployment
 from services.encoder.cache.memory import MemoryStore
 from services.encoder.cache.rank_once import RankOnceCache
@@ -104,7 +105,7 @@ async def test_the_deployment_answers_each_request_of_a_batch_for_itself(
     tower: VisionTower, tiles: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment: Any = object.__new__(VisionTowerDeployment)
-    deployment._tower = tower
+    deployment._tower, deployment._tiles, deployment._target_tiles = tower, 0, len(tiles)
     run = tower.run
     monkeypatch.setattr(tower, "run", lambda together: spoilt(run(together), "features", 0, float("nan")))
     mask = np.ones((len(tiles), 64), bool)
@@ -119,6 +120,8 @@ async def test_the_deployment_answers_each_request_of_a_batch_for_itself(
     _, (image, seconds) = [message async for message in deployment.rank(tiles, mask, Origin("other"))]
     assert isinstance(image, RankedImage)
     assert set(seconds) == {"tower", "rank"}
+    # Nothing waits any more, for what failed neither.
+    assert await deployment.record_autoscaling_stats() == {scaling.PASSES: 0}
 
 
 @pytest.mark.parametrize("value", [float("nan"), 1e30])
