@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ from .sizes import EMBEDDING, LANGUAGE, SPECIALS, WIDTH, fill, text_config
 
 FEATURE_LAYER = -2
 _TOWER = 128
+# What Hugging Face's processor must know of the tower to count an image's tokens. Beside patches it counts a CLS token,
+# which the strategy then takes off again.
+_PROCESSOR = {
+    "processor_class": "LlavaNextProcessor",
+    "patch_size": PATCH,
+    "vision_feature_select_strategy": "default",
+    "num_additional_image_tokens": 1,
+    "image_token": "<image>",
+}
 
 
 class Projector(torch.nn.Module):
@@ -96,8 +106,9 @@ def assemble(
 
 
 def finish(folder: Path, clip: CLIPModel, captions: PreTrainedTokenizerFast, began_with: Path | None) -> None:
-    """The hub's names, the image processor, and the CLIP of that very tower."""
+    """The hub's names, the processor, and the CLIP of that very tower."""
     name_as_hub(folder)
+    (folder / "processor_config.json").write_text(json.dumps(_PROCESSOR, indent=2) + "\n", encoding="utf-8")
     clip.eval().save_pretrained(folder / "clip")
     captions.save_pretrained(folder / "clip")
     for place in (folder, folder / "clip"):

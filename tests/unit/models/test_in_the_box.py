@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from scripts.explained import QUESTION, SCENE, explain
 from services.common.checkpoint import Checkpoint
@@ -37,3 +39,16 @@ def test_a_fifth_of_its_tokens_are_enough_for_the_demo(model: Path):
     *others, star = sorted(len(tile.positions) for tile in kept.tiles)
     assert star > 2 * others[-1]
     assert answer.strip() == "T"
+
+
+def test_hugging_faces_own_classes_answer_by_its_files_alone():
+    """InternVL's processor wants torchvision, which is not here."""
+    folder = ROOT / "models/heroserve-tiny"
+    processor = AutoProcessor.from_pretrained(folder)
+    model = LlavaNextForConditionalGeneration.from_pretrained(folder)
+    said = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
+    text = processor.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
+    with Image.open(SCENE) as picture:
+        prompt = processor(images=picture, text=text, return_tensors="pt")
+    made = model.generate(**prompt, max_new_tokens=4)[0, prompt.input_ids.shape[1] :]
+    assert processor.decode(made, skip_special_tokens=True) == "T"
