@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,12 +21,14 @@ from typing import Any
 
 from services.common import node
 
+# Before Ray is imported.
 node.set_environment()
 
 import grpc  # noqa: E402
-import ray  # noqa: E402
 from ray import serve  # noqa: E402
 
+from benchmarks.own_serve import own_serve  # noqa: E402
+from benchmarks.percentile import percentile  # noqa: E402
 from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens  # noqa: E402
 from heroserve.v1.encoder_pb2_grpc import VisionEncoderStub  # noqa: E402
 from heroserve.v1.tokens_pb2 import Budget, Image  # noqa: E402
@@ -68,10 +69,8 @@ def timed(call: Callable[[], Any], requests: int) -> list[float]:
 
 
 def row(name: str, times: list[float], size: int) -> str:
-    ordered = sorted(times)
-    tail = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
-    median = statistics.median(ordered)
-    return f"| {name} | {len(ordered)} | {median:.1f} | {ordered[0]:.1f} | {tail:.1f} | {size / 1e6:.2f} |"
+    median, tail = statistics.median(times), percentile(times, 0.95)
+    return f"| {name} | {len(times)} | {median:.1f} | {min(times):.1f} | {tail:.1f} | {size / 1e6:.2f} |"
 
 
 def deploy_encoder(folder: Path, redis: RedisServer, tower: str) -> None:
@@ -130,25 +129,9 @@ def main() -> None:
     parser.add_argument("--tower", choices=TOWERS, default="clip-l")
     parser.add_argument("--requests", type=int, default=100)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="heroserve-") as name:
-        folder = Path(name)
-        redis = RedisServer(free_port(), folder)
-        redis.start()
-        port = free_port()
-        ray.init(
-            address="local", num_cpus=8, include_dashboard=False, object_store_memory=512 << 20, log_to_driver=False
-        )
-        try:
-            serve.start(
-                http_options={"host": "127.0.0.1", "port": free_port()},
-                grpc_options={"port": port, "grpc_servicer_functions": list(node.SERVICERS.values())},
-            )
-            deploy_encoder(folder, redis, options.tower)
-            measure(f"localhost:{port}", options.requests)
-        finally:
-            serve.shutdown()  # type: ignore[no-untyped-call]
-            ray.shutdown()
-            redis.stop()
+    with own_serve(cores=8, object_store_mib=512) as own:
+        deploy_encoder(own.folder, own.redis, options.tower)
+        measure(f"localhost:{own.port}", options.requests)
 
 
 if __name__ == "__main__":

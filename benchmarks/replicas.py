@@ -16,7 +16,6 @@ import itertools
 import json
 import random
 import statistics
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,32 +23,25 @@ from typing import Any
 
 from services.common import node
 
+# Before Ray is imported.
 node.set_environment()
 
 import grpc  # noqa: E402
-import ray  # noqa: E402
 import redis  # noqa: E402
 from ray import serve  # noqa: E402
 from ray.serve.config import RequestRouterConfig  # noqa: E402
-from transformers import CLIPVisionConfig  # noqa: E402
 
+from benchmarks.own_serve import own_serve  # noqa: E402
+from benchmarks.percentile import percentile  # noqa: E402
 from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens  # noqa: E402
 from heroserve.v1.encoder_pb2_grpc import VisionEncoderStub  # noqa: E402
 from heroserve.v1.tokens_pb2 import Budget, Image  # noqa: E402
 from models.untrained import build  # noqa: E402
-from scripts.redis_server import RedisServer, free_port  # noqa: E402
+from models.untrained_shapes import CLIP_L_ROWS  # noqa: E402
+from scripts.redis_server import free_port  # noqa: E402
 from scripts.stack import PICTURE, ROOT  # noqa: E402
 from services.encoder.app import build as build_encoder  # noqa: E402
 
-TOWER = CLIPVisionConfig(
-    hidden_size=1024,
-    intermediate_size=1024,
-    num_hidden_layers=4,
-    num_attention_heads=16,
-    image_size=336,
-    patch_size=14,
-    projection_dim=512,
-)
 # By the names of the applications.
 KINDS = {"near": "as it is", "store": "rows of Redis", "spread": "rows of Redis, any replica"}
 QUESTIONS = ("What is the total?", "Who wrote it?", "Which day is it?", "What colour is the sign?")
@@ -114,7 +106,7 @@ class Port:
         new_ms, last = (time.perf_counter() - start) * 1e3, self._done()
         return Round(
             median_ms=statistics.median(times),
-            p95_ms=statistics.quantiles(times, n=20)[-1],
+            p95_ms=percentile(times, 0.95),
             requests_s=requests / seconds,
             redis_commands=(after[0] - before[0]) / requests,
             redis_kilobytes=(after[1] - before[1]) / requests / 1e3,
@@ -186,38 +178,22 @@ def main() -> None:
     told = []
     print("| replicas | encoder | median ms | p95 ms | requests/s | Redis commands a hit | kB a hit | ", end="")
     print("commands a new picture | ms until all have it |\n| ---: | --- |" + " ---: |" * 7, flush=True)
-    with tempfile.TemporaryDirectory(prefix="heroserve-") as name:
-        folder = Path(name)
-        build(folder / "model", 0, TOWER)
-        server = RedisServer(free_port(), folder)
-        server.start()
-        target = free_port()
-        ray.init(
-            address="local", num_cpus=16, include_dashboard=False, object_store_memory=256 << 20, log_to_driver=False
-        )
-        try:
-            serve.start(
-                http_options={"host": "127.0.0.1", "port": free_port()},
-                grpc_options={"port": target, "grpc_servicer_functions": list(node.SERVICERS.values())},
-            )
-            for replicas in map(int, options.replicas.split(",")):
-                for kind in KINDS:
-                    deploy(folder, server.url, kind, replicas)
+    with own_serve(cores=16) as own:
+        build(own.folder / "model", 0, CLIP_L_ROWS)
+        for replicas in map(int, options.replicas.split(",")):
+            for kind in KINDS:
+                deploy(own.folder, own.redis.url, kind, replicas)
 
-                async def run() -> dict[str, list[Round]]:
-                    port = Port(f"127.0.0.1:{target}", redis.Redis.from_url(server.url), options.at_once)
-                    try:
-                        return await measure(port, options.requests, options.rounds)
-                    finally:
-                        await port.close()
+            async def run() -> dict[str, list[Round]]:
+                port = Port(f"127.0.0.1:{own.port}", redis.Redis.from_url(own.redis.url), options.at_once)
+                try:
+                    return await measure(port, options.requests, options.rounds)
+                finally:
+                    await port.close()
 
-                for kind, rounds in asyncio.run(run()).items():
-                    print(row(replicas, kind, rounds), flush=True)
-                    told.append({"replicas": replicas, "encoder": kind, "rounds": list(map(asdict, rounds))})
-        finally:
-            serve.shutdown()  # type: ignore[no-untyped-call]
-            ray.shutdown()
-            server.stop()
+            for kind, rounds in asyncio.run(run()).items():
+                print(row(replicas, kind, rounds), flush=True)
+                told.append({"replicas": replicas, "encoder": kind, "rounds": list(map(asdict, rounds))})
     if options.out:
         options.out.write_text(json.dumps(told, indent=2) + "\n")
 

@@ -24,6 +24,16 @@ CLIP_L = CLIPVisionConfig(
     patch_size=14,
     projection_dim=768,
 )
+# Its tiles and its rows, and little between: for what does not wait for a tower.
+CLIP_L_ROWS = CLIPVisionConfig(
+    hidden_size=1024,
+    intermediate_size=1024,
+    num_hidden_layers=4,
+    num_attention_heads=16,
+    image_size=336,
+    patch_size=14,
+    projection_dim=512,
+)
 # What compares tiles with questions where a checkpoint brings no CLIP of its own.
 CLIP_B = CLIPVisionConfig(
     hidden_size=768,

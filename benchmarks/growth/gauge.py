@@ -12,8 +12,9 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from benchmarks.growth.census import census
+from benchmarks.census import census, less
 from benchmarks.growth.point import Point
+from benchmarks.percentile import percentile
 
 # Makes a request, and says how many bytes its reply has.
 Ask = Callable[[], Awaitable[int]]
@@ -42,15 +43,15 @@ class Gauge:
         waiting = iter(users)
         done = [each for lane in await asyncio.gather(*(_lane(waiting) for _ in range(width))) for each in lane]
         seconds = time.perf_counter() - started
-        took, counted = _less(census(), cores), _less(self._counts(), counts)
-        ordered = sorted(ms for ms, _ in done)
+        took, counted = less(census(), cores), less(self._counts(), counts)
+        times = [ms for ms, _ in done]
         number = len(done)
         return Point(
             x=x,
             kind=kind,
             requests=number,
             seconds=seconds,
-            ms=(ordered[0], statistics.median(ordered), ordered[min(number - 1, round(0.95 * number))]),
+            ms=(min(times), statistics.median(times), percentile(times, 0.95)),
             cores={part: 1e3 * value / number for part, value in took.items() if value > 0},
             reply_bytes=statistics.mean(size for _, size in done),
             redis={name: counted[name] / number for name in ("in", "out", "commands")},
@@ -84,10 +85,6 @@ class Gauge:
 
 def _sum(passes: Sequence[Sample], what: str) -> float:
     return sum(each.value for each in passes if each.name == f"{_TILES}_{what}")
-
-
-def _less(after: dict[str, float], before: dict[str, float]) -> dict[str, float]:
-    return {name: value - before.get(name, 0.0) for name, value in after.items()}
 
 
 async def _lane(waiting: Iterator[Sequence[Ask]]) -> list[tuple[float, int]]:

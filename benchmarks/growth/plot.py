@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from benchmarks.growth.census import PARTS
+from benchmarks.census import PARTS
 from benchmarks.growth.tables import gathered
 
 # Okabe and Ito's colours, told apart by any eyes; markers tell the same in grey.

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from services.common import node
 
-# Before Ray is there.
+# Before Ray is imported.
 node.set_environment()
 
-import ray  # noqa: E402
 from ray import serve  # noqa: E402
 
 from benchmarks.growth.gauge import Gauge  # noqa: E402
 from benchmarks.growth.kinds import GRIDS  # noqa: E402
 from benchmarks.growth.towers import TOWERS  # noqa: E402
+from benchmarks.own_serve import OwnServe, own_serve  # noqa: E402
 from heroserve.v1.encoder_pb2 import EncodeRequest, VisualTokens  # noqa: E402
 from models.image_processor import save_image_processor  # noqa: E402
 from models.untrained import LANGUAGE, build  # noqa: E402
 from models.untrained_shapes import SHAPES  # noqa: E402
-from scripts.redis_server import RedisServer, free_port  # noqa: E402
+from scripts.redis_server import free_port  # noqa: E402
 from services.encoder.app import build as build_encoder  # noqa: E402
 from services.llm.app import build as build_llm  # noqa: E402
 
@@ -43,49 +42,29 @@ class Echo:
 
 class Service:
     """Args:
-    folder: for the checkpoint and Redis.
+    own: where it is served.
     tower: one of ``benchmarks.growth.towers``'s.
     cpus: cores that a model replica computes with.
     language: one of ``LANGUAGES``; beside the tiny one what is left is what the services take themselves.
     """
 
-    def __init__(self, folder: Path, tower: str, cpus: int, language: str) -> None:
+    def __init__(self, own: OwnServe, tower: str, cpus: int, language: str) -> None:
         self.tile = TOWERS[tower].image_size
-        self.port = free_port()
-        self.redis = RedisServer(free_port(), folder)
+        self.port, self.redis = own.port, own.redis
         self._metrics = free_port()
-        self._model = folder / "model"
+        self._model = own.folder / "model"
         build(self._model, 0, TOWERS[tower], LANGUAGES[language])
         _cut(self._model, self.tile)
         self._variables = {
             "HEROSERVE_MODEL": str(self._model),
             "HEROSERVE_DTYPE": "bfloat16",
             "HEROSERVE_REPLICA_CPUS": str(cpus),
-            "HEROSERVE_METRICS_DIR": str(folder / "metrics"),
+            "HEROSERVE_METRICS_DIR": str(own.folder / "metrics"),
         }
 
     @property
     def gauge(self) -> Gauge:
         return Gauge(self.redis.url, self._metrics)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Ray and Redis, until the block is left."""
-        self.redis.start()
-        # It is told of more cores than there are: what is measured is to be placed.
-        ray.init(
-            address="local", num_cpus=32, include_dashboard=False, object_store_memory=512 << 20, log_to_driver=False
-        )
-        try:
-            serve.start(
-                http_options={"host": "127.0.0.1", "port": free_port()},
-                grpc_options={"port": self.port, "grpc_servicer_functions": list(node.SERVICERS.values())},
-            )
-            yield
-        finally:
-            serve.shutdown()  # type: ignore[no-untyped-call]
-            ray.shutdown()
-            self.redis.stop()
 
     def deploy_encoder(self, replicas: int = 1) -> None:
         variables = {
@@ -119,8 +98,8 @@ def _cut(model: Path, tile: int) -> None:
 
 @contextmanager
 def served(tower: str, cpus: int, language: str) -> Iterator[Service]:
-    with tempfile.TemporaryDirectory(prefix="heroserve-") as name:
-        service = Service(Path(name), tower, cpus, language)
-        with service.running():
-            service.deploy_encoder()
-            yield service
+    # Ray is told of more cores than there are: what is measured is to be placed.
+    with own_serve(cores=32, object_store_mib=512) as own:
+        service = Service(own, tower, cpus, language)
+        service.deploy_encoder()
+        yield service

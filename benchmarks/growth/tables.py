@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks.growth.census import PARTS
+from benchmarks.census import PARTS
 from benchmarks.growth.point import Point
 
 _WORDS = ("requests/s", "ms: median", "fastest", "95%", "core-ms a request", "cores busy", "kB a reply", "kB of Redis")

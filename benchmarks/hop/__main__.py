@@ -12,24 +12,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import tempfile
 from pathlib import Path
 
 from services.common import node
 
+# Before Ray is imported.
 node.set_environment()
 
-import ray  # noqa: E402
 from ray import serve  # noqa: E402
-from transformers import CLIPVisionConfig  # noqa: E402
 
 from benchmarks.hop.cases import Port  # noqa: E402
 from benchmarks.hop.echoes import Chain, Echo  # noqa: E402
 from benchmarks.hop.instant_chat import InstantChat  # noqa: E402
 from benchmarks.hop.report import as_json, table  # noqa: E402
 from benchmarks.hop.rounds import Round, run  # noqa: E402
+from benchmarks.own_serve import own_serve  # noqa: E402
 from heroserve.v1.tokens_pb2 import Image  # noqa: E402
 from models.untrained import build  # noqa: E402
+from models.untrained_shapes import CLIP_L_ROWS  # noqa: E402
 from scripts.redis_server import RedisServer, free_port  # noqa: E402
 from scripts.stack import PICTURE, ROOT  # noqa: E402
 from services.common import deployment  # noqa: E402
@@ -37,21 +37,10 @@ from services.encoder.app import build as build_encoder  # noqa: E402
 from services.llm import parts  # noqa: E402
 from services.llm.settings import LlmSettings  # noqa: E402
 
-# A row is CLIP-L's, and so is a tile; how long a miss takes is another matter.
-TOWER = CLIPVisionConfig(
-    hidden_size=1024,
-    intermediate_size=1024,
-    num_hidden_layers=4,
-    num_attention_heads=16,
-    image_size=336,
-    patch_size=14,
-    projection_dim=512,
-)
-
 
 def deploy(folder: Path, redis: RedisServer, address: str, dtype: str) -> None:
     """The services. Echoes come when there is something to answer with."""
-    build(folder / "model", 0, TOWER)
+    build(folder / "model", 0, CLIP_L_ROWS)
     shared = {"HEROSERVE_MODEL": str(folder / "model"), "HEROSERVE_METRICS_DIR": str(folder / "metrics")}
     own = {"HEROSERVE_CACHE_URL": redis.url, "HEROSERVE_METRICS_PORT": str(free_port()), "HEROSERVE_DTYPE": dtype}
     serve.run(build_encoder(shared | own), name="encoder", route_prefix="/encoder")
@@ -91,25 +80,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write all numbers there, as JSON")
     options = parser.parse_args()
     levels = [int(level) for level in options.at_once.split(",")]
-    with tempfile.TemporaryDirectory(prefix="heroserve-") as name:
-        folder = Path(name)
-        redis = RedisServer(free_port(), folder)
-        redis.start()
-        port = free_port()
-        ray.init(
-            address="local", num_cpus=8, include_dashboard=False, object_store_memory=256 << 20, log_to_driver=False
-        )
-        try:
-            serve.start(
-                http_options={"host": "127.0.0.1", "port": free_port()},
-                grpc_options={"port": port, "grpc_servicer_functions": list(node.SERVICERS.values())},
-            )
-            deploy(folder, redis, f"127.0.0.1:{port}", options.dtype)
-            found = asyncio.run(measure(f"127.0.0.1:{port}", levels, options.requests, options.rounds))
-        finally:
-            serve.shutdown()  # type: ignore[no-untyped-call]
-            ray.shutdown()
-            redis.stop()
+    with own_serve(cores=8) as own:
+        deploy(own.folder, own.redis, f"127.0.0.1:{own.port}", options.dtype)
+        found = asyncio.run(measure(f"127.0.0.1:{own.port}", levels, options.requests, options.rounds))
     print(table(found))
     if options.out:
         options.out.write_text(json.dumps(as_json(found), indent=2) + "\n")

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.census import REST
 from benchmarks.hop.rounds import Round
 
 Pairs = Sequence[tuple[Round, Round]]
@@ -21,6 +22,8 @@ _HEAD = (
     "ray",
     "requests/s a core",
 )
+# Of the columns of processor time.
+_PARTS = (("proxy",), ("chat", "ingress", "decoders", "tower", "echo"), ("Redis",), (REST,))
 
 
 def table(found: Mapping[str, Pairs]) -> str:
@@ -37,8 +40,8 @@ def table(found: Mapping[str, Pairs]) -> str:
                 ratio,
                 f"{_middle(rounds, lambda one: one.a_second):.0f}",
                 *(
-                    f"{_middle(rounds, lambda one, kind=kind: one.cpu_ms(kind)):.1f}"  # type: ignore[misc]
-                    for kind in ("proxy", "replicas", "redis", "ray")
+                    f"{_middle(rounds, lambda one, parts=parts: one.cpu_ms(*parts)):.1f}"  # type: ignore[misc]
+                    for parts in _PARTS
                 ),
                 _spread([one.a_core for one in rounds], 0),
             ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.census import CALLERS, census, less
 from benchmarks.hop.cases import Ask
-from benchmarks.hop.spent import Spent, between, spent
+from benchmarks.percentile import percentile
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,13 @@ class Round:
     Args:
         seconds: of each request.
         lasted: of all of them, in seconds.
-        cpu: seconds of processor time of the services meanwhile.
+        cpu: seconds of processor time of the services meanwhile, by the part of the pipeline.
     """
 
     at_once: int
     seconds: Sequence[float]
     lasted: float
-    cpu: Spent
+    cpu: Mapping[str, float]
 
     @property
     def median_ms(self) -> float:
@@ -33,7 +34,7 @@ class Round:
 
     @property
     def p95_ms(self) -> float:
-        return sorted(self.seconds)[min(len(self.seconds) - 1, round(0.95 * len(self.seconds)))] * 1e3
+        return percentile(self.seconds, 0.95) * 1e3
 
     @property
     def a_second(self) -> float:
@@ -44,9 +45,9 @@ class Round:
         """Requests in a second of a core that does nothing else."""
         return len(self.seconds) / max(sum(self.cpu.values()), 1e-9)
 
-    def cpu_ms(self, kind: str) -> float:
-        """Of a request."""
-        return self.cpu.get(kind, 0.0) / len(self.seconds) * 1e3
+    def cpu_ms(self, *parts: str) -> float:
+        """Of a request, in these parts together."""
+        return sum(self.cpu.get(part, 0.0) for part in parts) / len(self.seconds) * 1e3
 
 
 async def run(ask: Ask, at_once: int, requests: int) -> Round:
@@ -62,7 +63,10 @@ async def run(ask: Ask, at_once: int, requests: int) -> Round:
             await ask()
             seconds.append(time.perf_counter() - began)
 
-    before, began = spent(), time.perf_counter()
+    before, began = census(), time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(at_once)))
     lasted = time.perf_counter() - began
-    return Round(at_once, seconds, lasted, between(before, spent()))
+    cpu = less(census(), before)
+    # Who asks is no part of what is served.
+    cpu.pop(CALLERS)
+    return Round(at_once, seconds, lasted, cpu)

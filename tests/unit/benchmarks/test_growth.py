@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.growth.census import CALLERS, REST, census
+from benchmarks.census import CALLERS, REST, census
 from benchmarks.growth.fit import answer_s, fitted, sizes_at
 from benchmarks.growth.kinds import ANSWERS_KNOWN, GRIDS, KNOWN, NEW
 from benchmarks.growth.point import Point

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 
 import psutil
 
@@ -15,6 +16,7 @@ _PARTS = {
     ":Encoder": "ingress",
     ":Chat": "chat",
     ":Echo": "echo",
+    ":Chain": "echo",
     "decoder_main": "decoders",
     "ProxyActor": "proxy",
     "redis-server": "Redis",
@@ -34,6 +36,11 @@ def census() -> dict[str, float]:
         except (psutil.NoSuchProcess, OSError):
             continue  # it has ended
     return found
+
+
+def less(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """What has come since."""
+    return {name: value - before.get(name, 0.0) for name, value in after.items()}
 
 
 def _part(command: str) -> str:
