@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -29,9 +28,9 @@ from services.common.checkpoint import Checkpoint
 from services.encoder.cache.entry import build_entry, dump
 from services.families.registry import vision_half
 from services.llm.cost import PromptCost
-from tests.support.docs import blocks, commands, documents
 from tests.support.encoder_parts import random_image
 from tests.support.manifests import ROOT
+from tests.support.shown import check_shown, how_to_commands
 
 SHAPE = str(ROOT / "models" / "shapes" / "llava-v1.6-mistral-7b")
 # What is foretold of one measured table by another is right to within it.
@@ -160,15 +159,9 @@ def test_ten_thousand_requests_a_second(capsys: pytest.CaptureFixture[str], tmp_
 
 
 def test_our_pages_show_what_it_says(capsys: pytest.CaptureFixture[str]):
-    pages = [page for page in documents() if page.startswith("docs/how-to/")]
-    shown = [
-        each for page in pages for block in blocks(page) for each in commands(block) if "scripts.capacity" in each.text
-    ]
-    assert len(shown) >= 2
-    for command in shown:
-        main(shlex.split(command.text)[3:])
-        told = [line for line in capsys.readouterr().out.splitlines() if line]
-        assert told == list(command.shown), command.place
+    found = how_to_commands("scripts.capacity")
+    assert len(found) >= 2
+    check_shown(main, found, capsys)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ from services.llm import parts
 from services.llm.answer import Bill
 from services.llm.job import ChatJob, ImagePart, Sampling, Turn
 from services.llm.settings import LlmSettings
-from tests.support.docs import blocks, commands, documents
 from tests.support.llm_parts import picture, png
 from tests.support.manifests import ROOT
+from tests.support.shown import check_shown, how_to_commands
 
 SHAPE = str(ROOT / "models" / "shapes" / "llava-v1.6-mistral-7b")
 
@@ -99,15 +98,9 @@ def test_the_command(capsys: pytest.CaptureFixture[str]):
 
 
 def test_our_pages_show_what_it_says(capsys: pytest.CaptureFixture[str]):
-    pages = [page for page in documents() if page.startswith("docs/how-to/")]
-    shown = [
-        each for page in pages for block in blocks(page) for each in commands(block) if "scripts.sizing" in each.text
-    ]
-    assert len(shown) == 2
-    for command in shown:
-        main(shlex.split(command.text)[3:])
-        told = [line for line in capsys.readouterr().out.splitlines() if line]
-        assert told == list(command.shown), command.place
+    found = how_to_commands("scripts.sizing")
+    assert len(found) == 2
+    check_shown(main, found, capsys)
 
 
 @pytest.mark.parametrize(
