@@ -15,7 +15,8 @@ _WANTED = (
     f" unless on (application, instance) ray_serve_application_status{{{INSTALLATION}}} == 4)"
 )
 _RUNNING = f"(sum {_BY} (ray_serve_deployment_replica_healthy{{{INSTALLATION}}}) or 0 * {_WANTED})"
-_AIM = f"ray_serve_autoscaling_target_ongoing_requests{{{INSTALLATION}}}"
+# Of VisionTower Serve's number is passes of tiles, whatever its requests.
+_AIM = f'ray_serve_autoscaling_target_ongoing_requests{{{INSTALLATION}, deployment!="VisionTower"}}'
 _ONGOING = f"ray_serve_replica_processing_queries{{{HERE}}}"
 _WAITING = f"ray_serve_deployment_queued_queries{{{HERE}}}"
 _USED = f"redis_memory_used_bytes{{{INSTALLATION}}}"
@@ -75,8 +76,8 @@ DASHBOARD = Dashboard(
         ),
         Panel(
             "Requests under way, a replica",
-            "The autoscaler aims at half of HEROSERVE_MAX_ONGOING_REQUESTS; of VisionTower at passes of tiles, "
-            "whatever its requests.",
+            "The autoscaler aims at half of HEROSERVE_MAX_ONGOING_REQUESTS. VisionTower is scaled by tiles "
+            "(HEROSERVE_TARGET_TILES), whatever its requests, and has no aim here.",
             (
                 Query(f"avg {_BY} ({_ONGOING})", _DEPLOYMENT),
                 Query(f"max {_BY} ({_AIM})", f"{_DEPLOYMENT} aim"),
