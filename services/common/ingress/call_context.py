@@ -9,9 +9,10 @@ import grpc
 
 from services.common.errors import NO_ROOM
 
-# How Serve tells that a replica has no such method, that too many wait for one, that it died, with its pid and address,
-# and what tracebacks have in common.
-_NO_METHOD = re.compile(r"Tried to call a method '\w+' that does not exist")
+# How Serve tells that a replica has no such method: in the replica's own words, or where the proxy asked it by gRPC by
+# an answer that came before it was taken up, as no other does. Then that too many wait for one, that it died, with its
+# pid and address, and what tracebacks have in common.
+_NO_METHOD = re.compile(r"Tried to call a method '\w+' that does not exist|Unexpected error \(StatusCode\.OK\)")
 _BACKPRESSURE = "Request dropped due to backpressure"
 _REPLICA_DIED = "The actor "
 _INSIDES = "Traceback (most recent call last)"

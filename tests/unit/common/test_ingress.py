@@ -184,6 +184,12 @@ async def test_serve_is_told_of_a_requests_image_whatever_its_caller_says():
             "not served here",
         ),
         (
+            # The same, where the proxy asks the replica by gRPC.
+            RuntimeError("Unexpected error (StatusCode.OK): ."),
+            grpc.StatusCode.UNIMPLEMENTED,
+            "not served here",
+        ),
+        (
             RuntimeError("\x1b[36mray::ServeReplica\x1b[39m Traceback (most recent call last):\n secret"),
             grpc.StatusCode.INTERNAL,
             "internal error; the service's log has the details",
@@ -194,7 +200,7 @@ async def test_serve_is_told_of_a_requests_image_whatever_its_caller_says():
             "a replica died while it served this; try again",
         ),
     ],
-    ids=["no such method", "traceback", "dead replica"],
+    ids=["no such method", "no such method, by gRPC", "traceback", "dead replica"],
 )
 async def test_no_traceback_of_rays_goes_to_a_caller(raised, status, told):
     async with proxy(node.SERVICERS.values()) as here, here.channel() as channel:
