@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 
 import pytest
 from prometheus_client import REGISTRY
 
 from services.common import context
 from services.common.context import RequestContext
+from services.llm.engines.engine import Read
 from services.llm.job import Sampling
+from services.llm.prompts_held import PromptsHeld
 from services.llm.refusal import Refusal, Role
+from services.llm.scaling import wanted
 from tests.support.vllm_parts import BLOCK, Both, all_said, said
 from tests.support.waiting import until_true
 
@@ -151,3 +155,24 @@ async def test_more_than_it_has_slots_wait_and_are_told(bundled: Both):
     answers = await asking
     assert all(len(tokens) == 40 for tokens in answers)
     assert metric("heroserve_requests_waiting", where="engine") == 0
+
+
+async def test_prompts_that_have_no_room_have_the_autoscaler_want_another_replica(bundled: Both):
+    """By their tokens: 64 of these have room, 26 have none."""
+    held = PromptsHeld()
+
+    async def ask(seed: int) -> None:
+        prompt = bundled.prompt(10, seed=seed)
+        with held.prompt(len(prompt)) as read:
+            async for token in bundled.vllm.generate(prompt, Sampling(ignore_eos=True), 200, "a request"):
+                if not isinstance(token, Read):
+                    read()
+
+    asking = asyncio.gather(*(ask(300 + i) for i in range(90)))
+    await until_true(lambda: bundled.vllm.waiting == 26)
+    waiting, begun = held.tokens(bundled.vllm.waiting)
+    assert (waiting, begun) == (260, 640)
+    # What one replica with so few requests would not be enough for by their number.
+    assert math.ceil(wanted(1, 0.5, waiting, begun)) == 2
+    await asking
+    assert held.tokens(bundled.vllm.waiting) == (0, 0)
