@@ -40,6 +40,8 @@ _ELSEWHERE = {
 _FOREIGN = {
     "RAY_ADDRESS": "the Ray cluster to join; unset or `local`, a service starts a small Ray of its own",
     "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": "in a cluster, or from a Serve config: bounds messages; set it to 67108864",
+    "RAY_SERVE_PROXY_USE_GRPC": "the same: `1` has proxies ask replicas by gRPC, with the next one",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": "the same: bounds those messages; set it to 134217728 (Ray's 4 MiB)",
     "HF_HOME": "where the hub's checkpoints are cached",
     "HF_HUB_OFFLINE": "`1`: the hub is not asked, what is cached is used",
     "HF_TOKEN": "the hub's key, for checkpoints that want one",
