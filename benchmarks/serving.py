@@ -80,11 +80,11 @@ def stock(serving: Serving, *flags: str, **variables: str) -> Iterator[str]:
         yield server.url
 
 
-def raw(serving: Serving) -> AbstractContextManager[str]:
-    """The URL of a stock vLLM that is sent pictures."""
+def raw(serving: Serving, *flags: str) -> AbstractContextManager[str]:
+    """The URL of a stock vLLM that is sent pictures; ``flags`` are others of it."""
     limit = f'{{"image": {serving.images}}}'
-    flags = ("--served-model-name", "stock", "--limit-mm-per-prompt", limit)
-    return stock(serving, *flags, **reads_pictures())
+    usual = ("--served-model-name", "stock", "--limit-mm-per-prompt", limit)
+    return stock(serving, *usual, *flags, **reads_pictures())
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """The whole answer, side by side: plain ``generate``, a stock vLLM that is sent pictures, and ours on three engines.
 
+The stock one twice: as it is, and with room for what its tower made of all known pictures, as of one by default.
+
     .venv-vllm/bin/python -m benchmarks.answers [--shape 135m|1b|tiny] [--sides plain,stock] [--kv-mib N]
 
 Each with CLIP-L/14-336's shape as its tower, a language model of 135 million or a billion parameters, and random

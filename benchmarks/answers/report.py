@@ -63,7 +63,7 @@ def aims(rows: Sequence[Row]) -> Iterator[str]:
     """A line each, with what it came to."""
     for row in rows:
         if row["retention"] == 0.2:
-            for name, wanted in (("plain", 4.7), ("stock", 2.0)):
+            for name, wanted in (("plain", 4.7), ("stock", 2.0), ("stock-roomy", 2.0)):
                 if ratio := _ratio(row, _side(rows, name)):
                     yield _judged(f"{row['side']}, R = 0.2, known pictures, of {name}", ratio, wanted)
         stock = _side(rows, "stock")

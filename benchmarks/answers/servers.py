@@ -70,10 +70,15 @@ def remote(serving: Serving) -> Iterator[str]:
         yield service
 
 
+# Tokens of a step, and with it of what a vLLM keeps of its tower's rows: five pictures of 2 x 2 tiles. By default it
+# keeps one.
+_ROOM = "16384"
+
 # Those before "transformers" read every visual token, whatever is asked.
 SIDES: dict[str, Callable[[Serving], AbstractContextManager[str]]] = {
     "plain": plain,
     "stock": raw,
+    "stock-roomy": lambda serving: raw(serving, "--max-num-batched-tokens", _ROOM),
     "transformers": lambda serving: ours(serving, "transformers"),
     "vllm": lambda serving: ours(serving, "vllm"),
     "vllm-remote": remote,
