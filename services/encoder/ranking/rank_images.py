@@ -12,6 +12,7 @@ import torch
 from services.common.errors import FailedPrecondition
 from services.common.finite import not_finite
 from services.common.rows import RowDtype, pack, row_dtype
+from services.common.threads import one_thread
 from services.encoder.hero import HeroConfig, order_tiles, patch_scores, saliency_cosines
 from services.encoder.ranking.ranked_image import RankedImage
 from services.encoder.tower import TowerOutput
@@ -35,6 +36,8 @@ def rank_images(
     return images
 
 
+# The order is found in hundreds of steps, each of them next to nothing.
+@one_thread()
 def rank_each(
     output: TowerOutput, masks: Sequence[Mask], config: HeroConfig, dtype: RowDtype | None = None
 ) -> list[RankedImage | FailedPrecondition]:
