@@ -198,8 +198,8 @@ def set_environment() -> None:
     for variable, value in {
         # What the SDK sends and takes at most; Ray's own limit is 2 GiB.
         "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(MAX_MESSAGE_BYTES),
-        # From a proxy straight to its replica, in place of a task of Ray's: two thirds of the processor time of an answer.
-        # A message there is what a caller sends, and what Ray says of it; its own bound is 4 MiB.
+        # From a proxy straight to its replica, which takes less of a processor than a task of Ray's. A message there is
+        # what a caller sends, and what Ray says of it; Ray's own bound is 4 MiB.
         "RAY_SERVE_PROXY_USE_GRPC": "1",
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2 * MAX_MESSAGE_BYTES),
         "RAY_USAGE_STATS_ENABLED": "0",
