@@ -13,7 +13,16 @@ from benchmarks.answers.memory import Memory
 from benchmarks.sides import Side, Told, shown
 from models.world.scene import sample_scene
 
-QUESTION = "what characters are on the black cross and the green square?"
+# Of one length, about different things: what they have kept of a picture is different too.
+QUESTIONS = (
+    "what characters are on the black cross and the green square?",
+    "how many of the shapes in the picture are red or have no edge?",
+    "which word stands in the third line of the letter, and by whom?",
+    "is there a dog behind the fence, or what else is it that barks?",
+    "what is the total of the receipt, and which tax is part of that?",
+    "who of the people at the table wears a hat and looks at the sky?",
+    "when does the last train to the airport leave, from which track?",
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,8 @@ async def ask_all(side: Side, found: Found, asking: Asking, pictures: Sequence[d
 
     async def ask(picture: dict[str, Any]) -> Told:
         # What is new of a question comes first, so that nothing of it is cached.
-        text = {"type": "text", "text": f"{next(numbers)}: {QUESTION}"}
+        number = next(numbers)
+        text = {"type": "text", "text": f"{number}: {QUESTIONS[number % len(QUESTIONS)]}"}
         return await side.ask([picture, text], asking.answer, ignore_eos=True)
 
     for picture in pictures:
@@ -105,7 +115,7 @@ async def measure(name: str, url: str, retentions: Sequence[float | None], askin
         for place, retention in enumerate(retentions):
             side = Side(f"{url}/v1" if retention is None else f"{url}/v1@{retention:g}")
             if not place:
-                await side.ask([warm, {"type": "text", "text": QUESTION}], 2, ignore_eos=True)
+                await side.ask([warm, {"type": "text", "text": QUESTIONS[0]}], 2, ignore_eos=True)
             pictures = [shown(sample_scene("test", next(scenes)), asking.size) for _ in range(asking.pictures)]
             found = Found(name, retention)
             await ask_all(side, found, asking, pictures)
