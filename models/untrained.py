@@ -128,7 +128,12 @@ def build(
         build_clip(folder / "clip", vision, model.model.vision_tower.state_dict())
 
 
-def build_clip(folder: Path, vision: CLIPVisionConfig, tower: dict[str, torch.Tensor] | None = None) -> None:
+def build_clip(
+    folder: Path,
+    vision: CLIPVisionConfig,
+    tower: dict[str, torch.Tensor] | None = None,
+    logit_scale: float = CLIPConfig().logit_scale_init_value,
+) -> None:
     """Write a CLIP with this vision tower, its weights drawn where they are not handed in."""
     tokenizer = build_tokenizer(CORPUS * 4, " </s>")
     text = CLIPTextConfig(
@@ -141,7 +146,12 @@ def build_clip(folder: Path, vision: CLIPVisionConfig, tower: dict[str, torch.Te
         projection_dim=vision.projection_dim,
     )
     clip = CLIPModel(
-        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=vision.projection_dim)
+        CLIPConfig(
+            text_config=text.to_dict(),
+            vision_config=vision.to_dict(),
+            projection_dim=vision.projection_dim,
+            logit_scale_init_value=logit_scale,
+        )
     )
     if tower is not None:
         clip.vision_model.load_state_dict(tower)

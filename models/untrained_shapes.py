@@ -5,6 +5,7 @@ What weights say changes neither, so that they stand for the published models of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ CLIP_B = CLIPVisionConfig(
     patch_size=32,
     projection_dim=512,
 )
+
+# OpenAI's CLIPs have learnt it, so that questions differ in what they find relevant: ln 100.
+_LEARNT = math.log(100)
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,6 @@ def make(name: str, folder: Path) -> tuple[Path, Path]:
     done = folder / f"{name}-is-whole"
     if not done.exists():
         build(model, 0, shape.tower, shape.language, dtype=torch.bfloat16, clip=False, says=("a", "b"))
-        build_clip(clip, shape.relevance)
+        build_clip(clip, shape.relevance, logit_scale=_LEARNT)
         done.touch()
     return model, clip
