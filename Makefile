@@ -134,7 +134,7 @@ bench-beside: $(VLLM)/.installed ## Against a stock vLLM that is sent pictures: 
 bench-answers: $(VLLM)/.installed ## The whole answer on a real-sized tower: generate alone, a stock vLLM, ours on each engine; half an hour
 	$(VLLM)/bin/python -m benchmarks.answers
 	@# A KV cache that holds two of the four known pictures.
-	$(VLLM)/bin/python -m benchmarks.answers --sides stock,vllm --kv-mib 160
+	$(VLLM)/bin/python -m benchmarks.answers --sides stock-roomy,vllm --kv-mib 160
 	$(VLLM)/bin/python -m benchmarks.turns --shape 135m --tiles 2x1 --users 2 --turns 4 --window 2 --rounds 1
 
 bench-accuracy: $(INSTALLED) ## Accuracy against tokens kept; see docs/accuracy.md
