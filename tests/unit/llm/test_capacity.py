@@ -14,7 +14,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig
 
-from benchmarks.growth.fit import fitted
+from benchmarks.growth.fit import SERVING, answer_s, core_s, fitted, sizes_at
+from benchmarks.growth.kinds import ANSWERS, TALKED_ABOUT
+from benchmarks.growth.tables import gathered
 from scripts.capacity.__main__ import main
 from scripts.capacity.costs import Costs, Sizes, Work, work
 from scripts.capacity.fleet import GIB, Terms, fleet, flows
@@ -213,12 +215,27 @@ MEASURED: dict[str, Any] = json.loads((ROOT / "docs" / "growth.json").read_text(
 
 
 def test_defaults_are_what_was_measured():
-    costs = fitted(MEASURED["tiles, tiny"])
+    costs = fitted(MEASURED["tiles, base"])
     defaults = parser().parse_args([SHAPE])
-    found = [defaults.ingress_ms, defaults.picture_ms, defaults.cut_ms, defaults.redis_ms]
-    measured = [costs.ingress_s, costs.picture_s, costs.cut_s, costs.redis_s]
-    assert found == pytest.approx([1e3 * each for each in measured], rel=0.05)
-    assert defaults.redis_overhead == pytest.approx(MEASURED["tiles, tiny"]["redis_overhead"], rel=0.05)
+    found = [defaults.ingress_ms, defaults.picture_ms, defaults.cut_ms]
+    assert found == pytest.approx([1e3 * each for each in (costs.ingress_s, costs.picture_s, costs.cut_s)], rel=0.05)
+    found = [defaults.ingress_mb_ms, defaults.redis_mb_ms]
+    assert found == pytest.approx([1e9 * each for each in (costs.ingress_byte_s, costs.redis_byte_s)], rel=0.05)
+    # Of hits whose rows are at hand, and of large entries.
+    assert defaults.redis_ms > 1e3 * costs.redis_s
+    assert defaults.redis_overhead > MEASURED["tiles, base"]["redis_overhead"]
+
+
+def test_what_questions_about_an_image_take_is_foretold():
+    """By what a new image takes and a known one, and one answer about a known one: docs/performance.md's growth."""
+    tiles, answers = MEASURED["tiles, base"], MEASURED["questions, base"]
+    costs, sizes = fitted(tiles), sizes_at(tiles, TALKED_ABOUT)
+    answer = answer_s(answers, tiles)
+    seen = {point[0].x: core_s(point, *SERVING) for (kind, _), point in gathered(answers).items() if kind == ANSWERS}
+    assert list(seen) == [1, 2, 5, 10, 20]
+    for questions, measured in seen.items():
+        foretold = answer + work(costs, sizes, encodes=1 / questions).total
+        assert foretold == pytest.approx(measured, rel=0.15), questions
 
 
 def test_operations_of_a_prompt_foretell_what_others_take():
