@@ -26,11 +26,7 @@ _COLOURS = dict(
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
-    """A column a piece: requests a second by kind, and core-milliseconds of one of the first kind's by part.
-
-    Those of a tiny tower are left out: they are there for what services take themselves.
-    """
-    found = {name: values for name, values in found.items() if not name.endswith(", tiny")}
+    """A column a piece: requests a second by kind, and core-milliseconds of one of the first kind's by part."""
     figure = Figure(figsize=(4.3 * len(found), 7.4), layout=ConstrainedLayoutEngine(w_pad=0.1), dpi=130)
     columns = figure.subplots(2, len(found), squeeze=False)
     for at, (name, values) in enumerate(found.items()):
