@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.census import PARTS
 from benchmarks.growth.tables import gathered
@@ -45,6 +46,7 @@ def _rates(axes: Axes, name: str, values: dict[str, Any]) -> None:
         rates = [median(point.rate for point in points) for _, points in line]
         axes.plot([x for x, _ in line], rates, color=colour, marker=marker, markersize=4.5, label=kind)
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(name, loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(values["grows"])
     axes.legend(fontsize=8, framealpha=0.9, edgecolor="none")
@@ -62,6 +64,8 @@ def _parts(axes: Axes, values: dict[str, Any]) -> None:
         if max(heights) > 0:
             axes.bar([str(x) for x, _ in bars], heights, bottom=below, color=_COLOURS[part], label=part)
         below = [one + other for one, other in zip(below, heights, strict=True)]
+    # Room for the legend.
+    axes.set_ylim(top=1.7 * max(below))
     axes.set_xlabel(f"{values['grows']} ({shown})")
     axes.legend(fontsize=8, framealpha=0.9, edgecolor="none")
     _plain(axes)
