@@ -6,8 +6,8 @@ the options. ``tests/unit/llm/test_capacity.py`` holds them to docs/growth.json 
 
 from __future__ import annotations
 
-# Milliseconds of a core: of a request's way through the encoder's proxy and ingress, its image known, and of a MB of its
-# rows there; of an image that is new, its decoding and what is written of it; of each tile.
+# Milliseconds of a core: of a request's way through the encoder's proxy and ingress, its image known, and of a MB of
+# its rows there; of an image that is new, its decoding and what is written of it; of each tile.
 INGRESS_MS = 5.8
 INGRESS_MS_MB = 6.2
 PICTURE_MS = 9.1
