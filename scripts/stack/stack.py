@@ -113,14 +113,13 @@ class Stack:
         Args:
             hurried: whether requests need not finish any more.
         """
-        families = self._families.values()
+        # The LLM service first, which was started last: what it has taken up may still need the encoder.
+        families = [*reversed(self._families.values())]
+        deadline = time.monotonic() + _STOP_S
         for family in families:
             family.ask_to_stop()
-        deadline = time.monotonic() + _STOP_S
-        while not all(family.has_ended for family in families):
-            if hurried() or time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
+            while not (family.has_ended or hurried() or time.monotonic() > deadline):
+                time.sleep(0.05)
         for family in families:
             family.kill()
         deadline = time.monotonic() + _REAP_S
