@@ -22,15 +22,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.growth.machine import machine
+from benchmarks.machine import machine
 from models.untrained import build, build_clip
 from models.untrained_shapes import CLIP_B, CLIP_L
+from scripts.sizing.model import pass_flops, positions_of
 from services.encoder import parts
 from services.encoder.settings import EncoderSettings
 
 DTYPES: dict[Any, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Patches of a tile, and CLS.
-TOKENS = int((CLIP_L.image_size // CLIP_L.patch_size) ** 2 + 1)
+TOKENS = positions_of(CLIP_L)
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,16 @@ class Work:
 
 def passes(folder: Path, tiles: int) -> dict[str, Work]:
     """One pass, by dtype; the relevance model's share, a hundredth, is not among its operations."""
+    width, layers = CLIP_L.hidden_size, CLIP_L.num_hidden_layers
+    weights = layers * width * (4 * width + 2 * CLIP_L.intermediate_size)
+    operations = tiles * pass_flops(weights, TOKENS, width, layers)
     build(folder / "model", 0, CLIP_L, clip=False)
     build_clip(folder / "clip", CLIP_B)
     shown = np.random.default_rng(0).integers(0, 256, (tiles, 3, CLIP_L.image_size, CLIP_L.image_size), dtype=np.uint8)
     found = {}
     for dtype in DTYPES:
         settings = EncoderSettings(model=str(folder / "model"), relevance_model=str(folder / "clip"), dtype=dtype)
-        found[dtype] = Work(partial(parts.open_tower(settings).run, shown), _operations(tiles))
+        found[dtype] = Work(partial(parts.open_tower(settings).run, shown), operations)
     return found
 
 
@@ -61,12 +65,6 @@ def products(tiles: int) -> dict[str, Work]:
         left, right = (torch.randn(*size, dtype=DTYPES[dtype]) for size in ((rows, width), (inside, width)))
         found[dtype] = Work(partial(torch.nn.functional.linear, left, right), 2.0 * rows * width * inside)
     return found
-
-
-def _operations(tiles: int) -> float:
-    width, inside = CLIP_L.hidden_size, CLIP_L.intermediate_size
-    block = 2 * TOKENS * (4 * width * width + 2 * width * inside) + 4 * TOKENS * TOKENS * width
-    return float(tiles * CLIP_L.num_hidden_layers * block)
 
 
 def main() -> None:

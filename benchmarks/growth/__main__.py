@@ -20,12 +20,12 @@ from benchmarks.ending import end_in_peace
 from benchmarks.growth.callers import Callers
 from benchmarks.growth.fit import fitted
 from benchmarks.growth.fit import options as options_of
-from benchmarks.growth.machine import machine
 from benchmarks.growth.point import Point
 from benchmarks.growth.service import LANGUAGES, Service, served
 from benchmarks.growth.sweeps import PIECES, Piece
 from benchmarks.growth.tables import told
 from benchmarks.growth.towers import TOWERS
+from benchmarks.machine import machine
 
 
 def main() -> None:

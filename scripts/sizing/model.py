@@ -100,7 +100,7 @@ class Model:
             pass_bytes=positions * (10 * seen.hidden_size + 3 * seen.intermediate_size) * size + pixels * (16 + size),
             tile_flops=pass_flops(tower, positions, seen.hidden_size, seen.num_hidden_layers)
             + pass_flops(
-                _values(clip), _positions(clip.config), clip.config.hidden_size, clip.config.num_hidden_layers
+                _values(clip), positions_of(clip.config), clip.config.hidden_size, clip.config.num_hidden_layers
             ),
             tile_bytes=pixels,
             prompt_bytes=(8 * text.hidden_size + 3 * text.intermediate_size) * size,
@@ -117,7 +117,7 @@ def _values(*modules: torch.nn.Module) -> int:
     return sum(weights.values())
 
 
-def _positions(config: CLIPVisionConfig) -> int:
+def positions_of(config: CLIPVisionConfig) -> int:
     """Of a tile: its patches, and CLS."""
     return (_one(config.image_size) // _one(config.patch_size)) ** 2 + 1
 
